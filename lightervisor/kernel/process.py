@@ -1,0 +1,72 @@
+"""Programs of the host: the only place that starts one.
+
+Argument lists only, never a shell. Output is captured so that a failure quotes what the tool said.
+Plain blocking functions: a service calls them on a worker thread (`asyncio.to_thread`).
+"""
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lightervisor.errors import HostError
+
+Argument = str | bytes | os.PathLike[str]
+ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+
+
+def run(
+    argv: Sequence[Argument],
+    *,
+    stdin: bytes | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    timeout_s: float | None = None,
+) -> bytes:
+    """Run a program to its end and return its standard output.
+
+    Raises HostError quoting the last line of its standard error when it fails, is missing or takes longer
+    than `timeout_s`; the program is killed in that case.
+    """
+    name = os.fsdecode(argv[0])
+    try:
+        done = subprocess.run(
+            argv, input=stdin, stdin=None if stdin is not None else subprocess.DEVNULL, capture_output=True,
+            env={**ENVIRONMENT, **(env or {})}, cwd=cwd, timeout=timeout_s, check=False,
+        )
+    except FileNotFoundError as error:
+        raise HostError("program", name, cause="is not installed", remedy=f"install the package of {name}") from error
+    except subprocess.TimeoutExpired as error:
+        raise HostError("program", name, cause=f"did not end within {timeout_s} s") from error
+    if done.returncode != 0:
+        raise HostError("program", name, cause=last_words(done.stderr, done.returncode))
+    return done.stdout
+
+
+def last_words(stderr: bytes, status: int) -> str:
+    """What a failed program said last, or how it ended if it said nothing."""
+    lines = [line.strip() for line in stderr.decode(errors="replace").splitlines() if line.strip()]
+    if lines:
+        return lines[-1][:500]
+    return f"ended by signal {-status}" if status < 0 else f"ended with status {status} and no message"
+
+
+def spawn(
+    argv: Sequence[Argument],
+    *,
+    stdin: int | None = subprocess.DEVNULL,
+    stdout: int | None = subprocess.DEVNULL,
+    stderr: int | None = subprocess.DEVNULL,
+    env: Mapping[str, str] | None = None,
+    pass_fds: Sequence[int] = (),
+    new_session: bool = False,
+) -> "subprocess.Popen[bytes]":
+    """Start a program and return at once; the caller waits for it. Raises HostError when it is missing."""
+    try:
+        return subprocess.Popen(
+            argv, stdin=stdin, stdout=stdout, stderr=stderr, env={**ENVIRONMENT, **(env or {})},
+            pass_fds=pass_fds, start_new_session=new_session,
+        )
+    except FileNotFoundError as error:
+        name = os.fsdecode(argv[0])
+        raise HostError("program", name, cause="is not installed", remedy=f"install the package of {name}") from error
