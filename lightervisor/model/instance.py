@@ -6,7 +6,6 @@ from msgspec import UNSET, Struct, UnsetType, field
 
 from lightervisor.model.backup import InstanceBackup
 from lightervisor.model.instance_state import InstanceState, InstanceStatePut
-from lightervisor.model.snapshot import InstanceSnapshot
 from lightervisor.model.times import ZERO_TIME
 
 
@@ -99,9 +98,49 @@ class Instance(InstancePut, frozen=True, kw_only=True):
     project: str = ""
 
 
+class InstanceSnapshotPut(Struct, frozen=True, kw_only=True):
+    """LXD's InstanceSnapshotPut."""
+
+    expires_at: datetime = ZERO_TIME
+
+
+class InstanceSnapshot(InstanceSnapshotPut, frozen=True, kw_only=True):
+    """LXD's InstanceSnapshot."""
+
+    architecture: str = ""
+    config: dict[str, str] = {}
+    created_at: datetime = ZERO_TIME
+    devices: dict[str, dict[str, str]] = {}
+    ephemeral: bool = False
+    expanded_config: dict[str, str] | UnsetType = UNSET
+    expanded_devices: dict[str, dict[str, str]] | UnsetType = UNSET
+    last_used_at: datetime = ZERO_TIME
+    name: str = ""
+    profiles: list[str] = []
+    stateful: bool = False
+    size: int = 0
+
+
 class InstanceFull(Instance, frozen=True, kw_only=True):
     """LXD's InstanceFull."""
 
     backups: list[InstanceBackup] | None = None
     state: InstanceState | None = None
     snapshots: list[InstanceSnapshot] | None = None
+
+
+class InstanceSnapshotsPost(Struct, frozen=True, kw_only=True):
+    """LXD's InstanceSnapshotsPost."""
+
+    name: str = ""
+    stateful: bool = False
+    expires_at: datetime | None = None
+
+
+class InstanceSnapshotPost(Struct, frozen=True, kw_only=True):
+    """LXD's InstanceSnapshotPost."""
+
+    name: str = ""
+    migration: bool = False
+    target: InstancePostTarget | None = None
+    live: bool = False

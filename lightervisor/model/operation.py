@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from lightervisor.model.times import ZERO_TIME
 
@@ -12,7 +12,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     """LXD's Operation."""
 
     id: str = ""
-    class: str = ""
+    class_: str = field(default="", name="class")
     description: str = ""
     created_at: datetime = ZERO_TIME
     updated_at: datetime = ZERO_TIME

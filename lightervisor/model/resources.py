@@ -244,7 +244,7 @@ class ResourcesStorage(Struct, frozen=True, kw_only=True):
 class ResourcesUSBDeviceInterface(Struct, frozen=True, kw_only=True):
     """LXD's ResourcesUSBDeviceInterface."""
 
-    class: str = ""
+    class_: str = field(default="", name="class")
     class_id: int = 0
     driver: str = ""
     driver_version: str = ""

@@ -59,7 +59,8 @@ class ServerUntrusted(Struct, frozen=True, kw_only=True):
     auth_methods: list[str] = []
 
 
-class Server(ServerPut, ServerUntrusted, frozen=True, kw_only=True):
+class Server(ServerUntrusted, frozen=True, kw_only=True):
     """LXD's Server."""
 
+    config: dict[str, Any] = {}
     environment: ServerEnvironment = field(default_factory=ServerEnvironment)
