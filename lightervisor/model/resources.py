@@ -89,7 +89,7 @@ class ResourcesGPUCardSRIOV(Struct, frozen=True, kw_only=True):
 
     current_vfs: int = 0
     maximum_vfs: int = 0
-    vfs: list[ResourcesGPUCard] = []
+    vfs: "list[ResourcesGPUCard]" = []
 
 
 class ResourcesGPUCardNvidia(Struct, frozen=True, kw_only=True):
@@ -174,7 +174,7 @@ class ResourcesNetworkCardSRIOV(Struct, frozen=True, kw_only=True):
 
     current_vfs: int = 0
     maximum_vfs: int = 0
-    vfs: list[ResourcesNetworkCard] = []
+    vfs: "list[ResourcesNetworkCard]" = []
 
 
 class ResourcesNetworkCard(Struct, frozen=True, kw_only=True):

@@ -1,0 +1,98 @@
+"""Configuration keys, each declared once, and the registry that everything else derives from.
+
+Validation, typed reading, the metadata endpoint, completion and the reference page all come from `Key`.
+A key name may end in `*` (a free prefix such as `user.*`).
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from lightervisor.config.types import Text, ValueType
+from lightervisor.errors import Invalid
+
+
+@dataclass(frozen=True, kw_only=True)
+class Key:
+    """One declared key."""
+
+    name: str
+    type: ValueType
+    scope: str
+    default: str = ""
+    live: bool = False
+    group: str = ""
+    help: str = ""
+    extension: str = ""
+
+    def matches(self, name: str) -> bool:
+        """Whether this declaration covers a concrete key name."""
+        if self.name.endswith("*"):
+            return name.startswith(self.name[:-1]) and len(name) >= len(self.name)
+        return name == self.name
+
+
+class Registry:
+    """All keys of all scopes, in order of declaration."""
+
+    def __init__(self) -> None:
+        self._exact: dict[tuple[str, str], Key] = {}
+        self._prefixes: dict[str, list[Key]] = {}
+
+    def add(self, key: Key) -> Key:
+        """Register a declaration. Raises ValueError when the scope has this name already."""
+        if (key.scope, key.name) in self._exact:
+            raise ValueError(f"configuration key {key.name} is declared twice in scope {key.scope}")
+        self._exact[key.scope, key.name] = key
+        if key.name.endswith("*"):
+            self._prefixes.setdefault(key.scope, []).append(key)
+        return key
+
+    def lookup(self, scope: str, name: str) -> Key | None:
+        """The declaration that covers a name, or None."""
+        if found := self._exact.get((scope, name)):
+            return found
+        return next((key for key in self._prefixes.get(scope, ()) if key.matches(name)), None)
+
+    def keys(self, scope: str | None = None) -> Iterable[Key]:
+        """Every declaration, of one scope or of all."""
+        return [key for key in self._exact.values() if scope is None or key.scope == scope]
+
+    def check(self, scope: str, name: str, value: str) -> Key:
+        """Check one pair and return its declaration.
+
+        Raises Invalid with LXD's text; an unknown key's remedy names the closest known one.
+        """
+        found = self.lookup(scope, name)
+        if found is None:
+            near = difflib.get_close_matches(name, [key.name for key in self.keys(scope)], n=1)
+            hint = f'did you mean "{near[0]}"?' if near else ""
+            raise Invalid("configuration key", name, text=f"Unknown configuration key: {name}", remedy=hint)
+        if value != "":
+            found.type.check(value)
+        return found
+
+    def check_all(self, scope: str, config: Mapping[str, str]) -> None:
+        """Check a whole map. Raises Invalid for the first bad pair, in order of names."""
+        for name in sorted(config):
+            self.check(scope, name, config[name])
+
+
+REGISTRY = Registry()
+
+
+def key(
+    name: str,
+    type: ValueType = Text,
+    *,
+    scope: str,
+    default: str = "",
+    live: bool = False,
+    group: str = "",
+    help: str = "",
+    extension: str = "",
+) -> Key:
+    """Declare a key. Scopes: server, instance, volatile, profile…, pool.<driver>, network.<type>, device.<type>, volume."""
+    return REGISTRY.add(
+        Key(name=name, type=type, scope=scope, default=default, live=live, group=group, help=help, extension=extension)
+    )

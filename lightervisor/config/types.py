@@ -1,0 +1,195 @@
+"""The types a configuration value can have. Each checks text and says in LXD's words why it refuses.
+
+A type is an object with a `name` (for the reference page) and `check(value)`, which raises Invalid.
+The empty string is never handed to a check: it means "unset".
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from lightervisor.config import sizes
+from lightervisor.errors import Invalid
+
+TRUE = ("true", "1", "yes", "on")
+FALSE = ("false", "0", "no", "off")
+
+
+class ValueType(Protocol):
+    """What a key's value must look like."""
+
+    @property
+    def name(self) -> str:
+        """One word for the reference page."""
+        ...
+
+    def check(self, value: str) -> None:
+        """Raise Invalid unless the value has this type."""
+        ...
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A type made of a name and a function that raises Invalid."""
+
+    name: str
+    check: Callable[[str], None]
+
+
+def refuse(text: str) -> Invalid:
+    """The error of a value, with the whole sentence given."""
+    return Invalid("value", text=text)
+
+
+def is_true(value: str | None) -> bool:
+    """LXD's reading of a boolean: true, 1, yes, on in any case; anything else is false."""
+    return (value or "").lower() in TRUE
+
+
+def _check_bool(value: str) -> None:
+    if value.lower() not in TRUE + FALSE:
+        raise refuse(f'Invalid value for a boolean "{value}"')
+
+
+def _check_text(value: str) -> None:
+    if "\0" in value:
+        raise refuse("Invalid value: a NUL character is not allowed")
+
+
+def _check_line(value: str) -> None:
+    if any((ord(c) < 32 and c != "\t") or ord(c) == 127 for c in value):
+        raise refuse(f"Invalid value {value!r}: control characters are not allowed")
+
+
+def _check_int(value: str) -> None:
+    if not re.fullmatch(r"[+-]?\d{1,19}", value):
+        raise refuse(f'Invalid value for an integer "{value}"')
+
+
+def integer(low: int | None = None, high: int | None = None) -> Checked:
+    """A whole number between two bounds, both allowed."""
+
+    def check(value: str) -> None:
+        _check_int(value)
+        if (low is not None and int(value) < low) or (high is not None and int(value) > high):
+            top = "" if high is None else f" and {high}"
+            raise refuse(f"Invalid value {value!r}: must be a number between {low}{top}")
+
+    return Checked("integer", check)
+
+
+def one_of(*words: str) -> Checked:
+    """One of the given words."""
+
+    def check(value: str) -> None:
+        if value not in words:
+            raise refuse(f"Invalid value {value!r} (not one of [{' '.join(words)}])")
+
+    return Checked("one of " + ", ".join(words), check)
+
+
+def list_of(inner: ValueType, separator: str = ",") -> Checked:
+    """Several values of one type, with spaces around each tolerated."""
+
+    def check(value: str) -> None:
+        for part in value.split(separator):
+            inner.check(part.strip())
+
+    return Checked(f"list of {inner.name}", check)
+
+
+def matching(name: str, pattern: str, complaint: str) -> Checked:
+    """Text that a regular expression matches as a whole."""
+    compiled = re.compile(pattern)
+
+    def check(value: str) -> None:
+        if not compiled.fullmatch(value):
+            raise refuse(complaint.format(value=value))
+
+    return Checked(name, check)
+
+
+def any_of(name: str, *types: ValueType) -> Checked:
+    """A value that one of several types accepts; the complaint is the last type's."""
+
+    def check(value: str) -> None:
+        for index, kind in enumerate(types):
+            try:
+                kind.check(value)
+            except Invalid:
+                if index == len(types) - 1:
+                    raise
+            else:
+                return
+
+    return Checked(name, check)
+
+
+def _check_size(value: str) -> None:
+    sizes.parse(value)
+
+
+def _check_memory(value: str) -> None:
+    if value.endswith("%"):
+        if not value[:-1].isdecimal():
+            raise refuse(f"Invalid value: {value}")
+    elif sizes.parse(value) == 0:
+        raise refuse("Memory limit can't be 0")
+
+
+def cpu_set(value: str) -> set[int] | int:
+    """The CPUs of "0-3,7" as a set, or the count in "2". Raises Invalid with LXD's text."""
+    try:
+        if value.isdecimal():
+            return int(value)
+        chosen: set[int] = set()
+        for part in value.split(","):
+            first, _, last = part.strip().partition("-")
+            chosen |= set(range(int(first), min(int(last or first), 4096) + 1))
+    except ValueError as error:
+        raise refuse("Invalid CPU limit syntax") from error
+    if not chosen:
+        raise refuse("Invalid CPU limit syntax")
+    return chosen
+
+
+def _check_cpu(value: str) -> None:
+    cpu_set(value)
+
+
+def _check_address(value: str, version: int | None, *, network: bool) -> None:
+    try:
+        parsed = ipaddress.ip_interface(value) if network else ipaddress.ip_address(value)
+    except ValueError as error:
+        raise refuse(
+            f"Not an IP{f'v{version}' if version else ''} {'network' if network else 'address'} {value!r}"
+        ) from error
+    if (version and parsed.version != version) or (network and "/" not in value):
+        raise refuse(f"Not an IP{f'v{version}' if version else ''} {'network' if network else 'address'} {value!r}")
+
+
+def address(version: int | None = None) -> Checked:
+    """An IP address, of one version or any."""
+    return Checked(
+        f"IPv{version} address" if version else "address", lambda v: _check_address(v, version, network=False)
+    )
+
+
+def subnet(version: int | None = None) -> Checked:
+    """An address with a prefix length, as 10.0.0.1/24."""
+    return Checked(f"IPv{version} subnet" if version else "subnet", lambda v: _check_address(v, version, network=True))
+
+
+Bool = Checked("bool", _check_bool)
+Int = Checked("integer", _check_int)
+Text = Checked("string", _check_line)
+Blob = Checked("blob", _check_text)
+Size = Checked("size", _check_size)
+Memory = Checked("size or percentage", _check_memory)
+CpuSet = Checked("CPU count or set", _check_cpu)
+Address = address()
+MacAddress = matching("MAC address", r"(?i)[0-9a-f]{2}(:[0-9a-f]{2}){5}", "Invalid MAC address {value!r}")
+Percentage = matching("percentage", r"\d{1,3}%", "Invalid percentage {value!r}")
+Expiry = matching("expiry", r"(\d+[MHdwmy])( \d+[MHdwmy])*", "Invalid expiry expression {value!r}")
