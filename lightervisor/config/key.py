@@ -92,7 +92,7 @@ def key(
     help: str = "",
     extension: str = "",
 ) -> Key:
-    """Declare a key. Scopes: server, instance, volatile, profile…, pool.<driver>, network.<type>, device.<type>, volume."""
+    """Declare a key. Scopes: server, instance, pool.<driver>, network.<type>, device.<type>."""
     return REGISTRY.add(
         Key(name=name, type=type, scope=scope, default=default, live=live, group=group, help=help, extension=extension)
     )

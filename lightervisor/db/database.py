@@ -87,11 +87,12 @@ def _upgrade(connection: sqlite3.Connection, path: Path, schema: Path) -> None:
         with sqlite3.connect(path.with_suffix(".bak")) as backup:
             connection.backup(backup)
     for step in missing:
+        connection.execute("begin immediate")
         try:
-            connection.executescript(
-                f"begin immediate; {step.read_text()}; "
-                f"insert into schema_steps values ('{step.stem}', datetime('now')); commit;"  # our own file names
-            )
+            for statement in step.read_text().split(";\n"):
+                connection.execute(statement)
+            connection.execute("insert into schema_steps values (?, datetime('now'))", (step.stem,))
         except sqlite3.Error:
             connection.rollback()
             raise
+        connection.commit()

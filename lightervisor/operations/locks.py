@@ -1,0 +1,29 @@
+"""Named locks, always taken in one order, so that two operations never wait for each other in a circle."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from weakref import WeakValueDictionary
+
+
+class Locks:
+    """Locks by name; a lock exists only while someone holds or awaits it."""
+
+    def __init__(self) -> None:
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def hold(self, names: Iterable[str]) -> AsyncIterator[None]:
+        """Hold all the named locks while the context lasts."""
+        async with AsyncExitStack() as stack:
+            for name in sorted(set(names)):
+                lock = self._locks.get(name)
+                if lock is None:
+                    lock = self._locks[name] = asyncio.Lock()
+                await stack.enter_async_context(lock)
+            yield
+
+
+def instance_lock(project: str, name: str) -> str:
+    """The lock of one instance."""
+    return f"instance/{project}/{name}"

@@ -1,0 +1,245 @@
+"""Background work: a coroutine with progress, cancellation, websockets and undo. Source: LXD, /1.0/operations.
+
+The life of an operation: `start` runs it at once, its events tell listeners of each change, and five seconds
+after its end it is forgotten. What its `work` did in steps is undone when it fails, is cancelled or dies.
+"""
+
+import asyncio
+import logging
+import secrets
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol, TypeVar
+
+from lightervisor.db.journal import JournalRow
+from lightervisor.errors import Failure, Forbidden, Invalid, NotFound
+from lightervisor.events.stream import Events
+from lightervisor.model.operation import Operation
+from lightervisor.model.times import now
+from lightervisor.operations.journal import Journal
+from lightervisor.operations.locks import Locks
+
+PENDING, RUNNING, CANCELLING, SUCCESS, FAILURE, CANCELLED = 105, 103, 104, 200, 400, 401
+STATUS = {
+    PENDING: "Pending", RUNNING: "Running", CANCELLING: "Cancelling",
+    SUCCESS: "Success", FAILURE: "Failure", CANCELLED: "Cancelled",
+}  # fmt: skip
+KEEP_FINISHED_S = 5
+Answer = TypeVar("Answer")
+log = logging.getLogger(__name__)
+
+
+class Channel(Protocol):
+    """One websocket, as `api` gives it: text frames are str, binary frames are bytes, None is the end."""
+
+    async def receive(self) -> bytes | str | None:
+        """The next frame, or None when the peer has closed."""
+        ...
+
+    async def send(self, frame: bytes | str) -> None:
+        """Send one frame; raises ConnectionError when the peer is gone."""
+        ...
+
+    async def close(self) -> None:
+        """Close the websocket; safe to call twice."""
+        ...
+
+
+Connect = Callable[[str, Channel], Awaitable[None]]
+Work = Callable[["Run"], Awaitable[None]]
+
+
+class Run:
+    """What the work of an operation may do: report progress, change its metadata, take steps."""
+
+    def __init__(self, live: "_Live", operations: "Operations", journal: Journal) -> None:
+        self._live, self._operations, self._journal = live, operations, journal
+        self.steps: list[JournalRow] = []
+
+    @property
+    def id(self) -> str:
+        """The operation's uuid."""
+        return self._live.id
+
+    def update(self, **metadata: Any) -> None:
+        """Merge keys into the operation's metadata and tell listeners; None removes a key."""
+        merged = {**(self._live.metadata or {}), **metadata}
+        self._live.metadata = {key: value for key, value in merged.items() if value is not None}
+        self._operations.announce(self._live)
+
+    def progress(self, key: str, text: str) -> None:
+        """Show progress; clients print every key that ends in `_progress`."""
+        self.update(**{key: text})
+
+    async def step(self, action: Callable[[], Awaitable[Answer]], *, undo: str, arguments: Mapping[str, str]) -> Answer:
+        """Take one step, noted with its undo before it runs."""
+        row = JournalRow(self.id, len(self.steps), undo, dict(arguments))
+        self.steps.insert(0, row)
+        await self._journal.note(row)
+        return await action()
+
+
+class _Live:
+    """The changing state of one operation."""
+
+    def __init__(self, description: str, project: str, kind: str) -> None:
+        self.id = str(uuid.uuid4())
+        self.description, self.project, self.kind = description, project, kind
+        self.status = RUNNING
+        self.created_at: datetime = now()
+        self.updated_at = self.created_at
+        self.resources: dict[str, list[str]] | None = None
+        self.metadata: dict[str, Any] | None = None
+        self.cancellable = False
+        self.err = ""
+        self.task: asyncio.Task[None] | None = None
+        self.connect: Connect | None = None
+        self.secrets: dict[str, str] = {}
+        self.finished = asyncio.Event()
+
+    def view(self) -> Operation:
+        return Operation(
+            id=self.id, class_=self.kind, description=self.description, created_at=self.created_at,
+            updated_at=self.updated_at, status=STATUS[self.status], status_code=self.status,
+            resources=self.resources, metadata=self.metadata, may_cancel=self.cancellable and self.status < SUCCESS,
+            err=self.err, location="none",
+        )  # fmt: skip
+
+
+class Operations:
+    """All operations that run, and those that ended a moment ago."""
+
+    def __init__(self, events: Events, journal: Journal, locks: Locks) -> None:
+        self._events, self._journal, self._locks = events, journal, locks
+        self._live: dict[str, _Live] = {}
+
+    def start(
+        self,
+        description: str,
+        work: Work,
+        *,
+        project: str = "default",
+        resources: Mapping[str, Sequence[str]] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        locks: Sequence[str] = (),
+        cancellable: bool = False,
+        sockets: Sequence[str] = (),
+        connect: Connect | None = None,
+    ) -> Operation:
+        """Start work in the background and return its operation as it is now.
+
+        `resources` maps kinds to URLs. With `sockets` (names of websockets) and `connect` the operation is of
+        class websocket: each name gets a secret in `metadata.fds`, and `connect(name, channel)` is called when
+        a client brings it. `locks` are held while the work runs.
+        """
+        live = _Live(description, project, "websocket" if sockets else "task")
+        live.resources = {kind: list(urls) for kind, urls in resources.items()} if resources else None
+        live.metadata = dict(metadata) if metadata else None
+        live.cancellable, live.connect = cancellable, connect
+        if sockets:
+            live.secrets = {name: secrets.token_hex(32) for name in sockets}
+            live.metadata = {**(live.metadata or {}), "fds": dict(live.secrets)}
+        self._live[live.id] = live
+        self.announce(live)
+        view = live.view()
+        live.task = asyncio.create_task(self._carry_out(live, work, locks), name=f"operation {description} {live.id}")
+        return view
+
+    def announce(self, live: _Live) -> None:
+        """Tell listeners of a change."""
+        live.updated_at = now()
+        self._events.operation(live.view(), live.project)
+
+    async def _carry_out(self, live: _Live, work: Work, locks: Sequence[str]) -> None:
+        run = Run(live, self, self._journal)
+        status, err = SUCCESS, ""
+        try:
+            async with self._locks.hold(locks):
+                try:
+                    await work(run)
+                    if run.steps:
+                        await self._journal.settle(live.id)
+                except BaseException:
+                    await asyncio.shield(self._journal.undo(run.steps))
+                    raise
+        except asyncio.CancelledError:
+            status, err = CANCELLED, "Operation cancelled"
+        except Failure as failure:
+            status, err = FAILURE, failure.message()
+        except Exception as error:
+            log.exception("operation %s (%s) failed", live.description, live.id)
+            status, err = FAILURE, f"Internal error: {error!r}"
+        live.status, live.err = status, err
+        live.finished.set()
+        self.announce(live)
+        asyncio.get_running_loop().call_later(KEEP_FINISHED_S, self._live.pop, live.id, None)
+
+    def _find(self, operation_id: str) -> _Live:
+        try:
+            return self._live[operation_id]
+        except KeyError:
+            raise NotFound("operation", operation_id) from None
+
+    def get(self, operation_id: str) -> Operation:
+        """The operation now. Raises NotFound, also five seconds after its end."""
+        return self._find(operation_id).view()
+
+    def project_of(self, operation_id: str) -> str:
+        """The project an operation belongs to. Raises NotFound."""
+        return self._find(operation_id).project
+
+    def list(self, project: str | None) -> Sequence[Operation]:
+        """Operations of one project, or of all with None."""
+        return [live.view() for live in self._live.values() if project is None or live.project in (project, "")]
+
+    async def wait(self, operation_id: str, timeout_s: float | None) -> Operation:
+        """The operation once it is final, or as it is after the timeout (None waits for ever)."""
+        live = self._find(operation_id)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await live.finished.wait()
+        except TimeoutError:
+            pass
+        return live.view()
+
+    def cancel(self, operation_id: str) -> None:
+        """Ask an operation to stop and undo itself. Raises Invalid with LXD's texts."""
+        live = self._find(operation_id)
+        if live.status != RUNNING:
+            raise Invalid("operation", operation_id, text="Only running operations can be cancelled")
+        if not live.cancellable or live.task is None:
+            raise Invalid("operation", operation_id, text="This operation can't be cancelled")
+        live.status = CANCELLING
+        self.announce(live)
+        live.task.cancel()
+
+    def claim(self, operation_id: str, secret: str) -> str:
+        """The name of the websocket that a secret opens; a secret works once.
+
+        Raises NotFound, Invalid for an operation without websockets, Forbidden for a wrong or used secret.
+        """
+        live = self._find(operation_id)
+        if live.kind != "websocket":
+            raise Invalid("operation", operation_id, text="This operation has no websocket attached")
+        for name, wanted in live.secrets.items():
+            if secrets.compare_digest(wanted.encode(), secret.encode()):
+                del live.secrets[name]
+                return name
+        raise Forbidden("operation", operation_id, text="not authorized")
+
+    async def connect(self, operation_id: str, name: str, channel: Channel) -> None:
+        """Hand a claimed websocket to the operation; returns when it has no more use for it."""
+        live = self._find(operation_id)
+        if live.connect is not None:
+            await live.connect(name, channel)
+
+    async def close(self, timeout_s: float) -> None:
+        """The daemon stops: wait for running operations, then cancel what is left and wait for its undo."""
+        tasks = [live.task for live in self._live.values() if live.task and not live.task.done()]
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=timeout_s)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late)
