@@ -25,7 +25,7 @@ class ValueType(Protocol):
         """One word for the reference page."""
         ...
 
-    def check(self, value: str) -> None:
+    def check(self, value: str, /) -> None:
         """Raise Invalid unless the value has this type."""
         ...
 

@@ -5,7 +5,7 @@ off rather than waited for: publishing never blocks. Source: LXD, GET /1.0/event
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -63,7 +63,7 @@ class Events:
         self._subscriptions: set[Subscription] = set()
 
     @contextmanager
-    def subscribe(self, types: frozenset[str], project: str | None) -> Iterator[Subscription]:
+    def subscribe(self, types: frozenset[str], project: str | None) -> Generator[Subscription, None, None]:
         """Listen to some types of one project, or of all with `project=None`, while the context lasts."""
         subscription = Subscription(types, project)
         self._subscriptions.add(subscription)

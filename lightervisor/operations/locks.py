@@ -1,7 +1,7 @@
 """Named locks, always taken in one order, so that two operations never wait for each other in a circle."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from weakref import WeakValueDictionary
 
@@ -13,7 +13,7 @@ class Locks:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
-    async def hold(self, names: Iterable[str]) -> AsyncIterator[None]:
+    async def hold(self, names: Iterable[str]) -> AsyncGenerator[None, None]:
         """Hold all the named locks while the context lasts."""
         async with AsyncExitStack() as stack:
             for name in sorted(set(names)):

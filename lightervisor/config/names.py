@@ -1,0 +1,39 @@
+"""Rules for the names of objects. Source: LXD's validation, with its texts."""
+
+import re
+
+from lightervisor.errors import Invalid
+
+INSTANCE = re.compile(r"[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+
+
+def check_instance(name: str) -> None:
+    """A host name label: 1 to 63 letters, digits and dashes. Raises Invalid with LXD's text."""
+    complaint = ""
+    if not name or len(name) > 63:
+        complaint = "Name must be 1-63 characters long"
+    elif name.isdecimal():
+        complaint = "Name cannot be a number"
+    elif not re.fullmatch(r"[A-Za-z0-9-]+", name):
+        complaint = "Name can only contain alphanumeric and hyphen characters"
+    elif name[0] in "-0123456789":
+        complaint = 'Name must not start with "-" or a number'
+    elif name.endswith("-"):
+        complaint = 'Name must not end with "-"'
+    if complaint:
+        raise Invalid("instance name", name, text=f"Invalid instance name: {complaint}")
+
+
+def check_profile(name: str) -> None:
+    """Raises Invalid for an empty name and for characters that cannot be in a URL's path element."""
+    if not name:
+        raise Invalid("profile", text="No name provided")
+    if "/" in name:
+        raise Invalid("profile", name, text="Profile names may not contain slashes")
+    if name in (".", "..") or any(ord(c) < 32 or ord(c) == 127 for c in name):
+        raise Invalid("profile", name, text=f'Invalid profile name "{name}"')
+
+
+def volume_name(project: str, instance: str) -> str:
+    """Directory and liblxc name of an instance: plain in the default project, else "project_name"."""
+    return instance if project == "default" else f"{project}_{instance}"
