@@ -1,0 +1,165 @@
+"""Rows of instances. Configuration, devices and profile names are JSON columns."""
+
+import sqlite3
+from collections.abc import Mapping
+from datetime import datetime
+
+import msgspec
+
+from lightervisor.db.database import Database
+from lightervisor.errors import Conflict, NotFound
+
+COLUMNS = (
+    "project, name, architecture, ephemeral, stateful, description, created_at, last_used_at, config, devices, profiles"
+)
+_decode_map = msgspec.json.Decoder(dict[str, str]).decode
+_decode_devices = msgspec.json.Decoder(dict[str, dict[str, str]]).decode
+_decode_list = msgspec.json.Decoder(list[str]).decode
+
+
+class InstanceRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One instance as it is stored: its own configuration, before profiles."""
+
+    project: str
+    name: str
+    architecture: str
+    created_at: datetime
+    last_used_at: datetime
+    ephemeral: bool = False
+    stateful: bool = False
+    description: str = ""
+    config: dict[str, str] = {}
+    devices: dict[str, dict[str, str]] = {}
+    profiles: list[str] = []
+
+
+def _row(values: sqlite3.Row) -> InstanceRow:
+    return InstanceRow(
+        project=values[0],
+        name=values[1],
+        architecture=values[2],
+        ephemeral=bool(values[3]),
+        stateful=bool(values[4]),
+        description=values[5],
+        created_at=datetime.fromisoformat(values[6]),
+        last_used_at=datetime.fromisoformat(values[7]),
+        config=_decode_map(values[8]),
+        devices=_decode_devices(values[9]),
+        profiles=_decode_list(values[10]),
+    )
+
+
+def _values(row: InstanceRow) -> tuple[str | int, ...]:
+    return (
+        row.project, row.name, row.architecture, row.ephemeral, row.stateful, row.description,
+        row.created_at.isoformat(), row.last_used_at.isoformat(), _json(row.config), _json(row.devices),
+        _json(row.profiles),
+    )  # fmt: skip
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+class InstanceRows:
+    """All SQL about instances. Reads are short and run inline; writes are durable when they return."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, project: str, name: str) -> InstanceRow:
+        """One instance. Raises NotFound with LXD's text."""
+        found = self._database.reader.execute(
+            f"select {COLUMNS} from instances where project = ? and name = ?", (project, name)
+        ).fetchone()
+        if found is None:
+            raise NotFound("instance", name, remedy="")
+        return _row(found)
+
+    def exists(self, project: str, name: str) -> bool:
+        """Whether there is such an instance."""
+        query = "select 1 from instances where project = ? and name = ?"
+        return self._database.reader.execute(query, (project, name)).fetchone() is not None
+
+    def list(self, project: str | None = None) -> list[InstanceRow]:
+        """The instances of one project, or all with None, by name."""
+        where, values = ("", ()) if project is None else ("where project = ?", (project,))
+        rows = self._database.reader.execute(f"select {COLUMNS} from instances {where} order by project, name", values)
+        return [_row(row) for row in rows]
+
+    async def add(self, row: InstanceRow) -> None:
+        """Store a new instance. Raises Conflict with LXD's text when the name is taken."""
+
+        def insert(connection: sqlite3.Connection) -> None:
+            marks = ", ".join("?" * 11)
+            connection.execute(f"insert into instances ({COLUMNS}) values ({marks})", _values(row))
+
+        try:
+            await self._database.write(insert)
+        except sqlite3.IntegrityError as error:
+            raise Conflict(
+                "instance",
+                row.name,
+                text="Failed creating instance record: Add instance info to the database: "
+                'This "instances" entry already exists',
+                remedy=f"choose another name, or delete it first: lxc delete {row.name}",
+            ) from error
+
+    async def replace(self, row: InstanceRow) -> None:
+        """Store all of an instance's row again. Raises NotFound when it is gone."""
+
+        def update(connection: sqlite3.Connection) -> int:
+            sets = ", ".join(f"{column.strip()} = ?" for column in COLUMNS.split(","))
+            query = f"update instances set {sets} where project = ? and name = ?"
+            return connection.execute(query, (*_values(row), row.project, row.name)).rowcount
+
+        if not await self._database.write(update):
+            raise NotFound("instance", row.name)
+
+    async def merge_config(self, project: str, name: str, changes: Mapping[str, str | None]) -> None:
+        """Change single keys of the stored configuration (the daemon's `volatile.*`); None removes a key.
+
+        Raises NotFound when the instance is gone.
+        """
+
+        def change(connection: sqlite3.Connection) -> bool:
+            query = "select config from instances where project = ? and name = ?"
+            found = connection.execute(query, (project, name)).fetchone()
+            if found is None:
+                return False
+            merged: dict[str, str | None] = {**_decode_map(found[0]), **changes}
+            config = {key: value for key, value in merged.items() if value is not None}
+            query = "update instances set config = ? where project = ? and name = ?"
+            connection.execute(query, (_json(config), project, name))
+            return True
+
+        if not await self._database.write(change):
+            raise NotFound("instance", name)
+
+    async def touch(self, project: str, name: str, moment: datetime) -> None:
+        """Note when an instance was last started."""
+        await self._database.write(
+            lambda connection: connection.execute(
+                "update instances set last_used_at = ? where project = ? and name = ?",
+                (moment.isoformat(), project, name),
+            )
+        )
+
+    async def rename(self, project: str, name: str, new_name: str) -> None:
+        """Give an instance another name. Raises Conflict when it is taken."""
+        try:
+            await self._database.write(
+                lambda connection: connection.execute(
+                    "update instances set name = ? where project = ? and name = ?", (new_name, project, name)
+                )
+            )
+        except sqlite3.IntegrityError as error:
+            raise Conflict("instance", new_name, text=f'Name "{new_name}" already in use') from error
+
+    async def delete(self, project: str, name: str) -> None:
+        """Forget an instance; nothing happens when it is gone already."""
+        await self._database.write(
+            lambda connection: connection.execute(
+                "delete from instances where project = ? and name = ?", (project, name)
+            )
+        )
