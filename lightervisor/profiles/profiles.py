@@ -1,0 +1,138 @@
+"""Profiles: named configuration and devices that instances share. Source: LXD, /1.0/profiles.
+
+A change takes effect on every running instance that uses the profile; when one of them refuses it, the ones
+before it and the profile itself are put back.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+from lightervisor.config import names
+from lightervisor.db.instances import InstanceRow, InstanceRows
+from lightervisor.db.profiles import ProfileRow, ProfileRows
+from lightervisor.errors import Forbidden, Invalid
+from lightervisor.events.stream import Events
+from lightervisor.instances.checks import InstanceChecks
+from lightervisor.model.event import EventLifecycleRequestor
+from lightervisor.model.profile import Profile, ProfilePut, ProfilesPost
+
+Reapply = Callable[[InstanceRow, ProfileRow, ProfileRow], Awaitable[None]]
+
+
+class Profiles:
+    """The profiles of every project.
+
+    `reapply(user, old, new)` makes a running user follow a changed profile, and raises when it cannot.
+    """
+
+    def __init__(
+        self, rows: ProfileRows, instances: InstanceRows, checks: InstanceChecks, events: Events, reapply: Reapply
+    ) -> None:
+        self._rows, self._instances, self._checks = rows, instances, checks
+        self._events, self._reapply = events, reapply
+        self._lock = asyncio.Lock()
+
+    def list(self, project: str) -> list[Profile]:
+        """All profiles of a project, by name."""
+        users = self._users(project)
+        return [_view(row, users.get(row.name, [])) for row in self._rows.list(project)]
+
+    def get(self, project: str, name: str) -> Profile:
+        """One profile. Raises NotFound."""
+        return _view(self._rows.get(project, name), self._users(project).get(name, []))
+
+    async def create(self, project: str, post: ProfilesPost, requestor: EventLifecycleRequestor | None = None) -> None:
+        """Create a profile. Raises Invalid for a bad name, key or device, and LXD's failure for a duplicate."""
+        names.check_profile(post.name)
+        self._checks.check_profile(post.config, post.devices)
+        row = ProfileRow(
+            project=project, name=post.name, description=post.description, config=post.config, devices=post.devices
+        )
+        await self._rows.add(row)
+        self._publish("created", project, post.name, requestor)
+
+    async def replace(
+        self, project: str, name: str, put: ProfilePut, requestor: EventLifecycleRequestor | None = None
+    ) -> None:
+        """Replace description, config and devices, live in every instance that uses it, or change nothing."""
+        self._checks.check_profile(put.config, put.devices)
+        async with self._lock:
+            old = self._rows.get(project, name)
+            new = ProfileRow(
+                project=project, name=name, description=put.description, config=put.config, devices=put.devices
+            )
+            await self._rows.replace(new)
+            await self._apply(old, new)
+        self._publish("updated", project, name, requestor)
+
+    async def merge(
+        self, project: str, name: str, put: ProfilePut, requestor: EventLifecycleRequestor | None = None
+    ) -> None:
+        """PATCH: merge config keys and devices over what is there."""
+        old = self._rows.get(project, name)
+        merged = ProfilePut(
+            description=put.description or old.description,
+            config={**old.config, **put.config},
+            devices={**old.devices, **put.devices},
+        )
+        await self.replace(project, name, merged, requestor)
+
+    async def _apply(self, old: ProfileRow, new: ProfileRow) -> None:
+        done: list[InstanceRow] = []
+        try:
+            for user in self._instances.list(old.project):
+                if old.name in user.profiles:
+                    done.append(user)
+                    await self._reapply(user, old, new)
+        except BaseException:
+            await self._rows.replace(old)
+            for user in reversed(done[:-1]):
+                await self._reapply(user, new, old)
+            raise
+
+    async def rename(
+        self, project: str, name: str, new_name: str, requestor: EventLifecycleRequestor | None = None
+    ) -> None:
+        """Rename a profile. Raises Forbidden for `default` and Conflict when the name is taken."""
+        names.check_profile(new_name)
+        if name == "default":
+            raise Forbidden("profile", name, text="The 'default' profile cannot be renamed")
+        self._rows.get(project, name)
+        await self._rows.rename(project, name, new_name)
+        self._publish("renamed", project, new_name, requestor, {"old_name": name})
+
+    async def delete(self, project: str, name: str, requestor: EventLifecycleRequestor | None = None) -> None:
+        """Delete a profile that nobody uses. Raises Invalid with LXD's texts otherwise."""
+        if name == "default":
+            raise Forbidden("profile", name, text="The 'default' profile cannot be deleted")
+        self._rows.get(project, name)
+        if self._users(project).get(name):
+            raise Invalid("profile", name, text="Profile is currently in use")
+        await self._rows.delete(project, name)
+        self._publish("deleted", project, name, requestor)
+
+    def _users(self, project: str) -> dict[str, list[str]]:
+        users: dict[str, list[str]] = {}
+        for instance in self._instances.list(project):
+            for profile in instance.profiles:
+                users.setdefault(profile, []).append(f"/1.0/instances/{instance.name}")
+        return users
+
+    def _publish(
+        self,
+        action: str,
+        project: str,
+        name: str,
+        requestor: EventLifecycleRequestor | None,
+        context: Mapping[str, str] | None = None,
+    ) -> None:
+        source = f"/1.0/profiles/{name}"
+        self._events.lifecycle(
+            f"profile-{action}", source, project=project, context=context, requestor=requestor
+        )
+
+
+def _view(row: ProfileRow, users: list[str]) -> Profile:
+    return Profile(
+        name=row.name, description=row.description, config=row.config, devices=row.devices, used_by=users
+    )
