@@ -127,12 +127,8 @@ class Profiles:
         context: Mapping[str, str] | None = None,
     ) -> None:
         source = f"/1.0/profiles/{name}"
-        self._events.lifecycle(
-            f"profile-{action}", source, project=project, context=context, requestor=requestor
-        )
+        self._events.lifecycle(f"profile-{action}", source, project=project, context=context, requestor=requestor)
 
 
 def _view(row: ProfileRow, users: list[str]) -> Profile:
-    return Profile(
-        name=row.name, description=row.description, config=row.config, devices=row.devices, used_by=users
-    )
+    return Profile(name=row.name, description=row.description, config=row.config, devices=row.devices, used_by=users)

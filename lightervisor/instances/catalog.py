@@ -1,0 +1,92 @@
+"""Reading instances: rows merged with their profiles and with what the runtime knows."""
+
+from collections.abc import Callable, Iterable
+
+from lightervisor.config.merge import Expanded, expand
+from lightervisor.db.instances import InstanceRow, InstanceRows
+from lightervisor.db.profiles import ProfileRow, ProfileRows
+from lightervisor.errors import Invalid
+from lightervisor.model.instance import Instance
+
+STATUS_CODES = {
+    "Started": 101, "Stopped": 102, "Running": 103, "Starting": 106, "Stopping": 107, "Aborting": 108,
+    "Freezing": 109, "Frozen": 110, "Thawed": 111, "Error": 112,
+}  # fmt: skip
+Status = Callable[[str, str], str]
+
+
+class Catalog:
+    """The instances as the API shows them; `status(project, name)` is the runtime's cheap answer."""
+
+    def __init__(self, rows: InstanceRows, profiles: ProfileRows, status: Status) -> None:
+        self._rows, self._profiles, self._status = rows, profiles, status
+
+    def row(self, project: str, name: str) -> InstanceRow:
+        """The stored row. Raises NotFound."""
+        return self._rows.get(project, name)
+
+    def profiles_named(self, project: str, names: Iterable[str]) -> list[ProfileRow]:
+        """The profiles in this order. Raises Invalid with LXD's text for an unknown one."""
+        found: list[ProfileRow] = []
+        for name in names:
+            profile = self._profiles.find(project, name)
+            if profile is None:
+                text = f'Requested profile "{name}" doesn\'t exist'
+                raise Invalid("profile", name, text=text, remedy="lxc profile list")
+            found.append(profile)
+        return found
+
+    def expand(self, row: InstanceRow) -> Expanded:
+        """The merged configuration and devices of an instance."""
+        profiles = [found for name in row.profiles if (found := self._profiles.find(row.project, name)) is not None]
+        return expand(profiles, row.config, row.devices)
+
+    def status(self, project: str, name: str) -> str:
+        """Running, Stopped, Frozen, …: LXD's word for the instance's state now."""
+        return self._status(project, name)
+
+    def get(self, project: str, name: str) -> Instance:
+        """One instance. Raises NotFound."""
+        row = self._rows.get(project, name)
+        return self._view(row, self.expand(row))
+
+    def names(self, project: str | None) -> list[tuple[str, str]]:
+        """Project and name of each instance, of one project or of all with None."""
+        return [(row.project, row.name) for row in self._rows.list(project)]
+
+    def list(self, project: str | None) -> list[Instance]:
+        """All instances of one project, or of all with None, by name."""
+        profiles: dict[tuple[str, str], ProfileRow | None] = {}
+        found: list[Instance] = []
+        for row in self._rows.list(project):
+            layers: list[ProfileRow] = []
+            for name in row.profiles:
+                key = (row.project, name)
+                if key not in profiles:
+                    profiles[key] = self._profiles.find(*key)
+                if (layer := profiles[key]) is not None:
+                    layers.append(layer)
+            found.append(self._view(row, expand(layers, row.config, row.devices)))
+        return found
+
+    def _view(self, row: InstanceRow, expanded: Expanded) -> Instance:
+        status = self._status(row.project, row.name)
+        return Instance(
+            architecture=row.architecture,
+            config=row.config,
+            devices=row.devices,
+            ephemeral=row.ephemeral,
+            profiles=row.profiles,
+            stateful=row.stateful,
+            description=row.description,
+            created_at=row.created_at,
+            expanded_config=expanded.config,
+            expanded_devices=expanded.devices,
+            name=row.name,
+            status=status,
+            status_code=STATUS_CODES.get(status, 112),
+            last_used_at=row.last_used_at,
+            location="none",
+            type="container",
+            project=row.project,
+        )

@@ -1,0 +1,63 @@
+"""Is a configuration acceptable? One check, on the final merged state. Texts are LXD's."""
+
+from collections.abc import Callable, Mapping
+
+import lightervisor.config.instance_keys  # noqa: F401  # declares the keys
+from lightervisor.config.key import REGISTRY
+from lightervisor.config.merge import Config, Devices, root_device
+from lightervisor.errors import Invalid
+
+DeviceCheck = Callable[[str, Mapping[str, str]], None]
+
+
+class InstanceChecks:
+    """Checks of instance and profile configuration; `check_device(name, options)` knows the device types."""
+
+    def __init__(self, check_device: DeviceCheck) -> None:
+        self._check_device = check_device
+
+    def check_config(self, config: Config, *, profile: bool = False) -> None:
+        """Raise Invalid for an unknown key or a bad value; profiles may hold no `volatile.*` and `image.*`."""
+        for name in sorted(config):
+            if profile and name.startswith(("volatile.", "image.")):
+                group = name.partition(".")[0].capitalize()
+                raise Invalid("profile", text=f"Invalid config: {group} keys can only be set on instances")
+            try:
+                REGISTRY.check("instance", name, config[name])
+            except Invalid as error:
+                raise Invalid(
+                    "config", name, text=f"Invalid config: {error.sentence()}", remedy=error.remedy
+                ) from error
+
+    def check_devices(self, devices: Devices) -> None:
+        """Raise Invalid for a device that its type refuses."""
+        for name, device in devices.items():
+            if not name or len(name) > 64 or "/" in name or any(ord(c) < 33 or ord(c) == 127 for c in name):
+                raise Invalid("devices", name, text=f'Invalid devices: Invalid device name "{name}"')
+            self._check_device(name, device)
+
+    def check_profile(self, config: Config, devices: Devices) -> None:
+        """Check a profile's own configuration and devices."""
+        self.check_config(config, profile=True)
+        self.check_devices(devices)
+
+    def check_expanded(self, config: Config, devices: Devices) -> None:
+        """Check what an instance ends up with: keys that exclude each other, devices, and a root disk."""
+        self.check_config(config)
+        allow = config.get("security.syscalls.allow") or config.get("security.syscalls.whitelist")
+        deny = any(
+            config.get(name)
+            for name in ("security.syscalls.deny", "security.syscalls.deny_compat", "security.syscalls.blacklist")
+        )
+        if allow and deny:
+            raise Invalid(
+                "config",
+                text="Invalid config: security.syscalls.allow is mutually exclusive with security.syscalls.deny*",
+            )
+        self.check_devices(devices)
+        if root_device(devices) is None:
+            raise Invalid(
+                "instance",
+                text="Invalid devices: Failed detecting root disk device: No root device could be found",
+                remedy="lxc profile device add default root disk path=/ pool=default",
+            )
