@@ -54,21 +54,6 @@ class Catalog:
         """Project and name of each instance, of one project or of all with None."""
         return [(row.project, row.name) for row in self._rows.list(project)]
 
-    def list(self, project: str | None) -> list[Instance]:
-        """All instances of one project, or of all with None, by name."""
-        profiles: dict[tuple[str, str], ProfileRow | None] = {}
-        found: list[Instance] = []
-        for row in self._rows.list(project):
-            layers: list[ProfileRow] = []
-            for name in row.profiles:
-                key = (row.project, name)
-                if key not in profiles:
-                    profiles[key] = self._profiles.find(*key)
-                if (layer := profiles[key]) is not None:
-                    layers.append(layer)
-            found.append(self._view(row, expand(layers, row.config, row.devices)))
-        return found
-
     def _view(self, row: InstanceRow, expanded: Expanded) -> Instance:
         status = self._status(row.project, row.name)
         return Instance(
@@ -90,3 +75,18 @@ class Catalog:
             type="container",
             project=row.project,
         )
+
+    def list(self, project: str | None) -> list[Instance]:
+        """All instances of one project, or of all with None, by name."""
+        profiles: dict[tuple[str, str], ProfileRow | None] = {}
+        found: list[Instance] = []
+        for row in self._rows.list(project):
+            layers: list[ProfileRow] = []
+            for name in row.profiles:
+                key = (row.project, name)
+                if key not in profiles:
+                    profiles[key] = self._profiles.find(*key)
+                if (layer := profiles[key]) is not None:
+                    layers.append(layer)
+            found.append(self._view(row, expand(layers, row.config, row.devices)))
+        return found

@@ -32,11 +32,6 @@ class Profiles:
         self._events, self._reapply = events, reapply
         self._lock = asyncio.Lock()
 
-    def list(self, project: str) -> list[Profile]:
-        """All profiles of a project, by name."""
-        users = self._users(project)
-        return [_view(row, users.get(row.name, [])) for row in self._rows.list(project)]
-
     def get(self, project: str, name: str) -> Profile:
         """One profile. Raises NotFound."""
         return _view(self._rows.get(project, name), self._users(project).get(name, []))
@@ -128,6 +123,11 @@ class Profiles:
     ) -> None:
         source = f"/1.0/profiles/{name}"
         self._events.lifecycle(f"profile-{action}", source, project=project, context=context, requestor=requestor)
+
+    def list(self, project: str) -> list[Profile]:
+        """All profiles of a project, by name."""
+        users = self._users(project)
+        return [_view(row, users.get(row.name, [])) for row in self._rows.list(project)]
 
 
 def _view(row: ProfileRow, users: list[str]) -> Profile:
