@@ -1,0 +1,128 @@
+"""What a daemon must not leave behind, looked for in the kernel and on disk.
+
+A picture is taken before the daemon starts and another one after it is gone; what is new and belongs to one of our
+daemons is a leak. Other engines and other test runs may be at work on the same machine, so each kind has a rule for
+"ours": the state directory's path, the bridge's name, or that nobody holds it any more.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.harness import processes
+from tests.harness.daemon import Daemon
+
+CGROUPS = Path("/sys/fs/cgroup")
+NET = Path("/sys/class/net")
+FOLDERS = (Path("/run"), Path("/var/log"), Path("/var/log/lxd"), Path("/dev/shm"), Path("/tmp"), Path("/var/lib"))
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What there is at one moment, of the kinds that could not be told ours by their names."""
+
+    cgroups: frozenset[str]
+    links: frozenset[str]
+    folders: frozenset[str]
+
+
+def take() -> Picture:
+    """The picture of this moment."""
+    folders = (str(entry) for folder in FOLDERS if folder.is_dir() for entry in folder.iterdir())
+    return Picture(frozenset(_cgroups()), frozenset(_links()), frozenset(folders))
+
+
+def find(before: Picture, daemons: Sequence[Daemon]) -> list[str]:
+    """One line for each thing left behind by these daemons since `before`."""
+    states = [str(daemon.state) for daemon in daemons]
+    bridges = [daemon.bridge for daemon in daemons]
+    now = take()
+    found = [f"mount: {place}" for place in _mounts() if _mentions(place, states)]
+    found += [f"process: {pid} {command}" for pid, command in _processes() if _mentions(command, states)]
+    found += [f"loop device: {line}" for line in _loop_devices() if _mentions(line, states)]
+    found += [f"nft: {line}" for line in _nft() if _mentions(line, bridges)]
+    found += [f"link: {link}" for link in now.links - before.links if _is_orphan(link) or link in bridges]
+    found += [f"cgroup: {group}" for group in now.cgroups - before.cgroups if _is_empty(CGROUPS / group)]
+    found += [f"file: {path}" for path in now.folders - before.folders if _names_us(path)]
+    return sorted(found)
+
+
+def of_instance(daemon: Daemon, name: str) -> list[str]:
+    """What exists of an instance that should be gone, the daemon still running."""
+    pools = daemon.state / "storage-pools"
+    paths = [*pools.glob(f"*/containers/{name}"), *pools.glob(f"*/containers-snapshots/{name}")]
+    paths += [daemon.state / folder / name for folder in ("containers", "devices", "logs", "shmounts")]
+    paths += [*daemon.state.glob(f"security/*/{name}"), *daemon.state.glob(f"networks/*/dnsmasq.hosts/{name}")]
+    found = [f"file: {path}" for path in paths if os.path.lexists(path)]
+    found += [f"mount: {place}" for place in _mounts() if f"{daemon.state}/" in place and f"/{name}" in place]
+    found += [f"cgroup: {group}" for group in _cgroups() if group.rpartition("/")[2].endswith(f".{name}")]
+    found += [
+        f"process: {pid} {command}"
+        for pid, command in _processes()
+        if str(daemon.state) in command and command.split().count(name)
+    ]
+    return sorted(found)
+
+
+def _mentions(text: str, words: Iterable[str]) -> bool:
+    return any(word in text for word in words)
+
+
+def _mounts() -> list[str]:
+    return [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+
+
+def _links() -> list[str]:
+    return [link.name for link in NET.iterdir()]
+
+
+def _is_orphan(link: str) -> bool:
+    # The host's end of a container's cable that is plugged into no bridge: its container is gone.
+    return link.startswith("veth") and not (NET / link / "master").exists()
+
+
+def _cgroups() -> list[str]:
+    return [str(path.relative_to(CGROUPS)) for path in CGROUPS.glob("**/lxc.*") if path.is_dir()]
+
+
+def _is_empty(group: Path) -> bool:
+    for members in group.glob("**/cgroup.procs"):
+        try:
+            if members.read_text().strip():
+                return False
+        except OSError:  # gone meanwhile
+            continue
+    return group.is_dir()
+
+
+def _processes() -> list[tuple[int, str]]:
+    found: list[tuple[int, str]] = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+            environment = (entry / "environ").read_bytes().decode(errors="replace")
+        except OSError:  # gone meanwhile
+            continue
+        settings = [word for word in environment.split("\0") if word.startswith("LXD_DIR=")]
+        found.append((int(entry.name), " ".join([command, *settings])))
+    return found
+
+
+def _loop_devices() -> list[str]:
+    return processes.run(["losetup", "--list", "--noheadings", "--output", "NAME,BACK-FILE"]).stdout.splitlines()
+
+
+def _nft() -> list[str]:
+    listing = json.loads(processes.run(["nft", "-j", "list", "ruleset"]).stdout or '{"nftables": []}')
+    return [json.dumps(entry) for entry in listing["nftables"]]
+
+
+def _names_us(path: str) -> bool:
+    name = path.rpartition("/")[2]
+    return name.startswith(("lightervisor", "lv-", "lxd-", "lvt"))
