@@ -17,31 +17,30 @@ from lightervisor.config.types import (
     one_of,
 )
 
+SCOPE = "instance"
 CpuAllowance = any_of("share or quota", Percentage, matching("quota", r"\d+ms/\d+ms", "Invalid allowance: {value}"))
 SoftHard = matching("soft[:hard]", r"(\d+|unlimited)(:(\d+|unlimited))?", "Invalid value {value!r}")
 
 key(
     "boot.autostart",
     Bool,
-    scope="instance",
+    scope=SCOPE,
     group="boot",
     help="Start with the daemon: true always, false never, unset as it was when the host went down",
 )
 key(
     "boot.autostart.delay",
     integer(0),
-    scope="instance",
+    scope=SCOPE,
     default="0",
     group="boot",
     help="Seconds to wait after starting this instance before the next one",
 )
-key(
-    "boot.autostart.priority", Int, scope="instance", default="0", group="boot", help="Order of autostart, higher first"
-)
+key("boot.autostart.priority", Int, scope=SCOPE, default="0", group="boot", help="Order of autostart, higher first")
 key(
     "boot.host_shutdown_timeout",
     integer(0),
-    scope="instance",
+    scope=SCOPE,
     default="30",
     live=True,
     group="boot",
@@ -50,7 +49,7 @@ key(
 key(
     "boot.stop.priority",
     Int,
-    scope="instance",
+    scope=SCOPE,
     default="0",
     group="boot",
     help="Order of stopping at host shutdown, higher first",
@@ -58,28 +57,28 @@ key(
 key(
     "cloud-init.network-config",
     Blob,
-    scope="instance",
+    scope=SCOPE,
     group="cloud-init",
     help="cloud-init network configuration, read by image templates and the guest API",
 )
 key(
     "cloud-init.user-data",
     Blob,
-    scope="instance",
+    scope=SCOPE,
     group="cloud-init",
     help="cloud-init user data, read by image templates and the guest API",
 )
 key(
     "cloud-init.vendor-data",
     Blob,
-    scope="instance",
+    scope=SCOPE,
     group="cloud-init",
     help="cloud-init vendor data, read by image templates and the guest API",
 )
 key(
     "environment.*",
     Text,
-    scope="instance",
+    scope=SCOPE,
     live=True,
     group="miscellaneous",
     help="Environment variable for init and for new commands",
@@ -87,7 +86,7 @@ key(
 key(
     "limits.cpu",
     CpuSet,
-    scope="instance",
+    scope=SCOPE,
     live=True,
     group="limits",
     help='How many CPUs, or which ones ("0-3,7"); all when unset',
@@ -95,7 +94,7 @@ key(
 key(
     "limits.cpu.allowance",
     CpuAllowance,
-    scope="instance",
+    scope=SCOPE,
     default="100%",
     live=True,
     group="limits",
@@ -104,7 +103,7 @@ key(
 key(
     "limits.cpu.priority",
     integer(0, 10),
-    scope="instance",
+    scope=SCOPE,
     default="10",
     live=True,
     group="limits",
@@ -113,29 +112,27 @@ key(
 key(
     "limits.disk.priority",
     integer(0, 10),
-    scope="instance",
+    scope=SCOPE,
     default="5",
     live=True,
     group="limits",
     help="Priority for disk time when it is scarce, 0 to 10",
 )
-key(
-    "limits.hugepages.64KB", Size, scope="instance", live=True, group="limits", help="Most memory in huge pages of 64KB"
-)
-key("limits.hugepages.1MB", Size, scope="instance", live=True, group="limits", help="Most memory in huge pages of 1MB")
-key("limits.hugepages.2MB", Size, scope="instance", live=True, group="limits", help="Most memory in huge pages of 2MB")
-key("limits.hugepages.1GB", Size, scope="instance", live=True, group="limits", help="Most memory in huge pages of 1GB")
+key("limits.hugepages.64KB", Size, scope=SCOPE, live=True, group="limits", help="Most memory in huge pages of 64KB")
+key("limits.hugepages.1MB", Size, scope=SCOPE, live=True, group="limits", help="Most memory in huge pages of 1MB")
+key("limits.hugepages.2MB", Size, scope=SCOPE, live=True, group="limits", help="Most memory in huge pages of 2MB")
+key("limits.hugepages.1GB", Size, scope=SCOPE, live=True, group="limits", help="Most memory in huge pages of 1GB")
 key(
     "limits.kernel.*",
     SoftHard,
-    scope="instance",
+    scope=SCOPE,
     group="limits",
     help="Resource limit of init (setrlimit), soft or soft:hard",
 )
 key(
     "limits.memory",
     Memory,
-    scope="instance",
+    scope=SCOPE,
     live=True,
     group="limits",
     help="Most memory, in bytes with a suffix or as a share of the host's",
@@ -143,7 +140,7 @@ key(
 key(
     "limits.memory.enforce",
     one_of("hard", "soft"),
-    scope="instance",
+    scope=SCOPE,
     default="hard",
     live=True,
     group="limits",
@@ -152,7 +149,7 @@ key(
 key(
     "limits.memory.swap",
     Bool,
-    scope="instance",
+    scope=SCOPE,
     default="true",
     live=True,
     group="limits",
@@ -161,7 +158,7 @@ key(
 key(
     "limits.memory.swap.priority",
     integer(0, 10),
-    scope="instance",
+    scope=SCOPE,
     default="10",
     live=True,
     group="limits",
@@ -170,46 +167,46 @@ key(
 key(
     "limits.network.priority",
     integer(0, 10),
-    scope="instance",
+    scope=SCOPE,
     default="0",
     live=True,
     group="limits",
     help="Priority of outgoing traffic, 0 to 10 (cgroup v1)",
 )
-key("limits.processes", integer(0), scope="instance", live=True, group="limits", help="Most processes")
+key("limits.processes", integer(0), scope=SCOPE, live=True, group="limits", help="Most processes")
 key(
     "linux.kernel_modules",
     list_of(Text),
-    scope="instance",
+    scope=SCOPE,
     live=True,
     group="miscellaneous",
     help="Modules to load on the host before the instance starts",
 )
-key("linux.sysctl.*", Text, scope="instance", group="miscellaneous", help="Kernel setting of the instance's namespaces")
-key("raw.apparmor", Blob, scope="instance", live=True, group="raw", help="Lines added to the AppArmor profile")
+key("linux.sysctl.*", Text, scope=SCOPE, group="miscellaneous", help="Kernel setting of the instance's namespaces")
+key("raw.apparmor", Blob, scope=SCOPE, live=True, group="raw", help="Lines added to the AppArmor profile")
 key(
     "raw.idmap",
     Blob,
-    scope="instance",
+    scope=SCOPE,
     group="raw",
     help='Lines of "both|uid|gid HOST GUEST" that map single ids or ranges',
 )
-key("raw.lxc", Blob, scope="instance", group="raw", help="Lines added to the liblxc configuration")
-key("raw.seccomp", Blob, scope="instance", group="raw", help="A seccomp policy that replaces the built-in one")
+key("raw.lxc", Blob, scope=SCOPE, group="raw", help="Lines added to the liblxc configuration")
+key("raw.seccomp", Blob, scope=SCOPE, group="raw", help="A seccomp policy that replaces the built-in one")
 key(
     "security.devlxd",
     Bool,
-    scope="instance",
+    scope=SCOPE,
     default="true",
     live=True,
     group="security",
     help="Offer the guest API on /dev/lxd/sock",
 )
-key("security.idmap.base", integer(0), scope="instance", group="security", help="First host id of an isolated map")
+key("security.idmap.base", integer(0), scope=SCOPE, group="security", help="First host id of an isolated map")
 key(
     "security.idmap.isolated",
     Bool,
-    scope="instance",
+    scope=SCOPE,
     default="false",
     group="security",
     help="Use a range of host ids that no other instance has",
@@ -217,7 +214,7 @@ key(
 key(
     "security.idmap.size",
     integer(0),
-    scope="instance",
+    scope=SCOPE,
     default="65536",
     group="security",
     help="Number of ids of an isolated map",
@@ -225,7 +222,7 @@ key(
 key(
     "security.nesting",
     Bool,
-    scope="instance",
+    scope=SCOPE,
     default="false",
     live=True,
     group="security",
@@ -234,7 +231,7 @@ key(
 key(
     "security.privileged",
     Bool,
-    scope="instance",
+    scope=SCOPE,
     default="false",
     group="security",
     help="Root inside is root outside: no protection from the guest",
@@ -242,7 +239,7 @@ key(
 key(
     "security.protection.delete",
     Bool,
-    scope="instance",
+    scope=SCOPE,
     default="false",
     live=True,
     group="security",
@@ -251,7 +248,7 @@ key(
 key(
     "security.protection.shift",
     Bool,
-    scope="instance",
+    scope=SCOPE,
     default="false",
     live=True,
     group="security",
@@ -260,21 +257,21 @@ key(
 key(
     "security.syscalls.allow",
     Blob,
-    scope="instance",
+    scope=SCOPE,
     group="security",
     help="Only these system calls are allowed, one per line",
 )
 key(
     "security.syscalls.deny",
     Blob,
-    scope="instance",
+    scope=SCOPE,
     group="security",
     help="System calls to refuse besides the built-in list, one per line",
 )
 key(
     "security.syscalls.deny_compat",
     Bool,
-    scope="instance",
+    scope=SCOPE,
     default="false",
     group="security",
     help="Refuse 32-bit system calls",
@@ -282,7 +279,7 @@ key(
 key(
     "security.syscalls.deny_default",
     Bool,
-    scope="instance",
+    scope=SCOPE,
     default="true",
     group="security",
     help="Apply the built-in list of refused system calls",
@@ -290,35 +287,33 @@ key(
 key(
     "security.syscalls.whitelist",
     Blob,
-    scope="instance",
+    scope=SCOPE,
     group="security",
     help="Older name of security.syscalls.allow",
 )
-key(
-    "security.syscalls.blacklist", Blob, scope="instance", group="security", help="Older name of security.syscalls.deny"
-)
+key("security.syscalls.blacklist", Blob, scope=SCOPE, group="security", help="Older name of security.syscalls.deny")
 key(
     "security.syscalls.blacklist_default",
     Bool,
-    scope="instance",
+    scope=SCOPE,
     group="security",
     help="Older name of security.syscalls.deny_default",
 )
 key(
     "security.syscalls.blacklist_compat",
     Bool,
-    scope="instance",
+    scope=SCOPE,
     group="security",
     help="Older name of security.syscalls.deny_compat",
 )
 key(
     "user.*",
     Blob,
-    scope="instance",
+    scope=SCOPE,
     live=True,
     group="miscellaneous",
     help="Free for the user; templates and the guest API can read it",
 )
-key("image.*", Blob, scope="instance", group="miscellaneous", help="Properties of the image the instance was made from")
+key("image.*", Blob, scope=SCOPE, group="miscellaneous", help="Properties of the image the instance was made from")
 
-key("volatile.*", Blob, scope="instance", group="volatile", help="Kept by the daemon")
+key("volatile.*", Blob, scope=SCOPE, group="volatile", help="Kept by the daemon")

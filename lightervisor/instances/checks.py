@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-import lightervisor.config.instance_keys  # noqa: F401  # declares the keys
+from lightervisor.config.instance_keys import SCOPE
 from lightervisor.config.key import REGISTRY
 from lightervisor.config.merge import Config, Devices, root_device
 from lightervisor.errors import Invalid
@@ -23,7 +23,7 @@ class InstanceChecks:
                 group = name.partition(".")[0].capitalize()
                 raise Invalid("profile", text=f"Invalid config: {group} keys can only be set on instances")
             try:
-                REGISTRY.check("instance", name, config[name])
+                REGISTRY.check(SCOPE, name, config[name])
             except Invalid as error:
                 raise Invalid(
                     "config", name, text=f"Invalid config: {error.sentence()}", remedy=error.remedy
