@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 import time
 from collections.abc import Mapping
@@ -11,23 +12,40 @@ from pathlib import Path
 from tests.harness import processes
 
 BUSYBOX = Path("/bin/busybox")
-METADATA = """\
-architecture: x86_64
+METADATA = f"""\
+architecture: {os.uname().machine}
 creation_date: 1700000000
 properties:
   description: test busybox
   os: busybox
   release: test
 """
-FOLDERS = "bin dev etc mnt proc root run sbin sys tmp usr usr/bin usr/sbin var var/log".split()
+FOLDERS = ["bin", "dev", "etc", "mnt", "proc", "root", "run", "sbin", "sys", "tmp", "usr", "var", "usr/bin", "usr/sbin"]
+# Busybox' own init does not know the signal by which LXD asks for a clean stop; this one does.
+INIT = """\
+#!/bin/sh
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
+trap 'exit 0' PWR TERM INT
+ip link set lo up
+ip link set eth0 up 2>/dev/null && udhcpc -b -S -t 20 -A 1 -i eth0 -s /etc/dhcp >/dev/null 2>&1
+echo "busybox is up" >/dev/console
+setsid sh -c 'exec sh -i </dev/console >/dev/console 2>&1' &
+while :; do sleep 3600 & wait $!; done
+"""
+DHCP = """\
+#!/bin/sh
+[ "$1" = bound ] || exit 0
+ip addr flush dev $interface
+ip addr add $ip/$mask dev $interface
+for gateway in $router; do ip route add default via $gateway; done
+for server in $dns; do echo "nameserver $server"; done >/etc/resolv.conf
+"""
 FILES = {
-    "etc/passwd": "root:x:0:0:root:/root:/bin/sh\n",
-    "etc/group": "root:x:0:\n",
+    "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000:user:/tmp:/bin/sh\n",
+    "etc/group": "root:x:0:\nuser:x:1000:\n",
     "etc/hostname": "busybox\n",
-    "etc/inittab": "::sysinit:/etc/rc\n::ctrlaltdel:/bin/poweroff\n::shutdown:/bin/true\nconsole::askfirst:-/bin/sh\n",
-    "etc/rc": "#!/bin/sh\nip link set lo up\nip link set eth0 up && udhcpc -b -S -i eth0 -s /etc/dhcp\n",
-    "etc/dhcp": '#!/bin/sh\n[ "$1" = bound ] && ip addr flush dev $interface && '
-    "ip addr add $ip/$mask dev $interface\nexit 0\n",
+    "etc/dhcp": DHCP,
+    "sbin/init": INIT,
 }
 # Enough for the smallest possible image: not bootable, but valid.
 TINY: dict[str, bytes] = {"metadata.yaml": METADATA.encode(), "rootfs/etc/hostname": b"tiny\n"}
@@ -61,9 +79,8 @@ def busybox_rootfs(archive: tarfile.TarFile, prefix: str) -> None:
         add_folder(archive, f"{prefix}{folder}")
     add_file(archive, f"{prefix}bin/busybox", BUSYBOX.read_bytes(), 0o755)
     for applet in applets:
-        if applet not in ("busybox", "init"):
+        if applet not in ("busybox", "init", "linuxrc"):
             add_link(archive, f"{prefix}bin/{applet}", "/bin/busybox")
-    add_link(archive, f"{prefix}sbin/init", "/bin/busybox")
     for name, text in FILES.items():
         add_file(archive, f"{prefix}{name}", text.encode(), 0o755 if text.startswith("#!") else 0o644)
 

@@ -1,0 +1,181 @@
+"""Running commands in a container."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import signal
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.harness.client import Client
+from tests.harness.client_lxc import Lxc
+from tests.harness.daemon import Daemon
+from tests.harness.processes import eventually
+
+
+@pytest.mark.parametrize("status", [0, 1, 7, 255])
+def test_the_exit_status_comes_back(client: Client, running: str, status: int) -> None:
+    assert client.run(running, "sh", "-c", f"exit {status}").status == status
+
+
+def test_output_and_errors_stay_apart(client: Client, running: str) -> None:
+    ran = client.run(running, "sh", "-c", "echo out; echo err >&2")
+    assert (ran.stdout, ran.stderr) == ("out\n", "err\n")
+
+
+def test_standard_input_arrives_and_ends(client: Client, running: str) -> None:
+    text = "line\n" * 20000
+    assert client.run(running, "wc", "-c", stdin=text).stdout.strip() == str(len(text))
+
+
+def test_the_environment_is_passed(client: Client, running: str) -> None:
+    ran = client.run(running, "sh", "-c", 'echo "$WORD $HOME"', env={"WORD": "with space=and = signs"})
+    assert ran.stdout == "with space=and = signs /root\n"
+
+
+def test_much_output_is_whole(client: Client, running: str) -> None:
+    ran = client.run(running, "sh", "-c", "seq 1 200000")
+    assert ran.stdout.splitlines()[-1] == "200000"
+    assert len(ran.stdout) == len("".join(f"{i}\n" for i in range(1, 200001)))
+
+
+def test_an_unknown_command_ends_with_127(either: Lxc, running: str) -> None:
+    assert either("exec", running, "--", "no-such-command").status == 127
+
+
+def test_a_file_that_is_no_program_ends_with_126(either: Lxc, running: str) -> None:
+    assert either("exec", running, "--", "/etc/passwd").status == 126
+
+
+def test_a_command_killed_by_a_signal_ends_with_128_plus_its_number(either: Lxc, running: str) -> None:
+    assert either("exec", running, "--", "sh", "-c", "kill -KILL $$").status == 137
+
+
+def test_user_group_and_folder_are_as_asked(either: Lxc, running: str) -> None:
+    done = either(
+        "exec", running, "--user", "1000", "--group", "1000", "--cwd", "/tmp", "--", "sh", "-c", "id -u; id -g; pwd"
+    ).ok()
+    assert done.stdout.split() == ["1000", "1000", "/tmp"]
+
+
+def test_a_stopped_instance_runs_nothing(either: Lxc, image: str, name: str) -> None:
+    either.create(image, name)
+    either("exec", name, "--", "true").failed("Instance is not running")
+
+
+def test_twenty_commands_at_once_all_answer(either: Lxc, running: str) -> None:
+    with ThreadPoolExecutor(10) as pool:
+        ran = list(pool.map(lambda i: either("exec", running, "--", "echo", str(i)).ok().stdout, range(20)))
+    assert ran == [f"{i}\n" for i in range(20)]
+
+
+def test_a_command_sees_no_descriptor_of_the_daemon(either: Lxc, running: str) -> None:
+    found = either("exec", running, "--", "sh", "-c", "ls /proc/self/fd").ok().stdout.split()
+    # 3 is ls reading the folder.
+    assert set(found) <= {"0", "1", "2", "3"}
+
+
+class Terminal:
+    """A program on a pseudo terminal, as a person has it."""
+
+    def __init__(self, argv: list[str], env: dict[str, str]) -> None:
+        self.master, slave = pty.openpty()
+        self.process = subprocess.Popen(
+            argv, env={**os.environ, **env}, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
+        )
+        os.close(slave)
+        self.seen = ""
+
+    def type(self, text: str) -> None:
+        """Type."""
+        os.write(self.master, text.encode())
+
+    def expect(self, text: str, timeout_s: float = 15) -> None:
+        """Read until the text is on the screen."""
+        limit = time.monotonic() + timeout_s
+        while text not in self.seen:
+            assert time.monotonic() < limit, f"{text!r} did not appear in {self.seen!r}"
+            if select.select([self.master], [], [], 0.2)[0]:
+                try:
+                    self.seen += os.read(self.master, 65536).decode(errors="replace")
+                except OSError:  # the program has gone
+                    assert text in self.seen, f"{text!r} did not appear in {self.seen!r}"
+
+    def end(self) -> int:
+        """Wait for the program; its exit status."""
+        try:
+            return self.process.wait(timeout=15)
+        finally:
+            self.process.kill()
+            os.close(self.master)
+
+
+def test_an_interactive_shell_has_a_terminal_and_gives_its_status(either: Lxc, running: str) -> None:
+    terminal = Terminal([str(either.program), "exec", running, "--", "sh"], either.env)
+    terminal.type("test -t 0 && echo 'on a 'terminal\n")
+    terminal.expect("on a terminal")
+    terminal.type("exit 5\n")
+    assert terminal.end() == 5
+
+
+def test_control_c_reaches_the_command(either: Lxc, running: str) -> None:
+    terminal = Terminal(
+        [str(either.program), "exec", running, "--", "sh", "-c", "trap 'exit 42' INT; echo rea''dy; sleep 60"],
+        either.env,
+    )
+    terminal.expect("ready")
+    terminal.type("\x03")
+    assert terminal.end() == 42
+
+
+def test_a_signal_to_the_client_reaches_the_command(either: Lxc, running: str) -> None:
+    script = "trap 'exit 43' TERM; echo ready; while :; do sleep 0.1; done"
+    with subprocess.Popen(
+        [either.program, "exec", "-T", running, "--", "sh", "-c", script],
+        env={**os.environ, **either.env},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=15) == 43
+
+
+def test_recorded_output_can_be_fetched(daemon: Daemon, running: str) -> None:
+    body = {"command": ["sh", "-c", "echo kept; exit 3"], "record-output": True, "interactive": False}
+    finished = daemon.operation("POST", f"/1.0/instances/{running}/exec", body)
+    assert finished["metadata"]["return"] == 3
+    path = finished["metadata"]["output"]["1"]
+    assert daemon.request("GET", path).body == b"kept\n"
+    assert daemon.request("DELETE", path).status == 200
+
+
+def test_a_websocket_with_a_wrong_secret_is_refused(daemon: Daemon, running: str) -> None:
+    body = {"command": ["sleep", "1"], "wait-for-websocket": True, "interactive": False}
+    started = daemon.request("POST", f"/1.0/instances/{running}/exec", body)
+    url = started.envelope["operation"]
+    upgrade = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }
+    assert daemon.request("GET", f"{url}/websocket?secret=wrong", headers=upgrade).status == 403
+
+
+def test_a_websocket_that_never_connects_ends_the_command(daemon: Daemon, running: str) -> None:
+    body = {"command": ["sleep", "1000"], "wait-for-websocket": True, "interactive": False}
+    started = daemon.request("POST", f"/1.0/instances/{running}/exec", body)
+    url = started.envelope["operation"]
+
+    def ended() -> bool:
+        answer = daemon.request("GET", url)
+        return answer.status == 404 or answer.metadata["status_code"] >= 400
+
+    eventually(ended, timeout_s=45, what="the operation to end")
