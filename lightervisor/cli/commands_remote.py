@@ -1,0 +1,47 @@
+"""Declares the commands of `remote`."""
+
+from lightervisor.cli.table import Command, Flag
+
+COMMANDS = (
+    Command("remote", summary="Manage the list of remote servers"),
+    Command(
+        "remote add",
+        "[<remote>] <IP|FQDN|URL|token>",
+        "remote:add",
+        "Add new remote servers",
+        least=1,
+        most=2,
+        flags=(
+            Flag("accept-certificate", help="Accept certificate"),
+            Flag("auth-type", "", "text", help="Server authentication type (tls or candid)"),
+            Flag("domain", "", "text", help="Candid domain to use"),
+            Flag("password", "", "text", help="Remote admin password"),
+            Flag("project", "", "text", help="Project to use for the remote"),
+            Flag("protocol", "", "text", help="Server protocol (lxd or simplestreams)"),
+            Flag("public", help="Public image server"),
+        ),
+    ),
+    Command("remote get-default", "", "remote:get_default", "Show the default remote"),
+    Command(
+        "remote list",
+        "",
+        "remote:listing",
+        "List the available remotes",
+        aliases=("ls",),
+        flags=(Flag("format", "f", "text", default="table", help="Format (csv|json|table|yaml|compact)"),),
+    ),
+    Command("remote remove", "<remote>", "remote:remove", "Remove remotes", least=1, most=1, aliases=("rm",)),
+    Command(
+        "remote rename", "<remote> <new-name>", "remote:rename", "Rename remotes", least=2, most=2, aliases=("mv",)
+    ),
+    Command("remote set-url", "<remote> <URL>", "remote:set_url", "Set the URL for the remote", least=2, most=2),
+    Command(
+        "remote switch",
+        "<remote>",
+        "remote:switch",
+        "Switch the default remote",
+        least=1,
+        most=1,
+        aliases=("set-default",),
+    ),
+)

@@ -1,0 +1,60 @@
+"""Declares the commands of `transfer`."""
+
+from lightervisor.cli.table import Command, Flag
+
+COMMANDS = (
+    Command(
+        "copy",
+        "[<remote>:]<source>[/<snapshot>] [[<remote>:]<destination>]",
+        "copy:run",
+        "Copy instances within or in between LXD servers",
+        least=1,
+        most=2,
+        aliases=("cp",),
+        flags=(
+            Flag("allow-inconsistent", help="Ignore copy errors for volatile files"),
+            Flag("config", "c", "many", help="Config key/value to apply to the new instance"),
+            Flag("device", "d", "many", help="New key/value to apply to a specific device"),
+            Flag("ephemeral", "e", help="Ephemeral instance"),
+            Flag("instance-only", help="Copy the instance without its snapshots"),
+            Flag("mode", "", "text", default="pull", help="Transfer mode. One of pull, push or relay"),
+            Flag("no-profiles", help="Create the instance with no profiles applied"),
+            Flag("profile", "p", "many", help="Profile to apply to the new instance"),
+            Flag("refresh", help="Perform an incremental copy"),
+            Flag("stateless", help="Copy a stateful instance stateless"),
+            Flag("storage", "s", "text", help="Storage pool name"),
+            Flag("target", "", "text", help="Cluster member name"),
+            Flag("target-project", "", "text", help="Copy to a project different from the source"),
+        ),
+    ),
+    Command(
+        "move",
+        "[<remote>:]<instance>[/<snapshot>] [<remote>:][<instance>[/<snapshot>]]",
+        "move:run",
+        "Move instances within or in between LXD servers",
+        least=1,
+        most=2,
+        aliases=("mv",),
+        flags=(
+            Flag("allow-inconsistent", help="Ignore copy errors for volatile files"),
+            Flag("config", "c", "many", help="Config key/value to apply to the target instance"),
+            Flag("device", "d", "many", help="New key/value to apply to a specific device"),
+            Flag("instance-only", help="Move the instance without its snapshots"),
+            Flag("mode", "", "text", default="pull", help="Transfer mode. One of pull, push or relay."),
+            Flag("no-profiles", help="Unset all profiles on the target instance"),
+            Flag("profile", "p", "many", help="Profile to apply to the target instance"),
+            Flag("stateless", help="Copy a stateful instance stateless"),
+            Flag("storage", "s", "text", help="Storage pool name"),
+            Flag("target", "", "text", help="Cluster member name"),
+            Flag("target-project", "", "text", help="Copy to a project different from the source"),
+        ),
+    ),
+    Command(
+        "rename",
+        "[<remote>:]<instance>[/<snapshot>] <instance>[/<snapshot>]",
+        "move:rename",
+        "Rename instances and snapshots",
+        least=2,
+        most=2,
+    ),
+)

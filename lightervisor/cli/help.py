@@ -1,0 +1,93 @@
+"""Help pages in cobra's layout, from the command table."""
+
+from __future__ import annotations
+
+from lightervisor.cli import table
+from lightervisor.cli.table import GLOBAL_FLAGS, ROOT_FLAG, Command, Flag
+
+_ROOT_LONG = """Command line client for LXD
+
+All of LXD's features can be driven through the various commands below.
+For help with any of those, simply call them with --help."""
+_RARE = frozenset(
+    "alias cluster manpage monitor network operation project query rename storage warning completion help".split()
+)
+
+
+def page(command: Command | None, *, with_rare: bool = False, with_sub_commands: bool = False) -> str:
+    """The help of one command, of a group, or of `lxc` itself."""
+    path = command.path if command else "lxc"
+    below = children(command, with_rare)
+    long = (command.long or command.summary) if command else _ROOT_LONG
+    parts = ["Description:\n" + _indent(long), "Usage:\n" + _indent("\n".join(_usage(command, path, bool(below))))]
+    if command and command.aliases:
+        parts.append("Aliases:\n  " + ", ".join((command.words[-1], *command.aliases)))
+    if command and command.examples:
+        parts.append("Examples:\n" + _indent(command.examples))
+    if below:
+        parts.append("Available Commands:\n" + _commands(below, command, with_sub_commands))
+    if command is None:
+        parts.append("Flags:\n" + flag_lines((*GLOBAL_FLAGS, ROOT_FLAG)))
+    else:
+        if command.flags:
+            parts.append("Flags:\n" + flag_lines(command.flags))
+        parts.append("Global Flags:\n" + flag_lines(GLOBAL_FLAGS))
+    if below:
+        parts.append(f'Use "{path} [command] --help" for more information about a command.')
+    return "\n\n".join(parts) + "\n"
+
+
+def children(command: Command | None, with_rare: bool = False) -> list[Command]:
+    """The commands right below a group, sorted by name."""
+    if command is not None and command.handler:
+        return []
+    words = command.words if command else ()
+    found = table.all_commands() if command is None else table.commands(table.nouns(words[0]))
+    below = [c for c in found if c.words[:-1] == words and not c.hidden]
+    if command is None and not with_rare:
+        below = [c for c in below if c.words[0] not in _RARE or c.words[0] == "help"]
+    return sorted(below, key=lambda c: c.words)
+
+
+def _usage(command: Command | None, path: str, has_children: bool) -> list[str]:
+    if command is None:
+        return ["lxc [command]"]
+    if has_children:
+        return [f"{path} [flags]", f"{path} [command]"]
+    return [" ".join(filter(None, (path, command.usage, "[flags]")))]
+
+
+def _commands(below: list[Command], command: Command | None, with_sub_commands: bool) -> str:
+    if with_sub_commands:
+        words = command.words if command else ()
+        found = table.all_commands() if command is None else table.commands(table.nouns(words[0]))
+        below = sorted((c for c in found if c.words[: len(words)] == words != c.words), key=lambda c: c.words)
+        names = [" ".join(c.words[len(words) :]) for c in below]
+    else:
+        names = [c.words[-1] for c in below]
+    width = max(11, *(len(name) for name in names))
+    return "\n".join(f"  {name:<{width}} {c.summary}" for name, c in zip(names, below, strict=True))
+
+
+def flag_lines(flags: tuple[Flag, ...]) -> str:
+    """The flags as pflag aligns them."""
+    heads: list[str] = []
+    for flag in sorted(flags, key=lambda f: f.name):
+        head = f"  -{flag.short}, --{flag.name}" if flag.short else f"      --{flag.name}"
+        if flag.value:
+            head += f" {flag.value}"
+        if flag.bare:
+            head += f'[="{flag.bare}"]'
+        heads.append(head)
+    width = max(len(head) for head in heads) + 3
+    lines: list[str] = []
+    for head, flag in zip(heads, sorted(flags, key=lambda f: f.name), strict=True):
+        default = ""
+        if flag.default not in ("", "0") and flag.kind != "bool":
+            default = f" (default {flag.default})" if flag.kind == "number" else f' (default "{flag.default}")'
+        lines.append(f"{head:<{width}}{flag.help}{default}")
+    return "\n".join(lines)
+
+
+def _indent(text: str) -> str:
+    return "\n".join(f"  {line}" if line else "" for line in text.splitlines())

@@ -1,0 +1,102 @@
+"""`lxc`: expand aliases, find the command, run its handler, turn failures into `Error: …` and an exit status."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from lightervisor.cli import aliases, config, parse
+from lightervisor.cli.errors import WrongArguments
+from lightervisor.cli.session import Session
+from lightervisor.errors import Failure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lightervisor.cli.parse import Parsed
+
+_WELCOME = """\
+If this is your first time running LXD on this machine, you should also run: lxd init
+To start your first container, try: lxc launch ubuntu:22.04
+Or for a virtual machine: lxc launch ubuntu:22.04 --vm
+
+"""
+
+
+def main(words: list[str] | None = None, libraries: str = "") -> int:
+    """Run `lxc` with these words (else the program's own) and return its exit status.
+
+    `libraries` is the folder of installed packages: the launcher starts Python without it, and the few commands that
+    need a package add it.
+    """
+    if libraries:
+        from lightervisor.cli import yaml_reader
+
+        yaml_reader.find_libraries_in(libraries)
+    words = sys.argv[1:] if words is None else words
+    try:
+        status = _run(words, os.environ)
+        sys.stdout.flush()
+    except Failure as failure:
+        sys.stdout.flush()
+        print(f"Error: {failure.message()}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # The reader of our output has gone (lxc list | head): not an error, and nothing may be flushed at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 141
+    except KeyboardInterrupt:
+        return 130
+    except OSError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    return status
+
+
+def _run(words: list[str], environ: Mapping[str, str]) -> int:
+    configuration = config.load(environ)
+    expanded = None if environ.get("LXC_ALIASES") == "1" else aliases.expand(words, configuration.aliases)
+    parsed = parse.parse(words if expanded is None else expanded)
+    session = Session(configuration, environ)
+    session.apply(parsed.flags)
+    if parsed.flags.on("version"):
+        return _print_version()
+    if parsed.asks_help or parsed.command is None or not parsed.command.handler:
+        return _print_help(parsed)
+    count, command = len(parsed.arguments), parsed.command
+    try:
+        if count < command.least or (command.most is not None and count > command.most):
+            raise WrongArguments
+        if configuration.is_first_run:
+            _welcome(session)
+        return command.load()(session, parsed.arguments, parsed.flags) or 0
+    except WrongArguments:
+        _print_help(parsed)
+        if count == 0:
+            return 0
+        print(file=sys.stdout, flush=True)
+        raise
+
+
+def _welcome(session: Session) -> None:
+    """The first run: LXD's hint, and the configuration file that tells the next run it is not the first."""
+    try:
+        session.config.save()
+    except OSError:
+        return  # a home that cannot be written (a system user's) stays without; nothing else needs the file
+    sys.stderr.write(_WELCOME)
+
+
+def _print_help(parsed: Parsed) -> int:
+    from lightervisor.cli import help as pages
+
+    flags = parsed.flags
+    with_rare = parsed.command is None and flags.on("all")
+    sys.stdout.write(pages.page(parsed.command, with_rare=with_rare, with_sub_commands=flags.on("sub-commands")))
+    return 0
+
+
+def _print_version() -> int:
+    print("5.0.2")
+    return 0
