@@ -9,9 +9,7 @@ _ROOT_LONG = """Command line client for LXD
 
 All of LXD's features can be driven through the various commands below.
 For help with any of those, simply call them with --help."""
-_RARE = frozenset(
-    "alias cluster manpage monitor network operation project query rename storage warning completion help".split()
-)
+_RARE = frozenset("init manpage monitor pause query completion".split())
 
 
 def page(command: Command | None, *, with_rare: bool = False, with_sub_commands: bool = False) -> str:

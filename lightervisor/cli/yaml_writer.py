@@ -17,6 +17,8 @@ _BOOLS = frozenset(
 _NEVER_FIRST = frozenset("#,[]{}&*!|>'\"%@`")
 # Go's nil slices are null in JSON and [] in YAML; everything else that is null is an empty map.
 _LISTS = frozenset("backups snapshots profiles used_by aliases addresses rules ports projects members roles".split())
+# Fields that are times in LXD's structs: YAML's own type, so not quoted as a string that looks like one would be.
+_TIMES = frozenset("created_at last_used_at expires_at uploaded_at updated_at first_seen_at last_seen_at".split())
 
 
 def dump(value: Any) -> str:
@@ -32,6 +34,9 @@ def _mapping(mapping: dict[str, Any], indent: int) -> str:
     lines: list[str] = []
     for key, value in mapping.items():
         head = " " * indent + _key(str(key)) + ":"
+        if key in _TIMES and isinstance(value, str) and _is_date(value):
+            lines.append(f"{head} {value}\n")
+            continue
         if value is None:
             value = [] if key in _LISTS else {}
         if isinstance(value, dict) and value:
