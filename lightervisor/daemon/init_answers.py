@@ -1,7 +1,7 @@
 """What `lxd init` decides: answers become one preseed document. No request is sent from here."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 from lightervisor.errors import Invalid
 
@@ -51,12 +51,12 @@ def interactive(ask: Ask, drivers: Sequence[str], pools: Sequence[str]) -> Prese
     return preseed
 
 
-def check_preseed(document: object) -> Preseed:
+def check_preseed(document: Any) -> Preseed:
     """A preseed document, strictly: raises Invalid for anything that is not one or has an unknown key."""
-    if not isinstance(document, Mapping):
+    if not isinstance(document, dict):
         raise Invalid("preseed", cause="it is not a YAML mapping")
     known = {"config", "networks", "storage_pools", "profiles", "projects", "cluster"}
-    fields: dict[str, Any] = {str(key): value for key, value in document.items()}
+    fields = cast("dict[str, Any]", document)
     for key in fields:
         if key not in known:
             raise Invalid("preseed", key, cause=f"unknown key; known are {', '.join(sorted(known))}")

@@ -1,0 +1,112 @@
+"""The daemon's life: named stages of start and stop.
+
+The spawner is forked before the first thread. The socket listens early and answers 503 until all is ready.
+Stopping the daemon leaves containers running; only `lxd shutdown` and SIGPWR (the host goes down) stop them.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import grp
+import logging
+import os
+import signal
+import socket
+from pathlib import Path
+
+import uvloop
+
+from lightervisor.daemon import guard, logs
+from lightervisor.daemon.options import Paths
+from lightervisor.daemon.wiring import Parts, wire
+from lightervisor.errors import Invalid
+from lightervisor.runtime.spawner import Spawner
+
+log = logging.getLogger(__name__)
+GIVEN_FD = 3
+
+
+def run_daemon(options: argparse.Namespace, paths: Paths) -> int:
+    """Run the daemon until it is told to stop; the exit status. Raises Conflict when it may not start here."""
+    guard.refuse_foreign_state(paths.state)
+    group = _group_id(options.group)
+    os.umask(0o022)
+    paths.state.mkdir(parents=True, exist_ok=True)
+    paths.state.chmod(0o711)
+    paths.logs.mkdir(parents=True, exist_ok=True)
+    lock = guard.take_over(paths.state)
+    logs.configure(debug=options.debug, verbose=options.verbose, logfile=options.logfile)
+    spawner = Spawner.launch(paths.state)
+    try:
+        uvloop.run(_live(paths, group, spawner))
+    finally:
+        os.close(lock)
+    return 0
+
+
+def _group_id(name: str | None) -> int:
+    if not name:
+        return -1
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError as error:
+        raise Invalid("group", name, cause="there is no such group", remedy=f"groupadd --system {name}") from error
+
+
+async def _live(paths: Paths, group: int, spawner: Spawner) -> None:
+    stop = asyncio.get_running_loop().create_future()
+    _listen_to_signals(stop)
+    async with wire(paths, spawner, lambda: _end(stop, "shutdown")) as parts:
+        listener, is_ours = _listener(paths.socket, group)
+        async with parts.server.serving(listener):
+            try:
+                await parts.recover()
+                parts.server.ready()
+                gc.collect()
+                gc.freeze()
+                log.info("ready on %s", paths.socket)
+                reason = await stop
+                await _wind_down(parts, reason)
+            finally:
+                if is_ours:
+                    with contextlib.suppress(FileNotFoundError):
+                        paths.socket.unlink()
+
+
+async def _wind_down(parts: Parts, reason: str) -> None:
+    parts.server.stopping()
+    if reason == "shutdown":
+        await parts.stop_instances()
+    await parts.finish_operations()
+
+
+def _end(stop: "asyncio.Future[str]", reason: str) -> None:
+    if not stop.done():
+        stop.set_result(reason)
+
+
+def _listen_to_signals(stop: "asyncio.Future[str]") -> None:
+    """As LXD: SIGPWR stops the instances too; SIGTERM, SIGINT and SIGQUIT leave them running."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        loop.add_signal_handler(number, _end, stop, "stop")
+    loop.add_signal_handler(signal.SIGPWR, _end, stop, "shutdown")
+
+
+def _listener(path: Path, group: int) -> tuple[socket.socket, bool]:
+    """The API's socket, and whether it is ours: systemd's when it gave one (LISTEN_FDS)."""
+    if os.environ.get("LISTEN_PID") == str(os.getpid()) and int(os.environ.get("LISTEN_FDS", "0")) > 0:
+        return socket.socket(fileno=GIVEN_FD), False
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+    listener = socket.socket(socket.AF_UNIX)
+    before = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+    finally:
+        os.umask(before)
+    os.chown(path, -1, group)
+    path.chmod(0o660)
+    listener.listen(1024)
+    return listener, True

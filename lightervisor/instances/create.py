@@ -1,0 +1,178 @@
+"""Creating instances: from an image of the store or of a source, or empty. Source: LXD, POST /1.0/instances."""
+
+import platform
+import uuid
+from collections.abc import Mapping
+
+from lightervisor.config import names
+from lightervisor.config.merge import Devices, expand
+from lightervisor.db.instances import InstanceRow, InstanceRows
+from lightervisor.errors import Conflict, Invalid, NotFound, Unsupported
+from lightervisor.events.stream import Events
+from lightervisor.images.store import Images
+from lightervisor.instances import petnames
+from lightervisor.instances.catalog import Catalog
+from lightervisor.instances.checks import InstanceChecks
+from lightervisor.instances.volumes import InstanceVolumes
+from lightervisor.model.event import EventLifecycleRequestor
+from lightervisor.model.image import Image
+from lightervisor.model.instance import InstancesPost, InstanceSource
+from lightervisor.model.operation import Operation
+from lightervisor.model.times import EPOCH, now
+from lightervisor.operations.locks import instance_lock
+from lightervisor.operations.operations import Operations, Run
+
+ARCHITECTURE = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
+UNDO = "drop instance that was being created"
+
+
+class Creation:
+    """What creating an instance needs."""
+
+    def __init__(
+        self,
+        rows: InstanceRows,
+        catalog: Catalog,
+        checks: InstanceChecks,
+        images: Images,
+        volumes: InstanceVolumes,
+        operations: Operations,
+    ) -> None:
+        self._rows, self._catalog, self._checks = rows, catalog, checks
+        self._images, self._volumes, self._operations = images, volumes, operations
+
+    def create(
+        self, project: str, post: InstancesPost, events: Events, requestor: EventLifecycleRequestor | None = None
+    ) -> Operation:
+        """Check a request and start creating the instance.
+
+        Raises Invalid, NotFound or Unsupported for what can be refused at once; the rest is in the operation.
+        """
+        name = post.name or petnames.invent(lambda name: self._rows.exists(project, name))
+        names.check_instance(name)
+        if post.type not in ("", "container"):
+            raise Unsupported("instance", name, cause="virtual machines are not offered", remedy="leave out --vm")
+        image = self._local_image(project, post.source)
+        profiles = self._profiles_of(post, image)
+        layers = self._catalog.profiles_named(project, profiles)
+        expanded = expand(layers, post.config, post.devices)
+        self._checks.check_expanded(expanded.config, expanded.devices)
+        self._volumes.pool_of(expanded.devices)
+        row = InstanceRow(
+            project=project,
+            name=name,
+            architecture=post.architecture or ARCHITECTURE,
+            created_at=now(),
+            last_used_at=EPOCH,
+            ephemeral=post.ephemeral,
+            description=post.description,
+            config={**post.config, **_volatile_at_birth()},
+            devices=post.devices,
+            profiles=profiles,
+        )
+
+        async def work(run: Run) -> None:
+            chosen = image or await self._fetch(project, post.source, run)
+            await self._build(run, row, chosen, expanded.devices)
+            context = {"type": "container", "location": "none", "storage-pool": self._volumes.pool_of(expanded.devices)}
+            url = f"/1.0/instances/{name}"
+            events.lifecycle("instance-created", url, project=project, context=context, requestor=requestor)
+
+        return self._operations.start(
+            "Creating instance",
+            work,
+            project=project,
+            resources={"instances": [f"/1.0/instances/{name}"], "containers": [f"/1.0/containers/{name}"]},
+            locks=[instance_lock(project, name)],
+            cancellable=True,
+        )
+
+    def _local_image(self, project: str, source: InstanceSource) -> Image | None:
+        """The image when it is in the store; None when it is to be fetched or none is wanted."""
+        match source.type:
+            case "none":
+                return None
+            case "image":
+                if source.server:
+                    if source.protocol != "build":
+                        raise Unsupported(
+                            "image source", source.protocol, cause="only local images and build: are offered so far"
+                        )
+                    return None
+                wanted = source.fingerprint or source.alias
+                if not wanted:
+                    raise Invalid("source", text="Must specify one of alias, fingerprint or properties for init from image")
+                return self._images.resolve(project, wanted)
+            case "copy" | "migration":
+                raise Unsupported("source", source.type, cause="copying instances is not offered yet")
+            case _:
+                raise Invalid("source", text=f"Unknown source type {source.type}")
+
+    @staticmethod
+    def _profiles_of(post: InstancesPost, image: Image | None) -> list[str]:
+        if post.profiles is not None:
+            return post.profiles
+        return list(image.profiles or ["default"]) if image else ["default"]
+
+    async def _fetch(self, project: str, source: InstanceSource, run: Run) -> Image | None:
+        if source.type == "none":
+            return None
+        fingerprint = await self._images.fetch_built(
+            project, source.alias or source.fingerprint, lambda text: run.progress("download_progress", text)
+        )
+        return self._images.get(project, fingerprint)
+
+    async def _build(self, run: Run, row: InstanceRow, image: Image | None, devices: Devices) -> None:
+        if self._rows.exists(row.project, row.name):
+            raise Conflict(
+                "instance",
+                row.name,
+                text="Failed creating instance record: Add instance info to the database: "
+                'This "instances" entry already exists',
+                remedy=f"choose another name, or delete it first: lxc delete {row.name}",
+            )
+        pool = self._volumes.pool_of(devices)
+        if image is not None:
+            row = _with_image(row, image)
+            await self._images.ensure_unpacked(
+                image.fingerprint,
+                self._volumes.driver(pool),
+                lambda text: run.progress("create_instance_from_image_unpack_progress", text),
+            )
+        arguments = {"project": row.project, "name": row.name, "pool": pool}
+        await run.step(
+            lambda: self._volumes.create(pool, row.project, row.name, image.fingerprint if image else None),
+            undo=UNDO,
+            arguments=arguments,
+        )
+        await self._rows.add(row)
+        await self._volumes.write_description(row, pool)
+
+    async def undo(self, arguments: Mapping[str, str]) -> None:
+        """Remove whatever there is of an instance whose creation did not end; may be called twice."""
+        project, name, pool = arguments["project"], arguments["name"], arguments["pool"]
+        await self._rows.delete(project, name)
+        try:
+            await self._volumes.delete(pool, project, name)
+        except NotFound:
+            return
+
+
+def _volatile_at_birth() -> dict[str, str]:
+    identity = str(uuid.uuid4())
+    return {
+        "volatile.uuid": identity,
+        "volatile.cloud-init.instance-id": identity,
+        "volatile.last_state.idmap": "[]",
+        "volatile.apply_template": "create",
+    }
+
+
+def _with_image(row: InstanceRow, image: Image) -> InstanceRow:
+    properties = {f"image.{key}": value for key, value in image.properties.items()}
+    config = {**properties, **row.config, "volatile.base_image": image.fingerprint}
+    return InstanceRow(
+        **{field: getattr(row, field) for field in row.__struct_fields__ if field not in ("config", "architecture")},
+        config=config,
+        architecture=image.architecture or row.architecture,
+    )

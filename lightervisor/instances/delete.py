@@ -1,0 +1,130 @@
+"""Deleting and renaming instances. Source: LXD, DELETE and POST /1.0/instances/<name>."""
+
+from collections.abc import Mapping
+
+from lightervisor.config import names
+from lightervisor.config.types import is_true
+from lightervisor.db.instances import InstanceRows
+from lightervisor.errors import Conflict, Failure, Invalid, NotFound
+from lightervisor.events.stream import Events
+from lightervisor.instances.boot import Boot
+from lightervisor.instances.catalog import Catalog
+from lightervisor.instances.volumes import InstanceVolumes
+from lightervisor.model.event import EventLifecycleRequestor
+from lightervisor.model.operation import Operation
+from lightervisor.operations.locks import instance_lock
+from lightervisor.operations.operations import Operations, Run
+
+FINISH_DELETE = "finish deleting instance"
+RENAME_BACK = "give instance its old name back"
+
+
+class Removal:
+    """Ends the life of instances, or gives them another name."""
+
+    def __init__(
+        self,
+        rows: InstanceRows,
+        catalog: Catalog,
+        boot: Boot,
+        volumes: InstanceVolumes,
+        operations: Operations,
+        events: Events,
+    ) -> None:
+        self._rows, self._catalog, self._boot = rows, catalog, boot
+        self._volumes, self._operations, self._events = volumes, operations, events
+
+    def delete(self, project: str, name: str, requestor: EventLifecycleRequestor | None = None) -> Operation:
+        """Start deleting a stopped instance. Raises NotFound and, with LXD's text, Invalid while it runs."""
+        self._rows.get(project, name)
+        if self._catalog.status(project, name) != "Stopped":
+            raise Invalid("instance", name, text="Instance is running", remedy=f"lxc delete --force {name}")
+
+        async def work(run: Run) -> None:
+            await self.remove(run, project, name)
+            self._publish("deleted", project, name, requestor)
+
+        return self._operations.start(
+            "Deleting instance",
+            work,
+            project=project,
+            resources={"instances": [f"/1.0/instances/{name}"], "containers": [f"/1.0/containers/{name}"]},
+            locks=[instance_lock(project, name)],
+        )
+
+    async def remove(self, run: Run, project: str, name: str) -> None:
+        """Delete a stopped instance inside an operation that holds its lock.
+
+        Once begun it is always finished: a daemon that dies in the middle goes on at its next start.
+        """
+        row = self._rows.get(project, name)
+        expanded = self._catalog.expand(row)
+        if is_true(expanded.config.get("security.protection.delete")):
+            raise Failure("instance", name, text="Container is protected", remedy="unset security.protection.delete")
+        if self._catalog.status(project, name) != "Stopped":
+            raise Invalid("instance", name, text="Instance is running")
+        pool = self._volumes.pool_of(expanded.devices)
+        arguments = {"project": project, "name": name, "pool": pool}
+        await run.step(lambda: self.finish(arguments), undo=FINISH_DELETE, arguments=arguments)
+
+    async def finish(self, arguments: Mapping[str, str]) -> None:
+        """Remove the volume, the files and the row; may be called twice."""
+        project, name, pool = arguments["project"], arguments["name"], arguments["pool"]
+        try:
+            await self._volumes.delete(pool, project, name)
+        except NotFound:
+            pass
+        await self._boot.forget(project, name)
+        await self._rows.delete(project, name)
+
+    def rename(
+        self, project: str, name: str, new_name: str, requestor: EventLifecycleRequestor | None = None
+    ) -> Operation:
+        """Start renaming a stopped instance. Raises NotFound, Invalid for a bad name, Conflict for a taken one."""
+        self._rows.get(project, name)
+        names.check_instance(new_name)
+        if self._rows.exists(project, new_name):
+            raise Conflict("instance", new_name, text=f'Name "{new_name}" already in use')
+
+        async def work(run: Run) -> None:
+            row = self._rows.get(project, name)
+            if self._catalog.status(project, name) != "Stopped":
+                raise Invalid("instance", name, text="Renaming of running container not allowed")
+            pool = self._volumes.pool_of(self._catalog.expand(row).devices)
+            arguments = {"project": project, "name": name, "new_name": new_name, "pool": pool}
+            await run.step(lambda: self._move(arguments), undo=RENAME_BACK, arguments=arguments)
+            await self._volumes.write_description(self._rows.get(project, new_name), pool)
+            self._publish("renamed", project, new_name, requestor, {"old_name": name})
+
+        return self._operations.start(
+            "Renaming instance",
+            work,
+            project=project,
+            resources={"instances": [f"/1.0/instances/{name}"], "containers": [f"/1.0/containers/{name}"]},
+            locks=[instance_lock(project, name), instance_lock(project, new_name)],
+        )
+
+    async def _move(self, arguments: Mapping[str, str]) -> None:
+        project, name, new_name = arguments["project"], arguments["name"], arguments["new_name"]
+        await self._volumes.rename(arguments["pool"], project, name, new_name)
+        await self._boot.forget(project, name)
+        await self._rows.rename(project, name, new_name)
+
+    async def rename_back(self, arguments: Mapping[str, str]) -> None:
+        """Undo a rename that did not end; may be called twice."""
+        project, name, new_name = arguments["project"], arguments["name"], arguments["new_name"]
+        if self._rows.exists(project, new_name) and not self._rows.exists(project, name):
+            await self._rows.rename(project, new_name, name)
+        if not self._volumes.exists(arguments["pool"], project, name):
+            await self._volumes.rename(arguments["pool"], project, new_name, name)
+
+    def _publish(
+        self,
+        action: str,
+        project: str,
+        name: str,
+        requestor: EventLifecycleRequestor | None,
+        context: Mapping[str, str] | None = None,
+    ) -> None:
+        url = f"/1.0/instances/{name}"
+        self._events.lifecycle(f"instance-{action}", url, project=project, context=context, requestor=requestor)

@@ -1,0 +1,175 @@
+"""Changing the state of instances: start, stop, restart, freeze, unfreeze. Source: LXD, PUT /1.0/instances/<name>/state.
+
+What runs outlives this daemon. The exit of an instance, wanted or not, arrives as one event (`on_exit`), and
+that alone cleans up after it, so that nothing depends on who asked.
+"""
+
+import asyncio
+import logging
+
+from lightervisor.db.instances import InstanceRows
+from lightervisor.errors import Failure, Invalid
+from lightervisor.events.stream import Events
+from lightervisor.instances.boot import Boot
+from lightervisor.instances.catalog import Catalog
+from lightervisor.model.event import EventLifecycleRequestor
+from lightervisor.model.instance_state import InstanceStatePut
+from lightervisor.model.operation import Operation
+from lightervisor.operations.locks import instance_lock
+from lightervisor.operations.operations import Operations, Run
+from lightervisor.runtime.containers import Containers
+
+DESCRIPTIONS = {
+    "start": "Starting instance",
+    "stop": "Stopping instance",
+    "restart": "Restarting instance",
+    "freeze": "Freezing instance",
+    "unfreeze": "Unfreezing instance",
+}
+log = logging.getLogger(__name__)
+
+
+class Power:
+    """State changes, each an operation."""
+
+    def __init__(
+        self, rows: InstanceRows, catalog: Catalog, boot: Boot, containers: Containers, operations: Operations, events: Events
+    ) -> None:
+        self._rows, self._catalog, self._boot = rows, catalog, boot
+        self._containers, self._operations, self._events = containers, operations, events
+
+    def change(
+        self, project: str, name: str, put: InstanceStatePut, requestor: EventLifecycleRequestor | None = None
+    ) -> Operation:
+        """Start the wanted change. Raises NotFound, Invalid for an unknown action."""
+        self._rows.get(project, name)
+        if put.action not in DESCRIPTIONS:
+            raise Invalid("state", put.action, text=f"Unknown action {put.action}")
+        if put.stateful:
+            raise Invalid("state", put.action, cause="stateful stop and start are not offered yet")
+
+        async def work(_run: Run) -> None:
+            await self._carry_out(project, name, put, requestor)
+
+        return self._operations.start(
+            DESCRIPTIONS[put.action],
+            work,
+            project=project,
+            resources={"instances": [f"/1.0/instances/{name}"]},
+            locks=[instance_lock(project, name)],
+            cancellable=put.action in ("stop", "restart"),
+        )
+
+    async def _carry_out(
+        self, project: str, name: str, put: InstanceStatePut, requestor: EventLifecycleRequestor | None
+    ) -> None:
+        timeout_s = None if put.timeout < 0 else float(put.timeout)
+        match put.action:
+            case "start":
+                await self.start(project, name, requestor)
+            case "stop":
+                await self.stop(project, name, timeout_s=timeout_s, force=put.force, requestor=requestor)
+            case "restart":
+                await self._restart(project, name, timeout_s=timeout_s, force=put.force, requestor=requestor)
+            case "freeze":
+                await self._freeze(project, name, requestor)
+            case _:
+                await self._unfreeze(project, name, requestor)
+
+    async def start(self, project: str, name: str, requestor: EventLifecycleRequestor | None = None) -> None:
+        """Start an instance, or thaw it when it is frozen; the caller holds its lock."""
+        status = self._catalog.status(project, name)
+        if status == "Frozen":
+            await self._unfreeze(project, name, requestor)
+            return
+        if status != "Stopped":
+            raise Invalid("instance", name, text="The instance is already running")
+        await self._boot.start(self._rows.get(project, name))
+        self._publish("started", project, name, requestor)
+
+    async def stop(
+        self,
+        project: str,
+        name: str,
+        *,
+        timeout_s: float | None,
+        force: bool,
+        requestor: EventLifecycleRequestor | None = None,
+    ) -> None:
+        """Stop an instance, by force when asked or with a timeout of 0; the caller holds its lock.
+
+        Raises Failure with LXD's text when it did not stop in time.
+        """
+        if self._catalog.status(project, name) == "Stopped":
+            raise Invalid("instance", name, text="The instance is already stopped")
+        is_forced = force or timeout_s == 0
+        if is_forced:
+            await self._boot.kill(project, name)
+        else:
+            await self._shut_down(project, name, timeout_s)
+        await self._boot.cleaned_up(project, name)
+        self._publish("stopped" if is_forced else "shutdown", project, name, requestor)
+
+    async def _shut_down(self, project: str, name: str, timeout_s: float | None) -> None:
+        if self._catalog.status(project, name) == "Frozen":
+            await self._containers.unfreeze(self._boot.container_name(project, name))
+        try:
+            await self._boot.shut_down(project, name, timeout_s)
+        except TimeoutError as error:
+            status = self._catalog.status(project, name)
+            raise Failure(
+                "instance",
+                name,
+                text=f'Failed shutting down instance, status is "{status}": context deadline exceeded',
+                remedy=f"lxc stop --force {name}",
+            ) from error
+
+    async def _restart(
+        self, project: str, name: str, *, timeout_s: float | None, force: bool, requestor: EventLifecycleRequestor | None
+    ) -> None:
+        if self._catalog.status(project, name) == "Stopped":
+            raise Invalid("instance", name, text="The instance is not running")
+        with self._boot.kept(project, name):
+            await self.stop(project, name, timeout_s=timeout_s, force=force, requestor=requestor)
+        await self.start(project, name, requestor)
+        self._publish("restarted", project, name, requestor)
+
+    async def _freeze(self, project: str, name: str, requestor: EventLifecycleRequestor | None) -> None:
+        status = self._catalog.status(project, name)
+        if status == "Frozen":
+            raise Invalid("instance", name, text="The container is already frozen")
+        if status != "Running":
+            raise Invalid("instance", name, text="The container is not running")
+        await self._containers.freeze(self._boot.container_name(project, name))
+        self._publish("paused", project, name, requestor)
+
+    async def _unfreeze(self, project: str, name: str, requestor: EventLifecycleRequestor | None) -> None:
+        if self._catalog.status(project, name) != "Frozen":
+            raise Invalid("instance", name, text="The container is already running")
+        await self._containers.unfreeze(self._boot.container_name(project, name))
+        self._publish("resumed", project, name, requestor)
+
+    async def stop_all(self, *, limit_s: float = 30) -> None:
+        """The host goes down: stop everything cleanly, in order of `boot.stop.priority`, by force after each limit."""
+        order: dict[int, list[tuple[str, str, float]]] = {}
+        for row in self._rows.list():
+            if self._catalog.status(row.project, row.name) == "Stopped":
+                continue
+            config = self._catalog.expand(row).config
+            limit = float(config.get("boot.host_shutdown_timeout") or limit_s)
+            order.setdefault(int(config.get("boot.stop.priority") or 0), []).append((row.project, row.name, limit))
+        for priority in sorted(order, reverse=True):
+            async with asyncio.TaskGroup() as group:
+                for project, name, limit in order[priority]:
+                    group.create_task(self._stop_for_host(project, name, limit))
+
+    async def _stop_for_host(self, project: str, name: str, limit_s: float) -> None:
+        with self._boot.power_remembered(project, name):
+            try:
+                await self.stop(project, name, timeout_s=limit_s, force=limit_s == 0)
+            except Failure as failure:
+                log.warning("%s did not stop within %s s, it is killed: %s", name, limit_s, failure)
+                await self.stop(project, name, timeout_s=0, force=True)
+
+    def _publish(self, action: str, project: str, name: str, requestor: EventLifecycleRequestor | None) -> None:
+        self._events.lifecycle(f"instance-{action}", f"/1.0/instances/{name}", project=project, requestor=requestor)

@@ -1,0 +1,151 @@
+"""Changing an instance's configuration. Source: LXD, PUT and PATCH /1.0/instances/<name>.
+
+The merged state is checked once, before anything is stored. On a running instance what can be applied live
+is; when the runtime refuses, the stored row is put back.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from lightervisor.config.instance_keys import SCOPE
+from lightervisor.config.key import REGISTRY
+from lightervisor.config.merge import Expanded, expand
+from lightervisor.db.instances import InstanceRow, InstanceRows
+from lightervisor.db.profiles import ProfileRow
+from lightervisor.errors import Invalid, Unsupported
+from lightervisor.events.stream import Events
+from lightervisor.instances.boot import Boot
+from lightervisor.instances.catalog import Catalog
+from lightervisor.instances.checks import InstanceChecks
+from lightervisor.instances.volumes import InstanceVolumes
+from lightervisor.model.event import EventLifecycleRequestor
+from lightervisor.model.instance import InstancePut
+from lightervisor.model.operation import Operation
+from lightervisor.operations.locks import instance_lock
+from lightervisor.operations.operations import Operations, Run
+
+
+class Update:
+    """Replaces or merges the configuration of instances."""
+
+    def __init__(
+        self,
+        rows: InstanceRows,
+        catalog: Catalog,
+        checks: InstanceChecks,
+        boot: Boot,
+        volumes: InstanceVolumes,
+        operations: Operations,
+    ) -> None:
+        self._rows, self._catalog, self._checks = rows, catalog, checks
+        self._boot, self._volumes, self._operations = boot, volumes, operations
+
+    def replace(
+        self, project: str, name: str, put: InstancePut, events: Events, requestor: EventLifecycleRequestor | None = None
+    ) -> Operation:
+        """PUT: start replacing the configuration. Raises NotFound, and Invalid for what the checks refuse."""
+        if put.restore not in (msgspec.UNSET, ""):
+            raise Unsupported("snapshot", cause="snapshots are not offered yet")
+        old = self._rows.get(project, name)
+        new = self._replaced(old, put)
+        self._check(new)
+
+        async def work(_run: Run) -> None:
+            await self._change(new)
+            events.lifecycle("instance-updated", f"/1.0/instances/{name}", project=project, requestor=requestor)
+
+        return self._operations.start(
+            "Updating instance",
+            work,
+            project=project,
+            resources={"instances": [f"/1.0/instances/{name}"], "containers": [f"/1.0/containers/{name}"]},
+            locks=[instance_lock(project, name)],
+        )
+
+    async def merge(
+        self, project: str, name: str, put: InstancePut, events: Events, requestor: EventLifecycleRequestor | None = None
+    ) -> None:
+        """PATCH: merge config keys and devices over what is there, at once."""
+        old = self._rows.get(project, name)
+        merged = msgspec.structs.replace(
+            put,
+            architecture=put.architecture or old.architecture,
+            config={**old.config, **put.config},
+            devices={**old.devices, **put.devices},
+            profiles=old.profiles if put.profiles is None else put.profiles,
+            description=put.description or old.description,
+            ephemeral=put.ephemeral or old.ephemeral,
+        )
+        new = self._replaced(old, merged)
+        self._check(new)
+        await self._change(new)
+        events.lifecycle("instance-updated", f"/1.0/instances/{name}", project=project, requestor=requestor)
+
+    @staticmethod
+    def _replaced(old: InstanceRow, put: InstancePut) -> InstanceRow:
+        """The new row; the daemon's volatile keys that the client left out stay."""
+        kept = {key: value for key, value in old.config.items() if key.startswith("volatile.")}
+        config = {key: value for key, value in put.config.items() if value != ""}
+        return msgspec.structs.replace(
+            old,
+            architecture=put.architecture or old.architecture,
+            config={**kept, **config},
+            devices=put.devices,
+            profiles=["default"] if put.profiles is None else put.profiles,
+            description=put.description,
+            ephemeral=put.ephemeral,
+        )
+
+    def _check(self, new: InstanceRow) -> Expanded:
+        layers = self._catalog.profiles_named(new.project, new.profiles)
+        expanded = expand(layers, new.config, new.devices)
+        self._checks.check_config(new.config)
+        self._checks.check_expanded(expanded.config, expanded.devices)
+        return expanded
+
+    async def _change(self, new: InstanceRow) -> None:
+        old = self._rows.get(new.project, new.name)
+        before, after = self._catalog.expand(old), self._check(new)
+        running = self._catalog.status(new.project, new.name) != "Stopped"
+        self._refuse_moving_root(before, after)
+        await self._rows.replace(new)
+        if running:
+            try:
+                await self._boot.apply_live(new, before, after)
+            except BaseException:
+                await self._rows.replace(old)
+                raise
+        await self._volumes.write_description(new, self._volumes.pool_of(after.devices))
+
+    def _refuse_moving_root(self, before: Expanded, after: Expanded) -> None:
+        if self._volumes.pool_of(before.devices) != self._volumes.pool_of(after.devices):
+            raise Invalid("root disk", text="The storage pool of the root disk can only be changed through move")
+
+    async def reapply(self, user: InstanceRow, old: ProfileRow, new: ProfileRow) -> None:
+        """Make a user of a changed profile follow it. Raises when the result is not acceptable to it."""
+        row = self._rows.get(user.project, user.name)
+        before = self._expanded_with(row, old)
+        after = self._expanded_with(row, new)
+        self._checks.check_expanded(after.config, after.devices)
+        self._refuse_moving_root(before, after)
+        if self._catalog.status(user.project, user.name) != "Stopped":
+            await self._boot.apply_live(row, before, after)
+
+    def _expanded_with(self, row: InstanceRow, replacement: ProfileRow) -> Expanded:
+        layers = self._catalog.profiles_named(row.project, row.profiles)
+        return expand(
+            [replacement if layer.name == replacement.name else layer for layer in layers], row.config, row.devices
+        )
+
+
+def changed_keys(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:
+    """Keys whose value differs, with the new value; "" for one that was removed."""
+    names = before.keys() | after.keys()
+    return {name: after.get(name, "") for name in sorted(names) if before.get(name, "") != after.get(name, "")}
+
+
+def live_changes(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:
+    """The changed keys that a running instance follows at once."""
+    changes = changed_keys(before, after)
+    return {name: value for name, value in changes.items() if (key := REGISTRY.lookup(SCOPE, name)) and key.live}

@@ -1,0 +1,90 @@
+"""Where an instance lives on disk: its pool, its volume, its description for `lxd recover`."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import msgspec
+import yaml
+
+from lightervisor.config.merge import Devices, root_device
+from lightervisor.config.names import volume_name
+from lightervisor.db.instances import InstanceRow
+from lightervisor.errors import Invalid
+from lightervisor.kernel.idmap import IdMap
+from lightervisor.storage.driver import MountedRoot, StorageDriver, Volume
+from lightervisor.storage.pools import Pools
+
+
+class InstanceVolumes:
+    """The volumes of instances, over whichever pool each is in."""
+
+    def __init__(self, pools: Pools) -> None:
+        self._pools = pools
+
+    def pool_of(self, devices: Devices) -> str:
+        """The pool of the root disk. Raises Invalid without a root disk, NotFound for an unknown pool."""
+        root = root_device(devices)
+        if root is None:
+            raise Invalid("instance", text="No root device could be found")
+        pool = root[1]["pool"]
+        self._pools.driver(pool)
+        return pool
+
+    def driver(self, pool: str) -> StorageDriver:
+        """The driver of a pool. Raises NotFound."""
+        return self._pools.driver(pool)
+
+    async def create(self, pool: str, project: str, name: str, image: str | None) -> None:
+        """Make the volume, from an unpacked image or empty."""
+        await asyncio.to_thread(self._pools.driver(pool).create_volume, _volume(project, name), image)
+
+    async def delete(self, pool: str, project: str, name: str) -> None:
+        """Unmount and remove the volume; nothing happens when it is gone."""
+        driver = self._pools.driver(pool)
+
+        def remove() -> None:
+            driver.unmount(_volume(project, name))
+            driver.delete_volume(_volume(project, name))
+
+        await asyncio.to_thread(remove)
+
+    async def rename(self, pool: str, project: str, name: str, new_name: str) -> None:
+        """Give the volume another name."""
+        driver = self._pools.driver(pool)
+
+        def move() -> None:
+            driver.unmount(_volume(project, name))
+            driver.rename_volume(_volume(project, name), _volume(project, new_name))
+
+        await asyncio.to_thread(move)
+
+    async def mount(self, pool: str, project: str, name: str, idmap: IdMap | None) -> MountedRoot:
+        """Mount the root file system for an id map."""
+        return await asyncio.to_thread(self._pools.driver(pool).mount, _volume(project, name), idmap)
+
+    async def unmount(self, pool: str, project: str, name: str) -> None:
+        """Unmount the root file system; nothing happens when it is not mounted."""
+        await asyncio.to_thread(self._pools.driver(pool).unmount, _volume(project, name))
+
+    def directory(self, pool: str, project: str, name: str) -> Path:
+        """The volume's directory, which holds metadata.yaml, templates and backup.yaml."""
+        return self._pools.driver(pool).volume_path(_volume(project, name))
+
+    async def write_description(self, row: InstanceRow, pool: str) -> None:
+        """Write backup.yaml beside the root file system, so that the pool alone tells of the instance."""
+        target = self.directory(pool, row.project, row.name) / "backup.yaml"
+        text = yaml.safe_dump({"container": msgspec.to_builtins(row), "pool": {"name": pool}}, sort_keys=False)
+        await asyncio.to_thread(_write_whole, target, text)
+
+
+def _volume(project: str, name: str) -> Volume:
+    return Volume(kind="containers", name=volume_name(project, name))
+
+
+def _write_whole(target: Path, text: str) -> None:
+    temporary = target.with_suffix(".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o400)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    temporary.replace(target)
