@@ -1,0 +1,253 @@
+"""The contract of a device and the register of device types.
+
+A device type is one file with one class. It gets its options, the facts of its instance and, when it needs one, a
+resource (a bridge port, a mounted path) resolved by the instances service: a device never looks up a name.
+
+Life cycle: `validate` looks at the options alone (profiles, create, update). `check_host` is asked once more before a
+start or when the device is added: is what it needs on this host? `start` prepares the host side and returns lines for
+liblxc; it may be called again after a crash. `stop` undoes `start`, is idempotent and is called too when `start` may
+have happened. Plain blocking functions: services call them on a worker thread.
+"""
+
+import functools
+import importlib
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from lightervisor.config.key import REGISTRY, Key
+from lightervisor.errors import Failure, Invalid
+
+Options = Mapping[str, str]
+Line = tuple[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstanceFacts:
+    """What a device may know of its instance. `config` is the expanded configuration with the volatile keys.
+
+    `devices_dir` is a directory of this instance for host sides of devices ($LXD_DIR/devices/<name>).
+    """
+
+    name: str
+    project: str = "default"
+    config: Mapping[str, str] = field(default_factory=dict[str, str])
+    devices_dir: Path = Path()
+    privileged: bool = False
+
+    @property
+    def label(self) -> str:
+        """The name on the host: plain in the default project, else "project_name"."""
+        return self.name if self.project == "default" else f"{self.project}_{self.name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slot:
+    """The place of a nic among the nics of one start: its number and its name inside; unused by others."""
+
+    index: int = 0
+    interface: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceStart:
+    """What a start needs from a device.
+
+    `lines` go into liblxc's configuration in this order; `volatile` are whole keys for the instance's row;
+    `after_start` is called with the pid of the container's init once it runs.
+    """
+
+    lines: tuple[Line, ...] = ()
+    volatile: Mapping[str, str] = field(default_factory=dict[str, str])
+    after_start: Callable[[int], None] | None = None
+
+
+class Device(ABC):
+    """One device of one instance."""
+
+    TYPE: ClassVar[str] = ""
+    VARIANT: ClassVar[str] = ""
+    KEYS: ClassVar[tuple[Key, ...]] = ()
+    ORDER: ClassVar[int] = 2  # nics 0, disks 1, the rest 2
+
+    def __init__(self, name: str, options: Options, instance: InstanceFacts, resource: object | None = None) -> None:
+        self.name, self.options, self.instance, self.resource = name, dict(options), instance, resource
+
+    def __init_subclass__(cls, *, type: str = "", variant: str = "") -> None:
+        super().__init_subclass__()
+        if not type:
+            return
+        if (type, variant) in _TYPES:
+            raise ValueError(f"device type {type} {variant} is declared twice")
+        cls.TYPE, cls.VARIANT = type, variant
+        _TYPES[type, variant] = cls
+
+    @classmethod
+    def scope(cls) -> str:
+        """The scope of this type's keys in the registry: device.<type> or device.<type>.<variant>."""
+        return device_scope(cls.TYPE, cls.VARIANT)
+
+    @classmethod
+    def validate(cls, name: str, options: Options) -> None:
+        """Raise Invalid with LXD's text when the options do not fit together; keys were checked before."""
+
+    def check_host(self) -> None:
+        """Raise Invalid or HostError when this host lacks what the device needs."""
+
+    @abstractmethod
+    def start(self, slot: Slot) -> DeviceStart:
+        """Prepare the host side. Raises HostError or Invalid; then nothing is left behind."""
+
+    def stop(self) -> None:
+        """Remove the host side, whatever of it exists."""
+
+    def update(self, options: Options) -> bool:
+        """Apply changed options to a running instance; False when that needs remove and add again."""
+        return False
+
+
+_TYPES: dict[tuple[str, str], type[Device]] = {}
+VARIANT_OPTION = {"nic": "nictype", "gpu": "gputype", "infiniband": "nictype"}
+
+
+def device_scope(type: str, variant: str = "") -> str:
+    """The registry's scope of a device type."""
+    return f"device.{type}.{variant}" if variant else f"device.{type}"
+
+
+@functools.cache
+def device_types() -> Mapping[tuple[str, str], type[Device]]:
+    """Every device type, found by listing this folder. Keys are (type, variant), variant "" where there is one only."""
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
+        importlib.import_module(f"{__package__}.{module.name}")
+    return _TYPES
+
+
+def device_class(name: str, options: Options, *, network_type: str = "bridge") -> type[Device]:
+    """The class for a device's options; `network_type` is the type of the network a nic names.
+
+    Raises Invalid with LXD's texts.
+    """
+    kind = options.get("type", "")
+    variant = options.get(VARIANT_OPTION.get(kind, ""), "")
+    if kind == "nic" and options.get("network"):
+        if variant:
+            raise _refused(name, 'Cannot use "nictype" property in conjunction with "network" property')
+        variant = {"bridge": "bridged"}.get(network_type, network_type)
+    found = device_types().get((kind, variant))
+    if found is None:
+        raise _refused(name, f'Failed loading device "{name}": Unsupported device type', remedy=_known_types(kind))
+    return found
+
+
+def check_device(name: str, options: Options, *, network_type: str = "bridge") -> None:
+    """Check a device's options, known by its type alone. Raises Invalid with LXD's texts."""
+    found = device_class(name, options, network_type=network_type)
+    try:
+        _check_options(found, options)
+        found.validate(name, options)
+    except Invalid as error:
+        raise _refused(name, error.sentence(), remedy=error.remedy) from error
+
+
+def load_device(
+    name: str, options: Options, instance: InstanceFacts, resource: object | None = None, *, network_type: str = "bridge"
+) -> Device:
+    """The device object. Raises Invalid for an unknown type."""
+    return device_class(name, options, network_type=network_type)(name, options, instance, resource)
+
+
+def check_added(device: Device) -> None:
+    """Check that a device can be added on this host. Raises with LXD's prefix."""
+    try:
+        device.check_host()
+    except Failure as error:
+        text = f'Failed add validation for device "{device.name}": {error.sentence()}'
+        raise type(error)("device", device.name, text=text, remedy=error.remedy) from error
+
+
+def start_devices(devices: Sequence[Device]) -> list[tuple[Device, DeviceStart]]:
+    """Start all devices in LXD's order: nics, disks by path, the rest.
+
+    When one fails, those before it are stopped again and the failure is raised with LXD's prefix.
+    """
+    done: list[tuple[Device, DeviceStart]] = []
+    slots = _slots(devices)
+    for device in sorted(devices, key=_order):
+        try:
+            device.check_host()
+            done.append((device, device.start(slots.get(device.name, Slot()))))
+        except BaseException as error:
+            for started in [device, *(one for one, _ in reversed(done))]:
+                started.stop()
+            if not isinstance(error, Failure):
+                raise
+            text = f'Failed to start device "{device.name}": {error.sentence()}'
+            raise type(error)("device", device.name, text=text, remedy=error.remedy) from error
+    return done
+
+
+def stop_devices(devices: Sequence[Device]) -> None:
+    """Stop all devices in reverse order, each whatever happens to the others; raises the first failure at the end."""
+    failures: list[Failure] = []
+    for device in sorted(devices, key=_order, reverse=True):
+        try:
+            device.stop()
+        except Failure as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
+
+
+def _order(device: Device) -> tuple[int, str, str]:
+    return device.ORDER, device.options.get("path", ""), device.name
+
+
+def _slots(devices: Sequence[Device]) -> dict[str, Slot]:
+    nics = sorted((device for device in devices if device.TYPE == "nic"), key=_order)
+    names = {nic.name: nic.options.get("name") or _volatile(nic, "name") for nic in nics}
+    taken = {name for name in names.values() if name}
+    slots: dict[str, Slot] = {}
+    for index, nic in enumerate(nics):
+        interface = names[nic.name]
+        if not interface:
+            interface = next(f"eth{n}" for n in range(len(nics) + 1) if f"eth{n}" not in taken)
+            taken.add(interface)
+        slots[nic.name] = Slot(index=index, interface=interface)
+    return slots
+
+
+def _volatile(device: Device, field_name: str) -> str:
+    return device.instance.config.get(f"volatile.{device.name}.{field_name}", "")
+
+
+def _check_options(found: type[Device], options: Options) -> None:
+    scope = found.scope()
+    for option in sorted(options):
+        if option in ("type", VARIANT_OPTION.get(found.TYPE)) or option.startswith("user."):
+            continue
+        declared = REGISTRY.lookup(scope, option)
+        if declared is None:
+            raise Invalid("device option", option, text=f'Invalid device option "{option}"')
+        if options[option] == "":
+            continue
+        try:
+            declared.type.check(options[option])
+        except Invalid as error:
+            text = f'Invalid value for device option "{option}": {error.sentence()}'
+            raise Invalid("device option", option, text=text, remedy=error.remedy) from error
+
+
+def _refused(name: str, cause: str, *, remedy: str = "") -> Invalid:
+    text = f'Invalid devices: Device validation failed for "{name}": {cause}'
+    return Invalid("device", name, text=text, remedy=remedy)
+
+
+def _known_types(kind: str) -> str:
+    variants = sorted(variant for known, variant in device_types() if known == kind and variant)
+    if variants:
+        return f"known {VARIANT_OPTION.get(kind, 'type')}: {', '.join(variants)}"
+    return f"known types: {', '.join(sorted({known for known, _ in device_types()}))}"

@@ -1,0 +1,39 @@
+"""What a network gives to a nic: where to plug in, resolved by the service above. A nic never looks up a network."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostEntry:
+    """One nic as a DHCP server knows it. `owner` is unique: "<instance>.<device>", as LXD names the file."""
+
+    owner: str
+    hwaddr: str
+    hostname: str
+    ipv4: str = ""
+    ipv6: str = ""
+
+
+class Hosts(Protocol):
+    """The static part of a network's DHCP server. Both calls may be repeated; they take effect at once."""
+
+    def put(self, entry: HostEntry) -> None:
+        """Reserve addresses and the DNS name for a nic. Raises HostError."""
+        ...
+
+    def remove(self, owner: str) -> None:
+        """Forget what was reserved; nothing happens when there was nothing."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class BridgePort:
+    """A place on a bridge. `network` is empty for a bridge that we do not manage, `hosts` is None without DHCP."""
+
+    bridge: str
+    network: str = ""
+    mtu: int | None = None
+    config: Mapping[str, str] = field(default_factory=dict[str, str])
+    hosts: Hosts | None = None

@@ -1,0 +1,275 @@
+"""Networks: the managed ones, made and kept by drivers, and the host's interfaces, which are only shown.
+
+A network is a row and what its driver makes of it. A row is "pending" until the network stood once; a daemon that
+died before that removes it at the next start. Every other crash is repaired by starting from the row again.
+Source: LXD, /1.0/networks.
+"""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from ipaddress import ip_interface
+from pathlib import Path
+
+from lightervisor.db.networks import NetworkRow, NetworkRows
+from lightervisor.db.warnings import WarningRows
+from lightervisor.devices.ports import BridgePort
+from lightervisor.errors import Conflict, Failure, Invalid, NotFound
+from lightervisor.events.stream import Events
+from lightervisor.kernel.netlink import Netlink
+from lightervisor.model.event import EventLifecycleRequestor
+from lightervisor.model.network import Network, NetworkLease, NetworkPut, NetworksPost, NetworkState
+from lightervisor.networks import leases as lease_lists
+from lightervisor.networks import state as states
+from lightervisor.networks.driver import NetworkDriver, Plan, Subnet, check_keys, network_driver
+from lightervisor.networks.users import NetworkUsers, network_of
+
+Change = Callable[[], Awaitable[None]]
+
+
+class Networks:
+    """The networks of this server. `directory` is $LXD_DIR/networks."""
+
+    def __init__(
+        self, rows: NetworkRows, users: NetworkUsers, events: Events, warnings: WarningRows, directory: Path
+    ) -> None:
+        self._rows, self._users, self._events, self._warnings = rows, users, events, warnings
+        self._directory = directory
+        self._lock = asyncio.Lock()
+
+    # Reading
+
+    def list(self) -> list[Network]:
+        """Managed networks and the host's interfaces, by name; veth ends of instances are left out, as LXD does."""
+        users = self._users.used_by()
+        managed = {row.name: _view(row, users) for row in self._rows.list()}
+        with Netlink() as host:
+            found = [link for link in host.links() if not link.name.startswith("veth")]
+        shown = {link.name: states.unmanaged(link, users.get(link.name, [])) for link in found} | managed
+        return [shown[name] for name in sorted(shown)]
+
+    def get(self, name: str) -> Network:
+        """One network or host interface. Raises NotFound."""
+        users = self._users.used_by()
+        if row := self._rows.find(name):
+            return _view(row, users)
+        with Netlink() as host:
+            link = host.link(name)
+        if link is None:
+            raise NotFound("network", name)
+        return states.unmanaged(link, users.get(name, []))
+
+    def state(self, name: str) -> NetworkState:
+        """Addresses, counters and kind of any interface. Raises NotFound."""
+        with Netlink() as host:
+            link = host.link(name)
+            if link is None:
+                raise NotFound("network", name)
+            return states.network_state(link, host.addresses(link.index))
+
+    async def leases(self, name: str) -> list[NetworkLease]:
+        """The gateway's addresses, reserved addresses of instances, and what DHCP gave out. Raises NotFound."""
+        driver = self._driver(self._rows.get(name))
+        dynamic = await asyncio.to_thread(driver.leases)
+        return lease_lists.merged(self._users.nics(name), dynamic, driver.plan.config)
+
+    def network_type(self, options: Mapping[str, str]) -> str:
+        """The type of the network a nic names with `network`; "bridge" without. Raises NotFound as LXD words it."""
+        name = options.get("network", "")
+        if not name:
+            return "bridge"
+        row = self._rows.find(name)
+        if row is None:
+            text = f'Error loading network config for "{name}": Network not found'
+            raise NotFound("network", name, text=text, remedy="lxc network list")
+        return row.type
+
+    def port(self, options: Mapping[str, str]) -> BridgePort:
+        """Where a nic with these options (`network` or `parent`) is plugged in. Raises NotFound."""
+        self.network_type(options)
+        name = network_of(options)
+        row = self._rows.find(name)
+        return BridgePort(bridge=name) if row is None else self._driver(row).port()
+
+    # Changing
+
+    async def create(self, post: NetworksPost, requestor: EventLifecycleRequestor | None = None) -> None:
+        """Create and start a network, whole or not at all. Raises Invalid with LXD's texts, or HostError."""
+        check_name(post.name)
+        kind = network_driver(post.type or "bridge")
+        async with self._lock:
+            self._check_free(post.name)
+            config = await asyncio.to_thread(self._filled, kind, post.name, post.config, new=True)
+            row = NetworkRow(name=post.name, type=kind.TYPE, description=post.description, config=config)
+            await self._rows.add(row)
+            driver = self._driver(row)
+            try:
+                warnings = await asyncio.to_thread(driver.start)
+            except BaseException:
+                await asyncio.to_thread(driver.delete)
+                await self._rows.delete(row.name)
+                raise
+            await self._rows.set_state(row.name, "created")
+            await self._warn(row.name, warnings)
+        self._publish("created", row.name, requestor)
+
+    async def replace(self, name: str, put: NetworkPut, requestor: EventLifecycleRequestor | None = None) -> None:
+        """Replace description and configuration, on the host at once; on failure the old ones stand again."""
+        async with self._lock:
+            await self._replace(self._rows.get(name), put)
+        self._publish("updated", name, requestor)
+
+    async def merge(self, name: str, put: NetworkPut, requestor: EventLifecycleRequestor | None = None) -> None:
+        """PATCH: merge configuration keys over what is there."""
+        async with self._lock:
+            old = self._rows.get(name)
+            merged = NetworkPut(description=put.description or old.description, config={**old.config, **put.config})
+            await self._replace(old, merged)
+        self._publish("updated", name, requestor)
+
+    async def _replace(self, old: NetworkRow, put: NetworkPut) -> None:
+        kind = network_driver(old.type)
+        kept = {key: value for key, value in old.config.items() if key.startswith("volatile.")}
+        wanted = kept | {key: value for key, value in put.config.items() if value != ""}
+        config = await asyncio.to_thread(self._filled, kind, old.name, wanted, new=False)
+        driver = kind(self._plan(old.name, config))
+        await self._rows.replace(old.name, put.description, config)
+        try:
+            warnings = [] if config == old.config else await asyncio.to_thread(driver.start, old.config)
+        except BaseException:
+            await self._rows.replace(old.name, old.description, old.config)
+            await asyncio.to_thread(self._driver(old).start, config)
+            raise
+        await self._warn(old.name, warnings)
+
+    async def rename(self, name: str, new_name: str, requestor: EventLifecycleRequestor | None = None) -> None:
+        """Rename a network that nobody uses. Raises Invalid, Conflict, NotFound."""
+        check_name(new_name)
+        async with self._lock:
+            row = self._rows.get(name)
+            self._check_unused(name)
+            if self._rows.find(new_name):
+                raise Conflict("network", new_name, text=f'Network "{new_name}" already exists')
+            self._check_free(new_name)
+            driver, plan = self._driver(row), self._plan(new_name, row.config)
+            await asyncio.to_thread(driver.stop)
+            await asyncio.to_thread(driver.rename, plan)
+            await self._rows.rename(name, new_name)
+            await self._warn(new_name, await asyncio.to_thread(self._driver(self._rows.get(new_name)).start))
+        self._publish("renamed", new_name, requestor, {"old_name": name})
+
+    async def delete(self, name: str, requestor: EventLifecycleRequestor | None = None) -> None:
+        """Remove a network that nobody uses. Raises Invalid with LXD's text, NotFound."""
+        async with self._lock:
+            row = self._rows.get(name)
+            self._check_unused(name)
+            await asyncio.to_thread(self._driver(row).delete)
+            await self._rows.delete(name)
+            await self._warnings.resolve("Networks", entity_url=f"/1.0/networks/{name}")
+        self._publish("deleted", name, requestor)
+
+    async def start_all(self) -> list[str]:
+        """Bring up every network at daemon start and repair what a crash left; returns the names that failed.
+
+        A network that never stood (the daemon died while creating it) is removed.
+        """
+        failed: list[str] = []
+        async with self._lock:
+            for row in self._rows.list():
+                driver = self._driver(row)
+                try:
+                    if row.state == "pending":
+                        await asyncio.to_thread(driver.delete)
+                        await self._rows.delete(row.name)
+                        continue
+                    warnings = await asyncio.to_thread(driver.start)
+                except Failure as error:
+                    failed.append(row.name)
+                    warnings = [error.message()]
+                await self._warn(row.name, warnings)
+        return failed
+
+    async def stop_all(self) -> None:
+        """Take every network off the host: for host shutdown and tests; a daemon restart leaves networks alone."""
+        async with self._lock:
+            for row in self._rows.list():
+                await asyncio.to_thread(self._driver(row).stop)
+
+    # Inside
+
+    def _plan(self, name: str, config: Mapping[str, str]) -> Plan:
+        return Plan(name=name, config=config, directory=self._directory / name)
+
+    def _driver(self, row: NetworkRow) -> NetworkDriver:
+        return network_driver(row.type)(self._plan(row.name, row.config))
+
+    def _filled(self, kind: type[NetworkDriver], name: str, config: Mapping[str, str], *, new: bool) -> dict[str, str]:
+        check_keys(kind, name, config)
+        taken = self._taken(name)
+        filled = kind.fill(config, taken, new=new)
+        kind.check(name, filled, taken)
+        return filled
+
+    def _taken(self, name: str) -> Sequence[Subnet]:
+        others = [row.config for row in self._rows.list() if row.name != name]
+        values = [config.get(key, "") for config in others for key in ("ipv4.address", "ipv6.address")]
+        return [ip_interface(value).network for value in values if "/" in value]
+
+    def _check_free(self, name: str) -> None:
+        if self._rows.find(name):
+            raise Invalid("network", name, text="The network already exists")
+        with Netlink() as host:
+            if host.link(name) is not None:
+                text = f'Network interface "{name}" already exists'
+                raise Invalid("network", name, text=text, remedy="choose another name, or remove it: ip link delete")
+
+    def _check_unused(self, name: str) -> None:
+        if users := self._users.used_by().get(name):
+            raise Invalid("network", name, text="The network is currently in use", remedy=f"used by {', '.join(users)}")
+
+    async def _warn(self, name: str, messages: Sequence[str]) -> None:
+        url = f"/1.0/networks/{name}"
+        if messages:
+            await self._warnings.upsert("Networks", "; ".join(messages), entity_url=url, severity="moderate")
+        else:
+            await self._warnings.resolve("Networks", entity_url=url)
+
+    def _publish(
+        self,
+        action: str,
+        name: str,
+        requestor: EventLifecycleRequestor | None,
+        context: Mapping[str, str] | None = None,
+    ) -> None:
+        source = f"/1.0/networks/{name}"
+        self._events.lifecycle(f"network-{action}", source, project="default", context=context, requestor=requestor)
+
+
+def check_name(name: str) -> None:
+    """An interface name that can also be a directory. Raises Invalid with LXD's texts."""
+    complaint = ""
+    if not name:
+        complaint = "No name provided"
+    elif len(name) < 2:
+        complaint = "Network interface is too short (minimum 2 characters)"
+    elif len(name) > 15:
+        complaint = "Network interface is too long (maximum 15 characters)"
+    elif not re.fullmatch(r"[-_a-zA-Z0-9.]+", name) or name in (".", "..") or name.startswith("-"):
+        complaint = "Network interface contains invalid characters"
+    elif name == "lo":
+        complaint = 'Network interface name "lo" is reserved'
+    if complaint:
+        raise Invalid("network name", name, text=complaint)
+
+
+def _view(row: NetworkRow, users: Mapping[str, Sequence[str]]) -> Network:
+    return Network(
+        name=row.name,
+        type=row.type,
+        description=row.description,
+        config=row.config,
+        managed=True,
+        status={"created": "Created"}.get(row.state, "Pending"),
+        locations=["none"],
+        used_by=list(users.get(row.name, [])),
+    )
