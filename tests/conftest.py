@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,14 @@ IMAGE = "test-busybox"
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--against`: what these tests say can be compared with what the real LXD does."""
     parser.addoption("--against", metavar="LXD_DIR", help="test the daemon that runs there instead of one of our own")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """pylxd leaves its sockets to the garbage collector; that is not a failure of ours."""
+    for item in items:
+        if isinstance(item, pytest.Function) and "pylxd" in item.name:
+            item.add_marker(pytest.mark.filterwarnings("ignore::ResourceWarning"))
+            item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))
 
 
 class Foreign(Daemon):
@@ -100,7 +109,9 @@ def _image(daemon: Daemon, folder: Path) -> Iterator[str]:
 
 
 def _home(folder: Path) -> Path:
+    # With a configuration file there is no hint for first-time users on standard error.
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.yml").write_text("default-remote: local\n")
     return folder
 
 
@@ -125,11 +136,13 @@ def either(request: pytest.FixtureRequest) -> Lxc:
 
 
 @pytest.fixture(params=["lxc", "stock-lxc", "pylxd"])
-def client(request: pytest.FixtureRequest, daemon: Daemon) -> Client:
+def client(request: pytest.FixtureRequest, daemon: Daemon) -> Iterator[Client]:
     """Each of the three clients in turn."""
     if request.param == "pylxd":
-        return Pylxd(daemon.state)
-    return request.getfixturevalue("lxc" if request.param == "lxc" else "stock")
+        yield Pylxd(daemon.state)
+        gc.collect()  # see pytest_collection_modifyitems
+    else:
+        yield request.getfixturevalue("lxc" if request.param == "lxc" else "stock")
 
 
 @pytest.fixture
