@@ -1,0 +1,255 @@
+"""Links, addresses and routes through rtnetlink, on raw sockets.
+
+`Netlink()` speaks to the namespace of the calling thread, `NamespaceLinks(pid)` to that of another process, from
+here: the kernel answers for a namespace named by its id (IFLA_TARGET_NETNSID), so nothing enters it, no descriptor
+keeps it alive, and asking again costs two dumps.
+"""
+
+import errno
+import socket
+import struct
+from collections.abc import Sequence
+from types import TracebackType
+
+from lightervisor.errors import HostError
+from lightervisor.kernel.rtnetlink import (
+    ACK,
+    CREATE,
+    DELADDR,
+    DELLINK,
+    DELROUTE,
+    DUMP,
+    EXCL,
+    GETADDR,
+    GETLINK,
+    GETNSID,
+    GETROUTE,
+    IFA_ADDRESS,
+    IFA_F_NODAD,
+    IFA_FLAGS,
+    IFA_LOCAL,
+    IFA_TARGET_NETNSID,
+    IFF_UP,
+    IFLA_BR_FORWARD_DELAY,
+    IFLA_BR_STP_STATE,
+    IFLA_INFO_DATA,
+    IFLA_INFO_KIND,
+    IFLA_LINKINFO,
+    IFLA_MASTER,
+    IFLA_TARGET_NETNSID,
+    MAIN_TABLE,
+    NESTED,
+    NETNSA_NSID,
+    NETNSA_PID,
+    NEWADDR,
+    NEWLINK,
+    NEWNSID,
+    NEWROUTE,
+    PROTO_STATIC,
+    REPLACE,
+    RTA_DST,
+    RTA_OIF,
+    SCOPE_LINK,
+    UNICAST,
+    VETH_INFO_PEER,
+    Address,
+    Interface,
+    Link,
+    Refused,
+    RouteSocket,
+    Subnet,
+    attribute,
+    attributes,
+    details,
+    family_of,
+    link_header,
+    name_attribute,
+    parse_address,
+    parse_link,
+    subnet,
+)
+
+
+class Netlink:
+    """Links, addresses and routes of the calling thread's network namespace. A context manager."""
+
+    def __init__(self) -> None:
+        self._socket = RouteSocket()
+
+    def __enter__(self) -> "Netlink":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the socket; safe to call twice."""
+        self._socket.close()
+
+    def links(self) -> list[Link]:
+        """Every link."""
+        return [parse_link(body) for kind, body in self._socket.ask(GETLINK, DUMP, bytes(16)) if kind == NEWLINK]
+
+    def link(self, name: str) -> Link | None:
+        """One link, or None."""
+        try:
+            answers = self._socket.ask(GETLINK, 0, bytes(16) + name_attribute(name))
+        except Refused as error:
+            if error.errno in (errno.ENODEV, errno.EINVAL, errno.ERANGE):
+                return None
+            raise
+        return parse_link(answers[0][1])
+
+    def addresses(self, index: int | None = None) -> list[Address]:
+        """Every address, or those of one link."""
+        answers = self._socket.ask(GETADDR, DUMP, struct.pack("=BBBBI", 0, 0, 0, 0, index or 0))
+        return [parse_address(body) for kind, body in answers if kind == NEWADDR]
+
+    def routes(self) -> list[Subnet]:
+        """Destinations of all unicast routes but the default ones, of all tables."""
+        found: list[Subnet] = []
+        for kind, body in self._socket.ask(GETROUTE, DUMP, bytes(12)):
+            family, prefix, route_type = body[0], body[1], body[7]
+            raw = attributes(body[12:]).get(RTA_DST)
+            if kind == NEWROUTE and prefix and raw is not None and route_type == UNICAST:
+                found.append(subnet(family, bytes(raw), prefix))
+        return found
+
+    def create_bridge(self, name: str, *, hwaddr: str = "", mtu: int | None = None) -> None:
+        """Create a bridge that forwards at once (no spanning tree). Raises HostError when the name is taken."""
+        data = attribute(IFLA_BR_FORWARD_DELAY, struct.pack("=I", 0))
+        data += attribute(IFLA_BR_STP_STATE, struct.pack("=I", 0))
+        self._create(name, "bridge", data, details(hwaddr, mtu))
+
+    def create_veth(self, name: str, peer: str, *, mtu: int | None = None) -> None:
+        """Create both ends of a cable. Raises HostError when a name is taken."""
+        data = attribute(VETH_INFO_PEER, bytes(16) + name_attribute(peer) + details("", mtu))
+        self._create(name, "veth", data, details("", mtu))
+
+    def create_dummy(self, name: str, *, mtu: int | None = None) -> None:
+        """Create a link that goes nowhere: it keeps a bridge's mtu and carrier. Raises HostError."""
+        self._create(name, "dummy", b"", details("", mtu))
+
+    def _create(self, name: str, kind: str, data: bytes, details: bytes) -> None:
+        info = attribute(IFLA_INFO_KIND, kind.encode()) + attribute(IFLA_INFO_DATA | NESTED, data)
+        body = bytes(16) + name_attribute(name) + details + attribute(IFLA_LINKINFO | NESTED, info)
+        self._change(NEWLINK, CREATE | EXCL, body, name)
+
+    def set(
+        self,
+        name: str,
+        *,
+        up: bool | None = None,
+        mtu: int | None = None,
+        hwaddr: str = "",
+        master: str | None = None,
+        namespace_pid: int | None = None,
+    ) -> None:
+        """Change a link; `master` "" unplugs it from its bridge. Raises HostError."""
+        attributes = details(hwaddr, mtu)
+        if master is not None:
+            attributes += attribute(IFLA_MASTER, struct.pack("=I", self._index(master) if master else 0))
+        if namespace_pid is not None:
+            attributes += attribute(19, struct.pack("=I", namespace_pid))
+        change, flags = (IFF_UP, IFF_UP if up else 0) if up is not None else (0, 0)
+        self._change(NEWLINK, 0, link_header(self._index(name), flags, change) + attributes, name)
+
+    def rename(self, name: str, new_name: str) -> None:
+        """Rename a link. Raises HostError."""
+        self._change(NEWLINK, 0, link_header(self._index(name)) + name_attribute(new_name), name)
+
+    def delete(self, name: str) -> None:
+        """Delete a link; nothing happens when it is gone."""
+        if (found := self.link(name)) is not None:
+            self._change(DELLINK, 0, link_header(found.index), name, (errno.ENODEV,))
+
+    def add_address(self, name: str, address: Interface) -> None:
+        """Give a link an address, usable at once; nothing happens when it has it."""
+        self._change(NEWADDR, CREATE | REPLACE, self._address_body(name, address, IFA_F_NODAD), name, (errno.EEXIST,))
+
+    def delete_address(self, name: str, address: Interface) -> None:
+        """Take an address off a link; nothing happens when it has none such."""
+        self._change(DELADDR, 0, self._address_body(name, address, 0), name, (errno.EADDRNOTAVAIL,))
+
+    def add_route(self, name: str, subnet: Subnet) -> None:
+        """Send a subnet's packets out of a link; nothing happens when that is so already."""
+        self._change(NEWROUTE, CREATE | REPLACE, self._route_body(name, subnet), name)
+
+    def delete_route(self, name: str, subnet: Subnet) -> None:
+        """Undo `add_route`; nothing happens when there is no such route or link."""
+        if self.link(name) is not None:
+            self._change(DELROUTE, 0, self._route_body(name, subnet), name, (errno.ESRCH, errno.ENODEV))
+
+    def _address_body(self, name: str, address: Interface, flags: int) -> bytes:
+        family, raw = family_of(address), address.ip.packed
+        head = struct.pack("=BBBBI", family, address.network.prefixlen, 0, 0, self._index(name))
+        body = head + attribute(IFA_LOCAL, raw) + attribute(IFA_ADDRESS, raw)
+        return body + (attribute(IFA_FLAGS, struct.pack("=I", flags)) if flags and family == socket.AF_INET6 else b"")
+
+    def _route_body(self, name: str, subnet: Subnet) -> bytes:
+        scope = SCOPE_LINK if subnet.version == 4 else 0
+        head = struct.pack(
+            "=BBBBBBBBI", family_of(subnet), subnet.prefixlen, 0, 0, MAIN_TABLE, PROTO_STATIC, scope, UNICAST, 0
+        )
+        index = struct.pack("=I", self._index(name))
+        return head + attribute(RTA_DST, subnet.network_address.packed) + attribute(RTA_OIF, index)
+
+    def _index(self, name: str) -> int:
+        found = self.link(name)
+        if found is None:
+            raise HostError("network interface", name, cause="does not exist")
+        return found.index
+
+    def _change(self, kind: int, flags: int, body: bytes, name: str, fine: Sequence[int] = ()) -> None:
+        try:
+            self._socket.ask(kind, flags | ACK, body)
+        except Refused as error:
+            if error.errno not in fine:
+                raise HostError("network interface", name, cause=f"the kernel says: {error.strerror}") from error
+
+
+class NamespaceLinks:
+    """Links and addresses in the network namespace of a process, asked from outside.
+
+    Holds one socket of our own namespace. Every call names the namespace by `pid` anew, so the caller makes sure
+    that the process is still the one it means; a dead one gives empty lists. Needs a kernel of 4.20 or newer.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._socket = RouteSocket()
+
+    def close(self) -> None:
+        """Let go of the socket; safe to call twice."""
+        self._socket.close()
+
+    def list(self) -> list[tuple[Link, list[Address]]]:
+        """Every link with its addresses. Costs about 0.1 ms. Raises HostError."""
+        try:
+            target = struct.pack("=i", self._namespace_id())
+            links = self._socket.ask(GETLINK, DUMP, bytes(16) + attribute(IFLA_TARGET_NETNSID, target))
+            raw = self._socket.ask(GETADDR, DUMP, bytes(8) + attribute(IFA_TARGET_NETNSID, target))
+        except Refused as error:
+            if error.errno in (errno.ESRCH, errno.EINVAL, errno.ENOENT):
+                return []
+            cause = f"the kernel says: {error.strerror}"
+            raise HostError("network namespace", f"of process {self._pid}", cause=cause) from error
+        addresses = [parse_address(body) for kind, body in raw if kind == NEWADDR]
+        found = [parse_link(body) for kind, body in links if kind == NEWLINK]
+        return [(link, [one for one in addresses if one.index == link.index]) for link in found]
+
+    def _namespace_id(self) -> int:
+        body = bytes(4) + attribute(NETNSA_PID, struct.pack("=I", self._pid))
+        for _ in range(3):
+            identity = struct.unpack("=i", attributes(self._socket.ask(GETNSID, 0, body)[0][1][4:])[NETNSA_NSID])[0]
+            if identity >= 0:
+                return identity
+            automatic = attribute(NETNSA_NSID, struct.pack("=i", -1))
+            try:
+                self._socket.ask(NEWNSID, ACK, body + automatic)
+            except Refused as error:
+                if error.errno != errno.EEXIST:  # somebody else gave it one meanwhile
+                    raise
+        raise Refused(errno.EINVAL, "the namespace gets no id")
