@@ -1,0 +1,92 @@
+"""`lxc copy`, and the transfer that `lxc move` shares with it."""
+
+from __future__ import annotations
+
+from lightervisor.cli import launch, pairs
+from lightervisor.cli.errors import CommandError
+from lightervisor.client.light import url
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from lightervisor.cli.parse import Flags
+    from lightervisor.cli.session import Session
+    from lightervisor.client.light import Server
+
+    Place = tuple[str, str]  # remote, name
+
+
+def run(session: Session, arguments: list[str], flags: Flags) -> None:
+    """Copy an instance or a snapshot to a new instance."""
+    source = session.parse(arguments[0])
+    if not source[1]:
+        raise CommandError("You must specify a source instance name")
+    if len(arguments) > 1:
+        remote, name = session.parse(arguments[1])
+    else:
+        remote, name = source[0], ""
+    name = name or source[1].partition("/")[0]
+    operation = transfer(session, source, (remote, name), flags)
+    if not name:
+        session.say(f"Instance name is: {launch.created_name(operation)}")
+
+
+def transfer(
+    session: Session, source: Place, target: Place, flags: Flags, *, is_move: bool = False
+) -> dict[str, Any]:
+    """Create the target from the source and return the finished operation."""
+    if source[0] != target[0]:
+        raise CommandError(
+            "Copying between servers isn't supported yet", "export it here and import it there (lxc export, lxc import)"
+        )
+    server = session.server(source[0])
+    instance, _, snapshot = source[1].partition("/")
+    path = url("instances", instance, "snapshots", snapshot) if snapshot else url("instances", instance)
+    original: dict[str, Any] = server.get(path)
+    there = server.scoped_to(project=flags.text("target-project"), member=flags.text("target"))
+    request = _request(server, there, original, flags, is_move=is_move)
+    request["name"] = target[1]
+    request["source"] = {
+        "type": "copy",
+        "source": source[1],
+        "instance_only": flags.on("instance-only"),
+        "refresh": not is_move and flags.on("refresh"),
+        "allow_inconsistent": flags.on("allow-inconsistent"),
+        "live": False,
+    }
+    if there.project != server.project:
+        request["source"]["project"] = server.project or "default"
+    return session.run(there, there.post(url("instances"), request), "Transferring instance")
+
+
+def _request(
+    server: Server, there: Server, original: dict[str, Any], flags: Flags, *, is_move: bool
+) -> dict[str, Any]:
+    config: dict[str, str] = dict(original.get("config") or {})
+    if not is_move:
+        kept = ("volatile.base_image", "volatile.last_state.idmap", "volatile.idmap.base", "volatile.idmap.next")
+        config = {k: v for k, v in config.items() if not k.startswith("volatile.") or k in kept}
+    config.update(pairs.parse(flags.many("config")))
+    profiles: list[str] = list(original.get("profiles") or ())
+    if flags.on("no-profiles"):
+        profiles = []
+    elif flags.given("profile"):
+        profiles = [name for name in flags.many("profile") if name]
+    devices: dict[str, dict[str, str]] = {k: dict(v) for k, v in (original.get("devices") or {}).items()}
+    overrides = pairs.devices(flags.many("device"))
+    if flags.text("storage"):
+        overrides.setdefault("root", {})["pool"] = flags.text("storage")
+        if "root" not in devices:
+            devices["root"] = {"type": "disk", "path": "/"}
+    launch.override_devices(there if profiles else server, devices, overrides, profiles)
+    return {
+        "architecture": original.get("architecture", ""),
+        "config": config,
+        "devices": devices,
+        "profiles": profiles,
+        "description": original.get("description", ""),
+        "ephemeral": not is_move and flags.on("ephemeral"),
+        "stateful": bool(original.get("stateful")) and not flags.on("stateless"),
+        "type": original.get("type", "container"),
+    }

@@ -1,0 +1,77 @@
+"""Where a new instance's image comes from: `[remote:]image` as the `source` of a request."""
+
+from __future__ import annotations
+
+from lightervisor.cli.errors import CommandError
+from lightervisor.client.light import ApiError, url
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from lightervisor.cli.session import Session
+    from lightervisor.client.light import Server
+
+
+def resolve(session: Session, target_remote: str, raw: str) -> tuple[dict[str, Any], str]:
+    """The source and, where it is known, the image's type."""
+    remote, image = session.parse(raw)
+    settings = session.config.remote(remote)
+    if settings.get("protocol", "lxd") != "lxd":
+        return _foreign(settings, image), ""
+    server = session.server(remote)
+    try:
+        fingerprint, kind = find(server, image or "default")
+    except ApiError as error:
+        other = _as_remote(session, raw) if error.code == 404 else ""
+        if not other:
+            raise
+        session.warn(f"The local image '{raw}' couldn't be found, trying '{other}' instead.")
+        return resolve(session, target_remote, other)
+    source: dict[str, Any] = {"type": "image", "fingerprint": fingerprint}
+    if remote != target_remote:
+        source.update(_pulled(session, remote, server, fingerprint))
+    return source, kind
+
+
+def find(server: Server, image: str) -> tuple[str, str]:
+    """Fingerprint and type of an alias or a fingerprint's beginning."""
+    try:
+        alias = server.get(url("images", "aliases", image))
+    except ApiError as error:
+        if error.code != 404:
+            raise
+        found = server.get(url("images", image))
+        return str(found["fingerprint"]), str(found.get("type") or "")
+    return str(alias["target"]), str(alias.get("type") or "")
+
+
+def _foreign(settings: dict[str, Any], image: str) -> dict[str, Any]:
+    """An image that the server itself fetches (or builds) elsewhere."""
+    return {
+        "type": "image",
+        "mode": "pull",
+        "server": settings["addr"],
+        "protocol": settings["protocol"],
+        "alias": image or "default",
+    }
+
+
+def _pulled(session: Session, remote: str, server: Server, fingerprint: str) -> dict[str, Any]:
+    address = str(session.config.remote(remote).get("addr"))
+    if not address.startswith("https:"):
+        raise CommandError("The source server doesn't listen on the network", "set its core.https_address")
+    source: dict[str, Any] = {"mode": "pull", "server": address, "protocol": "lxd"}
+    source["certificate"] = server.info().get("environment", {}).get("certificate", "")
+    image = server.get(url("images", fingerprint))
+    if not image.get("public"):
+        source["secret"] = server.post(url("images", fingerprint, "secret"), {})["metadata"]["metadata"]["secret"]
+    return source
+
+
+def _as_remote(session: Session, raw: str) -> str:
+    """`ubuntu` and `ubuntu/22.04` typed without the colon of a remote that has this name."""
+    name, slash, rest = raw.partition("/")
+    if ":" in raw or name not in session.config.remotes or name == session.config.default_remote:
+        return ""
+    return f"{name}:{rest}" if slash else f"{name}:"

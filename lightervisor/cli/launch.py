@@ -1,0 +1,151 @@
+"""`lxc init` and `lxc launch`."""
+
+from __future__ import annotations
+
+import sys
+
+from lightervisor.cli import image_source, pairs, power
+from lightervisor.cli.errors import CommandError, WrongArguments
+from lightervisor.client.light import url
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from lightervisor.cli.parse import Flags
+    from lightervisor.cli.session import Session
+    from lightervisor.client.light import Server
+
+_NO_NETWORK = """
+The instance you are starting doesn't have any network attached to it.
+  To create a new network, use: lxc network create
+  To attach a network to an instance, use: lxc network attach
+"""
+
+
+def init(session: Session, arguments: list[str], flags: Flags) -> None:
+    """Create an instance."""
+    _create(session, arguments, flags)
+
+
+def launch(session: Session, arguments: list[str], flags: Flags) -> None:
+    """Create an instance and start it."""
+    server, name = _create(session, arguments, flags)
+    session.say(f"Starting {name}")
+    with power.log_hint(server, name):
+        session.run(server, server.put(url("instances", name, "state"), power.change("start")))
+    if flags.given("console"):
+        from lightervisor.cli import console
+
+        console.attach(server, name, flags.text("console"))
+
+
+def _create(session: Session, arguments: list[str], flags: Flags) -> tuple[Server, str]:
+    image, target = _image_and_target(session, arguments, flags)
+    remote, name = session.parse(target) if target else (session.config.default_remote, "")
+    server = session.server(remote)
+    request = {"name": name, **_wanted(server, flags)}
+    request["type"] = "virtual-machine" if flags.on("vm") else "container"
+    request["instance_type"] = flags.text("type")
+    if flags.on("empty"):
+        request["source"] = {"type": "none"}
+    else:
+        request["source"], kind = image_source.resolve(session, remote, image)
+        request["type"] = kind or request["type"]
+    session.say(f"Creating {name}" if name else "Creating the instance")
+    envelope = server.scoped_to(member=flags.text("target")).post(url("instances"), request)
+    operation = session.run(server, envelope, "Retrieving image")
+    if not name:
+        name = created_name(operation)
+        session.say(f"Instance name is: {name}")
+    _warn_without_network(session, server, name)
+    return server, name
+
+
+def _image_and_target(session: Session, arguments: list[str], flags: Flags) -> tuple[str, str]:
+    if flags.on("empty"):
+        if len(arguments) > 1:
+            raise CommandError("--empty cannot be combined with an image name")
+        return "", arguments[0] if arguments else ""
+    if not arguments:
+        raise WrongArguments
+    if len(arguments) == 2:
+        return arguments[0], arguments[1]
+    # Without a name the instance goes where its image is, if instances can live there.
+    remote, _ = session.parse(arguments[0])
+    is_server = session.config.remote(remote).get("protocol", "lxd") == "lxd"
+    return arguments[0], f"{remote}:" if is_server else ""
+
+
+def _wanted(server: Server, flags: Flags) -> dict[str, Any]:
+    """Configuration, devices, profiles and ephemeral: standard input under the flags."""
+    wanted: dict[str, Any] = {}
+    if not sys.stdin.isatty():
+        text = sys.stdin.read()
+        if text.strip():
+            from lightervisor.cli import yaml_reader
+
+            wanted = yaml_reader.load_mapping(text)
+    config: dict[str, str] = dict(wanted.get("config") or {})
+    config.update(pairs.parse(flags.many("config")))
+    devices: dict[str, dict[str, str]] = dict(wanted.get("devices") or {})
+    if flags.on("no-profiles"):
+        wanted["profiles"] = []
+    elif flags.given("profile"):
+        wanted["profiles"] = [name for name in flags.many("profile") if name]
+    if flags.text("network"):
+        devices["eth0"] = network_device(server, flags.text("network"))
+    if flags.text("storage"):
+        pool = flags.text("storage")
+        server.get(url("storage-pools", pool))
+        devices["root"] = {"type": "disk", "path": "/", "pool": pool}
+    override_devices(server, devices, pairs.devices(flags.many("device")), wanted.get("profiles"))
+    wanted.update(config=config, devices=devices)
+    if flags.on("ephemeral"):
+        wanted["ephemeral"] = True
+    return wanted
+
+
+def network_device(server: Server, name: str) -> dict[str, str]:
+    """The nic that joins a network."""
+    network = server.get(url("networks", name))
+    if network.get("managed"):
+        return {"name": "eth0", "type": "nic", "network": name}
+    kind = "bridged" if network.get("type") == "bridge" else "macvlan"
+    return {"name": "eth0", "type": "nic", "nictype": kind, "parent": name}
+
+
+def override_devices(
+    server: Server,
+    devices: dict[str, dict[str, str]],
+    overrides: dict[str, dict[str, str]],
+    profiles: list[str] | None,
+) -> None:
+    """Apply `--device` flags; a device of a profile is copied first."""
+    for name, changes in overrides.items():
+        if name not in devices:
+            devices[name] = _profile_device(server, name, ["default"] if profiles is None else profiles)
+        devices[name].update(changes)
+
+
+def _profile_device(server: Server, name: str, profiles: list[str]) -> dict[str, str]:
+    for profile in reversed(profiles):
+        devices = server.get(url("profiles", profile)).get("devices") or {}
+        if name in devices:
+            return dict(devices[name])
+    return {}
+
+
+def created_name(operation: dict[str, Any]) -> str:
+    """The name the server chose for what an operation created."""
+    resources: dict[str, Any] = operation.get("resources") or {}
+    for kind in ("instances", "containers"):
+        for path in resources.get(kind) or ():
+            return str(path).partition("?")[0].rpartition("/")[2]
+    raise CommandError("Didn't get any affected image, instance or snapshot from server")
+
+
+def _warn_without_network(session: Session, server: Server, name: str) -> None:
+    instance = server.get(url("instances", name))
+    if not any(device.get("type") == "nic" for device in (instance.get("expanded_devices") or {}).values()):
+        session.warn(_NO_NETWORK)

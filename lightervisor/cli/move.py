@@ -1,0 +1,87 @@
+"""`lxc rename` and `lxc move`."""
+
+from __future__ import annotations
+
+from lightervisor.cli import copy
+from lightervisor.cli.errors import CommandError
+from lightervisor.client.light import url
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from lightervisor.cli.parse import Flags
+    from lightervisor.cli.session import Session
+    from lightervisor.client.light import Server
+
+_REWRITES = ("config", "device", "profile", "no-profiles", "instance-only", "storage", "target-project", "target")
+
+
+def rename(session: Session, arguments: list[str], flags: Flags) -> None:
+    """Give an instance or a snapshot another name on its server."""
+    _ = flags
+    remote, old = session.parse(arguments[0])
+    if ":" in arguments[1]:
+        other, new = session.parse(arguments[1])
+        if other != remote:
+            raise CommandError("Can't specify a different remote for rename")
+    else:
+        new = arguments[1]
+    _rename(session, session.server(remote), old, new)
+
+
+def run(session: Session, arguments: list[str], flags: Flags) -> None:
+    """Move an instance: a rename on one server; a copy and a delete otherwise."""
+    remote, old = session.parse(arguments[0])
+    target = arguments[1] if len(arguments) > 1 else ""
+    other, new = session.parse(_as_remote(session, remote, target)) if target else (remote, "")
+    server = session.server(remote)
+    rewrites = any(flags.given(flag) for flag in _REWRITES)
+    if not target and not rewrites:
+        raise CommandError("You must specify a destination instance name")
+    if remote == other and not rewrites:
+        _rename(session, server, old, new)
+        return
+    if "/" in old:
+        raise CommandError("Moving a snapshot to another server or pool isn't possible", "copy it instead")
+    if remote == other and _moves_in_place(flags):
+        _relocate(session, server, old, new or old, flags)
+        return
+    copy.transfer(session, (remote, old), (other, new or old), flags, is_move=True)
+    session.run(server, server.delete(url("instances", old)))
+
+
+def _as_remote(session: Session, remote: str, target: str) -> str:
+    """LXD 2.0's `lxc move foo:c1 local`: a bare remote's name is the remote, unless the instance is there already."""
+    if ":" not in target and target in session.config.remotes and target != remote:
+        return f"{target}:"
+    return target
+
+
+def _moves_in_place(flags: Flags) -> bool:
+    only_place = flags.given("storage") or flags.given("target-project") or flags.given("target")
+    return only_place and not any(flags.given(f) for f in ("config", "device", "profile", "no-profiles"))
+
+
+def _relocate(session: Session, server: Server, old: str, new: str, flags: Flags) -> None:
+    request: dict[str, Any] = {"name": new, "migration": True, "live": False}
+    request["instance_only"] = flags.on("instance-only")
+    if flags.given("storage"):
+        request["pool"] = flags.text("storage")
+    if flags.given("target-project"):
+        request["project"] = flags.text("target-project")
+    there = server.scoped_to(member=flags.text("target"))
+    session.run(server, there.post(url("instances", old), request), "Transferring instance")
+
+
+def _rename(session: Session, server: Server, old: str, new: str) -> None:
+    instance, slash, snapshot = old.partition("/")
+    if not slash:
+        if "/" in new:
+            raise CommandError("Invalid new snapshot name, parent must be the same as source")
+        session.run(server, server.post(url("instances", old), {"name": new}))
+        return
+    parent, has_parent, name = new.partition("/")
+    if not has_parent or parent != instance:
+        raise CommandError("Invalid new snapshot name, parent must be the same as source")
+    session.run(server, server.post(url("instances", instance, "snapshots", snapshot), {"name": name}))
