@@ -31,8 +31,14 @@ def run(
     name = os.fsdecode(argv[0])
     try:
         done = subprocess.run(
-            argv, input=stdin, stdin=None if stdin is not None else subprocess.DEVNULL, capture_output=True,
-            env={**ENVIRONMENT, **(env or {})}, cwd=cwd, timeout=timeout_s, check=False,
+            argv,
+            input=stdin,
+            stdin=None if stdin is not None else subprocess.DEVNULL,
+            capture_output=True,
+            env={**ENVIRONMENT, **(env or {})},
+            cwd=cwd,
+            timeout=timeout_s,
+            check=False,
         )
     except FileNotFoundError as error:
         raise HostError("program", name, cause="is not installed", remedy=f"install the package of {name}") from error
@@ -64,8 +70,13 @@ def spawn(
     """Start a program and return at once; the caller waits for it. Raises HostError when it is missing."""
     try:
         return subprocess.Popen(
-            argv, stdin=stdin, stdout=stdout, stderr=stderr, env={**ENVIRONMENT, **(env or {})},
-            pass_fds=pass_fds, start_new_session=new_session,
+            argv,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            env={**ENVIRONMENT, **(env or {})},
+            pass_fds=pass_fds,
+            start_new_session=new_session,
         )
     except FileNotFoundError as error:
         name = os.fsdecode(argv[0])

@@ -1,0 +1,181 @@
+"""A thin binding of liblxc.so.1 by ctypes. Source: lxc/lxccontainer.h (append-only since 1.0).
+
+Imported by the spawner alone, which runs without site-packages: standard library only.
+"""
+
+import ctypes as c
+from collections.abc import Sequence
+
+Flag, Number, Text, Pointer, Call = c.c_bool, c.c_int, c.c_char_p, c.c_void_p, c.CFUNCTYPE
+ATTACH_DEFAULT = 0x1FF
+CLEAR_ENVIRONMENT = 1
+
+
+class Library(Exception):  # says what is missing
+    """liblxc is missing or too old."""
+
+
+class Groups(c.Structure):
+    """lxc_groups_t."""
+
+    _fields_ = (("size", c.c_size_t), ("list", Pointer))
+
+
+class AttachOptions(c.Structure):
+    """lxc_attach_options_t."""
+
+    _fields_ = (
+        ("attach_flags", Number),
+        ("namespaces", Number),
+        ("personality", c.c_long),
+        ("initial_cwd", Text),
+        ("uid", c.c_uint32),
+        ("gid", c.c_uint32),
+        ("env_policy", Number),
+        ("extra_env_vars", c.POINTER(Text)),
+        ("extra_keep_env", c.POINTER(Text)),
+        ("stdin_fd", Number),
+        ("stdout_fd", Number),
+        ("stderr_fd", Number),
+        ("log_fd", Number),
+        ("lsm_label", Text),
+        ("groups", Groups),
+    )
+
+
+class AttachCommand(c.Structure):
+    """lxc_attach_command_t."""
+
+    _fields_ = (("program", Text), ("argv", c.POINTER(Text)))
+
+
+class ConsoleLog(c.Structure):
+    """struct lxc_console_log."""
+
+    _fields_ = (("clear", Flag), ("read", Flag), ("read_max", c.POINTER(c.c_uint64)), ("data", c.POINTER(Text)))
+
+
+class ContainerStruct(c.Structure):
+    """struct lxc_container."""
+
+
+Self = c.POINTER(ContainerStruct)
+_DATA = (
+    ("name", Text), ("configfile", Text), ("pidfile", Text), ("slock", Pointer), ("privlock", Pointer),
+    ("numthreads", Number), ("lxc_conf", Pointer), ("error_string", Text), ("error_num", Number),
+    ("daemonize", Flag), ("config_path", Text),
+)  # fmt: skip
+# In the header's order; a plain Pointer stands for a function that is not called from here.
+_FUNCTIONS = (
+    ("is_defined", Call(Flag, Self)), ("state", Call(Text, Self)), ("is_running", Call(Flag, Self)),
+    ("freeze", Call(Flag, Self)), ("unfreeze", Call(Flag, Self)), ("init_pid", Call(Number, Self)),
+    ("load_config", Call(Flag, Self, Text)), ("start", Call(Flag, Self, Number, c.POINTER(Text))),
+    ("startl", Pointer), ("stop", Call(Flag, Self)), ("want_daemonize", Call(Flag, Self, Flag)),
+    ("want_close_all_fds", Call(Flag, Self, Flag)), ("config_file_name", Pointer), ("wait", Pointer),
+    ("set_config_item", Call(Flag, Self, Text, Text)), ("destroy", Pointer), ("save_config", Pointer),
+    ("create", Pointer), ("createl", Pointer), ("rename", Pointer), ("reboot", Pointer), ("shutdown", Pointer),
+    ("clear_config", Pointer), ("clear_config_item", Pointer), ("get_config_item", Pointer),
+    ("get_running_config_item", Pointer), ("get_keys", Pointer), ("get_interfaces", Pointer), ("get_ips", Pointer),
+    ("get_cgroup_item", Pointer), ("set_cgroup_item", Call(Flag, Self, Text, Text)), ("get_config_path", Pointer),
+    ("set_config_path", Pointer), ("clone", Pointer),
+    ("console_getfd", Call(Number, Self, c.POINTER(Number), c.POINTER(Number))), ("console", Pointer),
+    ("attach", Call(Number, Self, Pointer, Pointer, c.POINTER(AttachOptions), c.POINTER(Number))),
+    ("attach_run_wait", Pointer), ("attach_run_waitl", Pointer), ("snapshot", Pointer), ("snapshot_list", Pointer),
+    ("snapshot_restore", Pointer), ("snapshot_destroy", Pointer), ("may_control", Pointer),
+    ("add_device_node", Pointer), ("remove_device_node", Pointer), ("attach_interface", Pointer),
+    ("detach_interface", Pointer), ("checkpoint", Pointer), ("restore", Pointer),
+    ("destroy_with_snapshots", Pointer), ("snapshot_destroy_all", Pointer), ("migrate", Pointer),
+    ("console_log", Call(Number, Self, c.POINTER(ConsoleLog))), ("reboot2", Pointer), ("mount", Pointer),
+    ("umount", Pointer), ("seccomp_notify_fd", Call(Number, Self)), ("seccomp_notify_fd_active", Pointer),
+    ("init_pidfd", Call(Number, Self)), ("devpts_fd", Call(Number, Self)),
+)  # fmt: skip
+ContainerStruct._fields_ = _DATA + _FUNCTIONS  # pyright: ignore[reportAttributeAccessIssue]  # completes itself
+
+
+def load() -> c.CDLL:
+    """The library. Raises Library, saying what to install, when it is missing."""
+    try:
+        library = c.CDLL("liblxc.so.1", use_errno=True)
+    except OSError as error:
+        raise Library("liblxc.so.1 is missing: apt install liblxc1") from error
+    library.lxc_container_new.restype = Self
+    library.lxc_container_new.argtypes = [Text, Text]
+    library.lxc_container_put.argtypes = [Self]
+    library.lxc_get_version.restype = Text
+    return library
+
+
+def strings(values: Sequence[bytes]) -> "c.Array[c.c_char_p]":
+    """A C array of strings, ended by NULL."""
+    return (Text * (len(values) + 1))(*values, None)
+
+
+class Container:
+    """One container's handle; `close()` gives it back."""
+
+    def __init__(self, library: c.CDLL, name: str, lxcpath: str) -> None:
+        self._library = library
+        self._pointer = library.lxc_container_new(name.encode(), lxcpath.encode())
+        if not self._pointer:
+            raise Library(f"liblxc cannot open container {name}")
+        self._struct = self._pointer.contents
+
+    def close(self) -> None:
+        """Give the handle back."""
+        self._library.lxc_container_put(self._pointer)
+
+    def state(self) -> str:
+        """RUNNING, STOPPED, FROZEN, …"""
+        return (self._struct.state(self._pointer) or b"STOPPED").decode()
+
+    def init_pid(self) -> int:
+        """The host's pid of init, or a negative number."""
+        return int(self._struct.init_pid(self._pointer))
+
+    def start(self, config_file: str) -> bool:
+        """Load a configuration file and start, as a daemon of its own, with all descriptors closed."""
+        if not self._struct.load_config(self._pointer, config_file.encode()):
+            return False
+        self._struct.want_daemonize(self._pointer, True)
+        self._struct.want_close_all_fds(self._pointer, True)
+        return bool(self._struct.start(self._pointer, 0, None))
+
+    def freeze(self) -> bool:
+        """Freeze all processes."""
+        return bool(self._struct.freeze(self._pointer))
+
+    def unfreeze(self) -> bool:
+        """Thaw all processes."""
+        return bool(self._struct.unfreeze(self._pointer))
+
+    def attach(
+        self, argv: Sequence[bytes], env: Sequence[bytes], cwd: bytes, ids: tuple[int, int], fds: Sequence[int]
+    ) -> int:
+        """Run a program inside with these three descriptors; its host pid, a child of the caller, or negative."""
+        options = AttachOptions(
+            ATTACH_DEFAULT, -1, -1, cwd, ids[0] & 0xFFFFFFFF, ids[1] & 0xFFFFFFFF, CLEAR_ENVIRONMENT,
+            strings(env), None, fds[0], fds[1], fds[2], -9, None, Groups(0, None),
+        )  # fmt: skip
+        arguments = strings(argv)
+        command, pid = AttachCommand(arguments[0], arguments), Number(-1)
+        runner = c.cast(self._library.lxc_attach_run_command, Pointer)
+        status = self._struct.attach(self._pointer, runner, c.addressof(command), c.byref(options), c.byref(pid))
+        return pid.value if status == 0 else -1
+
+    def devpts(self) -> int:
+        """A descriptor of the container's devpts, or negative."""
+        return int(self._struct.devpts_fd(self._pointer))
+
+    def console(self) -> tuple[int, int]:
+        """Two descriptors: the terminal (to be kept open while it is used) and its other end, to read and write."""
+        number, master = Number(0), Number(-1)
+        terminal = int(self._struct.console_getfd(self._pointer, c.byref(number), c.byref(master)))
+        return terminal, master.value
+
+    def console_log(self, *, clear: bool) -> bytes:
+        """What the console's ring buffer holds, emptied when asked."""
+        size, data = c.c_uint64(0), Text()
+        request = ConsoleLog(clear, not clear, c.pointer(size), c.pointer(data))
+        if self._struct.console_log(self._pointer, c.byref(request)) != 0 or not data.value:
+            return b""
+        return data.value

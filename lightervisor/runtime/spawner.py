@@ -1,0 +1,133 @@
+"""The daemon's side of the spawner: requests as coroutines."""
+
+import asyncio
+import marshal
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lightervisor.errors import HostError
+from lightervisor.kernel import process
+
+PACKAGE = Path(__file__).parent.parent.parent
+START = "import sys; sys.path.insert(0, sys.argv.pop(1)); import runpy; runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
+LARGEST = 1 << 20
+
+
+class Answer(NamedTuple):
+    """One answer and the descriptors that came with it, which the receiver closes."""
+
+    value: Any
+    fds: list[int]
+
+
+class Spawner:
+    """One request, one answer; `attach` gets a second one when its program ends."""
+
+    def __init__(self, channel: socket.socket, child: "subprocess.Popen[bytes]") -> None:
+        self._channel, self._child = channel, child
+        self._waiting: dict[int, asyncio.Queue[Answer]] = {}
+        self._number = 0
+
+    @classmethod
+    def launch(cls) -> "Spawner":
+        """Start the spawner's process; to be called before the first thread."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        for end in (ours, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LARGEST)
+        module = "lightervisor.runtime.spawner_process"
+        child = process.spawn(
+            [sys.executable, "-IS", "-c", START, PACKAGE, module, str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            stderr=None,
+            new_session=True,
+        )
+        theirs.close()
+        ours.setblocking(False)
+        return cls(ours, child)
+
+    def connect(self) -> None:
+        """Begin to read answers on the running loop."""
+        asyncio.get_running_loop().add_reader(self._channel, self._read)
+
+    def close(self) -> None:
+        """Let the spawner end; what it started goes on."""
+        asyncio.get_running_loop().remove_reader(self._channel)
+        self._channel.close()
+
+    def _read(self) -> None:
+        try:
+            message, fds, _, _ = socket.recv_fds(self._channel, LARGEST, 8)
+        except BlockingIOError:
+            return
+        if not message:
+            asyncio.get_running_loop().remove_reader(self._channel)
+            failure = Answer(("error", "the spawner has died; restart the daemon"), [])
+            for queue in self._waiting.values():
+                queue.put_nowait(failure)
+            return
+        number, value = marshal.loads(message)  # noqa: S302  # our own child wrote it
+        queue = self._waiting.get(number)
+        if queue is None:
+            for descriptor in fds:
+                os.close(descriptor)
+        else:
+            queue.put_nowait(Answer(value, fds))
+
+    async def request(self, operation: str, *arguments: object, fds: Sequence[int] = ()) -> Answer:
+        """Ask once and wait for the answer. Raises HostError with what the spawner says."""
+        number, queue = self._send(operation, arguments, fds)
+        try:
+            return _checked(await queue.get())
+        finally:
+            del self._waiting[number]
+
+    async def follow(self, operation: str, *arguments: object, fds: Sequence[int] = ()) -> "Followed":
+        """Ask, wait for the first answer and keep the line open for the second one."""
+        number, queue = self._send(operation, arguments, fds)
+        try:
+            first = _checked(await queue.get())
+        except BaseException:
+            del self._waiting[number]
+            raise
+        return Followed(first, number, queue, self._waiting)
+
+    def _send(
+        self, operation: str, arguments: Sequence[object], fds: Sequence[int]
+    ) -> tuple[int, "asyncio.Queue[Answer]"]:
+        self._number += 1
+        queue: asyncio.Queue[Answer] = asyncio.Queue()
+        self._waiting[self._number] = queue
+        message = marshal.dumps((self._number, operation, tuple(arguments)))
+        try:
+            socket.send_fds(self._channel, [message], list(fds))
+        except OSError as error:
+            del self._waiting[self._number]
+            raise HostError("spawner", cause=f"cannot be reached: {error.strerror}") from error
+        return self._number, queue
+
+
+class Followed:
+    """A request whose end is still to come."""
+
+    def __init__(
+        self, first: Answer, number: int, queue: "asyncio.Queue[Answer]", waiting: "dict[int, asyncio.Queue[Answer]]"
+    ) -> None:
+        self.first, self._number, self._queue, self._waiting = first, number, queue, waiting
+
+    async def last(self) -> Answer:
+        """The second answer."""
+        try:
+            return await self._queue.get()
+        finally:
+            self._waiting.pop(self._number, None)
+
+
+def _checked(answer: Answer) -> Answer:
+    if isinstance(answer.value, tuple) and answer.value and answer.value[0] == "error":
+        raise HostError("liblxc", cause=str(answer.value[1]))
+    return answer

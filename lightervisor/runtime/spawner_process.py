@@ -1,0 +1,165 @@
+"""The spawner: a small process that holds liblxc and forks on demand. Run as `python -IS`, standard library only.
+
+Why a process of its own: liblxc moves the caller of start() into the container's monitor cgroup and forks a
+monitor that keeps the caller's memory, so the caller must be small and every start a short-lived child.
+Attach is called here directly. Its children are reaped at once: an unreaped one would keep the pid namespace.
+
+One request is one SEQPACKET message: marshal of (id, operation, arguments), descriptors beside it. Answers are
+(id, value), descriptors beside them; an attached program answers twice, with its pid and with its exit.
+"""
+
+import fcntl
+import gc
+import marshal
+import os
+import select
+import socket
+import struct
+import sys
+import termios
+
+from lightervisor.runtime import liblxc
+
+TIOCSPTLCK, TIOCGPTPEER = 0x40045431, 0x5441
+LARGEST = 1 << 20
+
+
+class Spawner:
+    """The loop: requests in, answers out, children reaped."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel, self._library = channel, liblxc.load()
+        self._children: dict[int, tuple[int, int]] = {}
+        self._poll = select.poll()
+        self._poll.register(channel, select.POLLIN)
+
+    def run(self) -> None:
+        """Serve until the daemon has gone; attached programs and containers go on."""
+        gc.collect()
+        gc.freeze()
+        while True:
+            for descriptor, _ in self._poll.poll():
+                if descriptor != self._channel.fileno():
+                    self._reap(descriptor)
+                elif not self._serve():
+                    return
+
+    def _serve(self) -> bool:
+        message, fds, _, _ = socket.recv_fds(self._channel, LARGEST, 8)
+        if not message:
+            return False
+        number, operation, arguments = marshal.loads(message)
+        try:
+            getattr(self, f"do_{operation}")(number, fds, *arguments)
+        except (OSError, liblxc.Library) as error:
+            self._answer(number, ("error", str(error)))
+        finally:
+            for descriptor in fds:
+                os.close(descriptor)
+        return True
+
+    def _answer(self, number: int, value: object, fds: "list[int] | None" = None) -> None:
+        socket.send_fds(self._channel, [marshal.dumps((number, value))], fds or [])
+        for descriptor in fds or ():
+            os.close(descriptor)
+
+    def _reap(self, pidfd: int) -> None:
+        number, pid = self._children.pop(pidfd)
+        self._poll.unregister(pidfd)
+        os.close(pidfd)
+        _, status = os.waitpid(pid, 0)
+        self._answer(number, ("exit", os.waitstatus_to_exitcode(status)))
+
+    def _watch(self, number: int, pid: int) -> None:
+        pidfd = os.pidfd_open(pid)
+        self._children[pidfd] = (number, pid)
+        self._poll.register(pidfd, select.POLLIN)
+
+    def _in_child(self, number: int, name: str, lxcpath: str, verb: str, *arguments: str) -> None:
+        pid = os.fork()
+        if pid == 0:
+            worked = False
+            try:
+                worked = getattr(liblxc.Container(self._library, name, lxcpath), verb)(*arguments)
+            finally:
+                os._exit(0 if worked else 1)
+        self._watch(number, pid)
+
+    def do_version(self, number: int, _fds: "list[int]") -> None:
+        """liblxc's version."""
+        self._answer(number, self._library.lxc_get_version().decode())
+
+    def do_start(self, number: int, _fds: "list[int]", name: str, lxcpath: str, config_file: str) -> None:
+        """Start a container from a configuration file."""
+        self._in_child(number, name, lxcpath, "start", config_file)
+
+    def do_freeze(self, number: int, _fds: "list[int]", name: str, lxcpath: str) -> None:
+        """Freeze a container."""
+        self._in_child(number, name, lxcpath, "freeze")
+
+    def do_unfreeze(self, number: int, _fds: "list[int]", name: str, lxcpath: str) -> None:
+        """Thaw a container."""
+        self._in_child(number, name, lxcpath, "unfreeze")
+
+    def do_state(self, number: int, _fds: "list[int]", name: str, lxcpath: str) -> None:
+        """State and init's pid, from the monitor's command socket."""
+        container = liblxc.Container(self._library, name, lxcpath)
+        self._answer(number, (container.state(), container.init_pid()))
+        container.close()
+
+    def do_attach(
+        self,
+        number: int,
+        fds: "list[int]",
+        name: str,
+        lxcpath: str,
+        argv: "list[bytes]",
+        env: "list[bytes]",
+        cwd: bytes,
+        ids: "tuple[int, int]",
+    ) -> None:
+        """Run a program inside; answers with ("started", pid), later with ("exit", status)."""
+        container = liblxc.Container(self._library, name, lxcpath)
+        pid = container.attach(argv, env, cwd, ids, fds)
+        container.close()
+        if pid <= 0:
+            self._answer(number, ("error", "liblxc could not attach to the container"))
+            return
+        self._answer(number, ("started", pid))
+        self._watch(number, pid)
+
+    def do_pty(
+        self, number: int, _fds: "list[int]", name: str, lxcpath: str, owner: "tuple[int, int]", size: "tuple[int, int]"
+    ) -> None:
+        """A terminal of the container's own devpts: its master and its slave."""
+        container = liblxc.Container(self._library, name, lxcpath)
+        devpts = container.devpts()
+        container.close()
+        if devpts < 0:
+            raise OSError("the container has no devpts")
+        master = os.open("ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC, dir_fd=devpts)
+        os.close(devpts)
+        fcntl.ioctl(master, TIOCSPTLCK, struct.pack("i", 0))
+        slave = fcntl.ioctl(master, TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+        os.fchown(slave, *owner)
+        fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
+        self._answer(number, ("pty",), [master, slave])
+
+    def do_console(self, number: int, _fds: "list[int]", name: str, lxcpath: str) -> None:
+        """The container's console: the terminal, to be kept open, and the end to read and write."""
+        container = liblxc.Container(self._library, name, lxcpath)
+        terminal, master = container.console()
+        container.close()
+        if terminal < 0 or master < 0:
+            raise OSError("the console is in use or not available")
+        self._answer(number, ("console",), [terminal, master])
+
+    def do_console_log(self, number: int, _fds: "list[int]", name: str, lxcpath: str, clear: bool) -> None:
+        """The console's ring buffer."""
+        container = liblxc.Container(self._library, name, lxcpath)
+        self._answer(number, container.console_log(clear=clear)[-LARGEST // 4 :])
+        container.close()
+
+
+if __name__ == "__main__":
+    Spawner(socket.socket(fileno=int(sys.argv[1]))).run()

@@ -1,0 +1,35 @@
+"""What the runtime needs to know to start one container. Everything is resolved: paths, maps, device lines."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lightervisor.kernel.idmap import IdMap
+
+Lines = list[tuple[str, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostFacts:
+    """What the host's kernel offers."""
+
+    has_apparmor: bool
+    lxcfs: Path | None
+    hook: Path | None = None
+    cpu_count: int = 1
+    memory_bytes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerSpec:
+    """One container: its liblxc name, expanded configuration, mounted root and device lines."""
+
+    name: str
+    hostname: str
+    config: Mapping[str, str]
+    rootfs: Path
+    log_dir: Path
+    security_dir: Path
+    idmap: IdMap | None = None
+    architecture: str = "x86_64"
+    device_lines: Lines = field(default_factory=list[tuple[str, str]])
