@@ -87,10 +87,11 @@ def _cpu_ns(groups: dict[str, Path]) -> int:
     return next((int(line.split()[1]) * 1000 for line in lines if line.startswith("usage_usec")), 0)
 
 
-def write(groups: dict[str, Path], setting: tuple[str, str, str, str]) -> None:
+def write(groups: dict[str, Path], setting: tuple[str, str, str, str], *, is_wanted: bool = True) -> None:
     """Write one limit, (v1 file, v2 file, v1 value, v2 value), to whichever hierarchy has its controller.
 
-    Raises HostError when the kernel refuses the value or neither has the controller.
+    Raises HostError when the kernel refuses the value. A value that only lifts a limit (not `is_wanted`) may
+    have no file: then there was no limit.
     """
     v1, v2, value_v1, value_v2 = setting
     controller = (v1 or v2).partition(".")[0]
@@ -106,6 +107,9 @@ def write(groups: dict[str, Path], setting: tuple[str, str, str, str]) -> None:
             os.write(descriptor, value.encode())
         finally:
             os.close(descriptor)
+    except FileNotFoundError as error:
+        if is_wanted:
+            raise HostError("limit", v1 or v2, cause="this kernel does not have it") from error
     except OSError as error:
         cause = f"the kernel refused {value!r} for {target.name}: {error.strerror}"
         raise HostError("limit", v1 or v2, cause=cause) from error
@@ -121,3 +125,30 @@ def sweep(name: str) -> None:
                         directory.rmdir()
                     except OSError:
                         break
+
+
+def set_frozen(groups: dict[str, Path], *, frozen: bool) -> None:
+    """Freeze or thaw every process of a container. Raises HostError when the kernel refuses.
+
+    liblxc's own freeze fails on hybrid hosts. Source: Documentation/admin-guide/cgroup-v1/freezer-subsystem.rst.
+    """
+    if "freezer" in groups:
+        target, value = groups["freezer"] / "freezer.state", "FROZEN" if frozen else "THAWED"
+    elif "" in groups:
+        target, value = groups[""] / "cgroup.freeze", "1" if frozen else "0"
+    else:
+        raise HostError("freezer", cause="this host has no freezer cgroup")
+    try:
+        target.write_text(value)
+    except OSError as error:
+        raise HostError("freezer", cause=f"the kernel refused: {error.strerror}") from error
+
+
+def is_frozen(groups: dict[str, Path]) -> bool:
+    """Whether the container is frozen."""
+    try:
+        if "freezer" in groups:
+            return (groups["freezer"] / "freezer.state").read_text().strip() != "THAWED"
+        return (groups[""] / "cgroup.freeze").read_text().strip() == "1"
+    except (KeyError, OSError):
+        return False

@@ -84,7 +84,7 @@ class Containers:
         state, pid = (await self._spawner.request("state", name, self._path)).value
         if state not in ("RUNNING", "FROZEN") or pid <= 0:
             return False
-        self._adopt(name, pid, frozen=state == "FROZEN")
+        self._adopt(name, pid, frozen=cgroup.is_frozen(cgroup.payload(pid, name)))
         return True
 
     async def start(self, spec: ContainerSpec) -> None:
@@ -156,7 +156,7 @@ class Containers:
             return
         pidfd.send(running.init, signal.SIGKILL)
         if running.frozen:
-            await self._spawner.request("unfreeze", name, self._path)
+            await self.unfreeze(name)
         await running.gone.wait()
 
     async def shut_down(self, name: str, timeout_s: float | None, number: int | None = None) -> None:
@@ -169,19 +169,16 @@ class Containers:
             await running.gone.wait()
 
     async def freeze(self, name: str) -> None:
-        """Freeze all processes. Raises HostError when the kernel does not."""
-        await self._in_child("freeze", name)
-        self._running[name].frozen = True
+        """Freeze all processes. Raises Invalid when it does not run, HostError when the kernel refuses."""
+        running = self._required(name)
+        await asyncio.to_thread(cgroup.set_frozen, cgroup.payload(running.init_pid, name), frozen=True)
+        running.frozen = True
 
     async def unfreeze(self, name: str) -> None:
         """Thaw all processes."""
-        await self._in_child("unfreeze", name)
-        self._running[name].frozen = False
-
-    async def _in_child(self, verb: str, name: str) -> None:
-        self._required(name)
-        if (await self._spawner.request(verb, name, self._path)).value[1] != 0:
-            raise HostError("instance", name, cause=f"liblxc could not {verb} it")
+        running = self._required(name)
+        await asyncio.to_thread(cgroup.set_frozen, cgroup.payload(running.init_pid, name), frozen=False)
+        running.frozen = False
 
     def _required(self, name: str) -> _Running:
         running = self._running.get(name)
@@ -232,8 +229,9 @@ class Containers:
     def apply_limits(self, name: str, config: Mapping[str, str]) -> None:
         """Make a running container follow its limits, lifted ones too. Raises HostError for what is refused."""
         groups = cgroup.payload(self._required(name).init_pid, name)
+        wanted = set(limits.settings(config, self._host))
         for setting in limits.settings(config, self._host, reset=True):
-            cgroup.write(groups, setting)
+            cgroup.write(groups, setting, is_wanted=setting in wanted)
 
 
 def halt_signal(pid: int) -> int:

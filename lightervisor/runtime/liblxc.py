@@ -68,7 +68,7 @@ _DATA = (
 # In the header's order; a plain Pointer stands for a function that is not called from here.
 _FUNCTIONS = (
     ("is_defined", Call(Flag, Self)), ("state", Call(Text, Self)), ("is_running", Call(Flag, Self)),
-    ("freeze", Call(Flag, Self)), ("unfreeze", Call(Flag, Self)), ("init_pid", Call(Number, Self)),
+    ("freeze", Pointer), ("unfreeze", Pointer), ("init_pid", Call(Number, Self)),
     ("load_config", Call(Flag, Self, Text)), ("start", Call(Flag, Self, Number, c.POINTER(Text))),
     ("startl", Pointer), ("stop", Call(Flag, Self)), ("want_daemonize", Call(Flag, Self, Flag)),
     ("want_close_all_fds", Call(Flag, Self, Flag)), ("config_file_name", Pointer), ("wait", Pointer),
@@ -139,14 +139,6 @@ class Container:
         self._struct.want_daemonize(self._pointer, True)
         self._struct.want_close_all_fds(self._pointer, True)
         return bool(self._struct.start(self._pointer, 0, None))
-
-    def freeze(self) -> bool:
-        """Freeze all processes."""
-        return bool(self._struct.freeze(self._pointer))
-
-    def unfreeze(self) -> bool:
-        """Thaw all processes."""
-        return bool(self._struct.unfreeze(self._pointer))
 
     def attach(
         self, argv: Sequence[bytes], env: Sequence[bytes], cwd: bytes, ids: tuple[int, int], fds: Sequence[int]

@@ -93,14 +93,6 @@ class Spawner:
         """Start a container from a configuration file."""
         self._in_child(number, name, lxcpath, "start", config_file)
 
-    def do_freeze(self, number: int, _fds: "list[int]", name: str, lxcpath: str) -> None:
-        """Freeze a container."""
-        self._in_child(number, name, lxcpath, "freeze")
-
-    def do_unfreeze(self, number: int, _fds: "list[int]", name: str, lxcpath: str) -> None:
-        """Thaw a container."""
-        self._in_child(number, name, lxcpath, "unfreeze")
-
     def do_state(self, number: int, _fds: "list[int]", name: str, lxcpath: str) -> None:
         """State and init's pid, from the monitor's command socket."""
         container = liblxc.Container(self._library, name, lxcpath)
