@@ -4,6 +4,7 @@ Source: mount_setattr(2), Documentation/filesystems/overlayfs.rst. An overlay re
 and creates files with it, so it is mounted on a thread whose file-system ids are the container's root.
 """
 
+import errno
 import os
 import threading
 from collections.abc import Callable, Generator, Sequence
@@ -19,16 +20,30 @@ Answer = TypeVar("Answer")
 
 
 def is_mounted(path: Path) -> bool:
-    """Whether a path is a mount point."""
-    return os.path.ismount(path)
+    """Whether a path is a mount point, also of a bind mount on the same file system."""
+    try:
+        return _mount_id(path) != _mount_id(path.parent)
+    except FileNotFoundError:
+        return False
+
+
+def _mount_id(path: Path) -> str:
+    descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        facts = Path(f"/proc/self/fdinfo/{descriptor}").read_text()
+    finally:
+        os.close(descriptor)
+    return next(line.split()[1] for line in facts.splitlines() if line.startswith("mnt_id:"))
 
 
 def unmount(path: Path) -> None:
     """Detach whatever is mounted at a path, however often; nothing happens when nothing is."""
-    while is_mounted(path):
+    while True:
         try:
             syscalls.umount(os.fsencode(path), syscalls.MNT_DETACH)
         except OSError as error:
+            if error.errno in (errno.EINVAL, errno.ENOENT):
+                return
             raise HostError("mount", str(path), cause=f"cannot be unmounted: {error.strerror}") from error
 
 
