@@ -83,4 +83,6 @@ class NetworkRows:
 
     async def delete(self, name: str) -> None:
         """Forget a network."""
-        await self._database.write(lambda connection: connection.execute("delete from networks where name = ?", (name,)))
+        await self._database.write(
+            lambda connection: connection.execute("delete from networks where name = ?", (name,))
+        )

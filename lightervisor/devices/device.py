@@ -66,10 +66,10 @@ class DeviceStart:
 
 
 class Device(ABC):
-    """One device of one instance."""
+    """One device of one instance. A type overrides what it needs; only `start` says something for all."""
 
-    TYPE: ClassVar[str] = ""
-    VARIANT: ClassVar[str] = ""
+    kind: ClassVar[str] = ""
+    variant: ClassVar[str] = ""
     KEYS: ClassVar[tuple[Key, ...]] = ()
     ORDER: ClassVar[int] = 2  # nics 0, disks 1, the rest 2
 
@@ -82,26 +82,27 @@ class Device(ABC):
             return
         if (type, variant) in _TYPES:
             raise ValueError(f"device type {type} {variant} is declared twice")
-        cls.TYPE, cls.VARIANT = type, variant
+        cls.kind, cls.variant = type, variant
         _TYPES[type, variant] = cls
 
     @classmethod
     def scope(cls) -> str:
         """The scope of this type's keys in the registry: device.<type> or device.<type>.<variant>."""
-        return device_scope(cls.TYPE, cls.VARIANT)
+        return device_scope(cls.kind, cls.variant)
 
     @classmethod
     def validate(cls, name: str, options: Options) -> None:
         """Raise Invalid with LXD's text when the options do not fit together; keys were checked before."""
+        return  # most types have nothing to add
 
-    def check_host(self) -> None:
+    def check_host(self) -> None:  # noqa: B027 (most types need nothing)
         """Raise Invalid or HostError when this host lacks what the device needs."""
 
     @abstractmethod
     def start(self, slot: Slot) -> DeviceStart:
         """Prepare the host side. Raises HostError or Invalid; then nothing is left behind."""
 
-    def stop(self) -> None:
+    def stop(self) -> None:  # noqa: B027 (most types need nothing)
         """Remove the host side, whatever of it exists."""
 
     def update(self, options: Options) -> bool:
@@ -154,7 +155,12 @@ def check_device(name: str, options: Options, *, network_type: str = "bridge") -
 
 
 def load_device(
-    name: str, options: Options, instance: InstanceFacts, resource: object | None = None, *, network_type: str = "bridge"
+    name: str,
+    options: Options,
+    instance: InstanceFacts,
+    resource: object | None = None,
+    *,
+    network_type: str = "bridge",
 ) -> Device:
     """The device object. Raises Invalid for an unknown type."""
     return device_class(name, options, network_type=network_type)(name, options, instance, resource)
@@ -207,7 +213,7 @@ def _order(device: Device) -> tuple[int, str, str]:
 
 
 def _slots(devices: Sequence[Device]) -> dict[str, Slot]:
-    nics = sorted((device for device in devices if device.TYPE == "nic"), key=_order)
+    nics = sorted((device for device in devices if device.kind == "nic"), key=_order)
     names = {nic.name: nic.options.get("name") or _volatile(nic, "name") for nic in nics}
     taken = {name for name in names.values() if name}
     slots: dict[str, Slot] = {}
@@ -227,7 +233,7 @@ def _volatile(device: Device, field_name: str) -> str:
 def _check_options(found: type[Device], options: Options) -> None:
     scope = found.scope()
     for option in sorted(options):
-        if option in ("type", VARIANT_OPTION.get(found.TYPE)) or option.startswith("user."):
+        if option in ("type", VARIANT_OPTION.get(found.kind)) or option.startswith("user."):
             continue
         declared = REGISTRY.lookup(scope, option)
         if declared is None:

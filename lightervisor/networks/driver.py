@@ -28,17 +28,22 @@ Subnet = IPv4Network | IPv6Network
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A network as a driver sees it. `directory` is $LXD_DIR/networks/<name>; it need not exist yet."""
+    """A network as a driver sees it. `directory` is $LXD_DIR/networks/<name>; it need not exist yet.
+
+    `asked` are the keys that the user set in this request: what was asked for must work, or the request fails;
+    what came by default may fail with a warning.
+    """
 
     name: str
     config: Mapping[str, str] = field(default_factory=dict[str, str])
     directory: Path = Path()
+    asked: frozenset[str] = frozenset()
 
 
 class NetworkDriver(ABC):
     """One managed network on this host."""
 
-    TYPE: ClassVar[str] = ""
+    kind: ClassVar[str] = ""
     KEYS: ClassVar[tuple[Key, ...]] = ()
 
     def __init__(self, plan: Plan) -> None:
@@ -48,13 +53,13 @@ class NetworkDriver(ABC):
         super().__init_subclass__()
         if name in _DRIVERS:
             raise ValueError(f"network driver {name} is declared twice")
-        cls.TYPE = name
+        cls.kind = name
         _DRIVERS[name] = cls
 
     @classmethod
     def scope(cls) -> str:
         """The scope of this driver's keys in the registry."""
-        return f"network.{cls.TYPE}"
+        return f"network.{cls.kind}"
 
     @classmethod
     @abstractmethod

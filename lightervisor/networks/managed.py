@@ -22,7 +22,7 @@ from lightervisor.model.network import Network, NetworkLease, NetworkPut, Networ
 from lightervisor.networks import leases as lease_lists
 from lightervisor.networks import state as states
 from lightervisor.networks.driver import NetworkDriver, Plan, Subnet, check_keys, network_driver
-from lightervisor.networks.users import NetworkUsers, network_of
+from lightervisor.networks.users import NetworkUsers
 
 Change = Callable[[], Awaitable[None]]
 
@@ -38,15 +38,6 @@ class Networks:
         self._lock = asyncio.Lock()
 
     # Reading
-
-    def list(self) -> list[Network]:
-        """Managed networks and the host's interfaces, by name; veth ends of instances are left out, as LXD does."""
-        users = self._users.used_by()
-        managed = {row.name: _view(row, users) for row in self._rows.list()}
-        with Netlink() as host:
-            found = [link for link in host.links() if not link.name.startswith("veth")]
-        shown = {link.name: states.unmanaged(link, users.get(link.name, [])) for link in found} | managed
-        return [shown[name] for name in sorted(shown)]
 
     def get(self, name: str) -> Network:
         """One network or host interface. Raises NotFound."""
@@ -87,7 +78,7 @@ class Networks:
     def port(self, options: Mapping[str, str]) -> BridgePort:
         """Where a nic with these options (`network` or `parent`) is plugged in. Raises NotFound."""
         self.network_type(options)
-        name = network_of(options)
+        name = options.get("network") or options.get("parent", "")
         row = self._rows.find(name)
         return BridgePort(bridge=name) if row is None else self._driver(row).port()
 
@@ -99,10 +90,11 @@ class Networks:
         kind = network_driver(post.type or "bridge")
         async with self._lock:
             self._check_free(post.name)
-            config = await asyncio.to_thread(self._filled, kind, post.name, post.config, new=True)
-            row = NetworkRow(name=post.name, type=kind.TYPE, description=post.description, config=config)
+            wanted = {key: value for key, value in post.config.items() if value != ""}
+            config = await self._filled(kind, post.name, wanted, new=True)
+            row = NetworkRow(name=post.name, type=kind.kind, description=post.description, config=config)
             await self._rows.add(row)
-            driver = self._driver(row)
+            driver = kind(self._plan(row.name, config, frozenset(wanted)))
             try:
                 warnings = await asyncio.to_thread(driver.start)
             except BaseException:
@@ -131,8 +123,9 @@ class Networks:
         kind = network_driver(old.type)
         kept = {key: value for key, value in old.config.items() if key.startswith("volatile.")}
         wanted = kept | {key: value for key, value in put.config.items() if value != ""}
-        config = await asyncio.to_thread(self._filled, kind, old.name, wanted, new=False)
-        driver = kind(self._plan(old.name, config))
+        config = await self._filled(kind, old.name, wanted, new=False)
+        asked = frozenset(key for key, value in wanted.items() if old.config.get(key) != value)
+        driver = kind(self._plan(old.name, config, asked))
         await self._rows.replace(old.name, put.description, config)
         try:
             warnings = [] if config == old.config else await asyncio.to_thread(driver.start, old.config)
@@ -197,18 +190,24 @@ class Networks:
 
     # Inside
 
-    def _plan(self, name: str, config: Mapping[str, str]) -> Plan:
-        return Plan(name=name, config=config, directory=self._directory / name)
+    def _plan(self, name: str, config: Mapping[str, str], asked: frozenset[str] = frozenset()) -> Plan:
+        return Plan(name=name, config=config, directory=self._directory / name, asked=asked)
 
     def _driver(self, row: NetworkRow) -> NetworkDriver:
         return network_driver(row.type)(self._plan(row.name, row.config))
 
-    def _filled(self, kind: type[NetworkDriver], name: str, config: Mapping[str, str], *, new: bool) -> dict[str, str]:
+    async def _filled(
+        self, kind: type[NetworkDriver], name: str, config: Mapping[str, str], *, new: bool
+    ) -> dict[str, str]:
         check_keys(kind, name, config)
         taken = self._taken(name)
-        filled = kind.fill(config, taken, new=new)
-        kind.check(name, filled, taken)
-        return filled
+
+        def fill() -> dict[str, str]:
+            filled = kind.fill(config, taken, new=new)
+            kind.check(name, filled, taken)
+            return filled
+
+        return await asyncio.to_thread(fill)
 
     def _taken(self, name: str) -> Sequence[Subnet]:
         others = [row.config for row in self._rows.list() if row.name != name]
@@ -243,6 +242,15 @@ class Networks:
     ) -> None:
         source = f"/1.0/networks/{name}"
         self._events.lifecycle(f"network-{action}", source, project="default", context=context, requestor=requestor)
+
+    def list(self) -> list[Network]:
+        """Managed networks and the host's interfaces, by name; veth ends of instances are left out, as LXD does."""
+        users = self._users.used_by()
+        managed = {row.name: _view(row, users) for row in self._rows.list()}
+        with Netlink() as host:
+            found = [link for link in host.links() if not link.name.startswith("veth")]
+        shown = {link.name: states.unmanaged(link, users.get(link.name, [])) for link in found} | managed
+        return [shown[name] for name in sorted(shown)]
 
 
 def check_name(name: str) -> None:

@@ -1,0 +1,279 @@
+"""dnsmasq beside a bridge: DHCP for both versions of IP, router advertisements and DNS.
+
+One process for each network, started from a file that one serializer writes. It outlives the daemon and is found
+again by its pid file, whose process must run with our file; it is restarted when the file changes and told with
+SIGHUP when reserved hosts change. It runs as a user of its own where that user can reach the files.
+Source: dnsmasq(8).
+"""
+
+import contextlib
+import os
+import pwd
+import select
+import signal
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Interface, IPv6Interface
+from pathlib import Path
+
+from lightervisor.config.types import is_true
+from lightervisor.devices.ports import HostEntry
+from lightervisor.errors import HostError, Invalid
+from lightervisor.kernel import process
+from lightervisor.model.network import NetworkLease
+
+Setting = str | tuple[str, str]
+USERS = ("lxd", "dnsmasq", "nobody")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """What dnsmasq is to serve. An address is None when the network has none of that version."""
+
+    bridge: str
+    directory: Path
+    config: Mapping[str, str]
+    ipv4: IPv4Interface | None = None
+    ipv6: IPv6Interface | None = None
+
+
+def settings(service: Service, user: str) -> list[Setting]:
+    """dnsmasq's options for a network: words, or pairs of word and value. Pure."""
+    config, directory = service.config, service.directory
+    found: list[Setting] = [
+        "strict-order", "bind-interfaces", ("except-interface", "lo"), ("interface", service.bridge),
+        ("pid-file", str(directory / "dnsmasq.pid")), "no-ping",
+        "dhcp-rapid-commit", "dhcp-no-override", "dhcp-authoritative", "quiet-dhcp", "quiet-dhcp6", "quiet-ra",
+        ("dhcp-leasefile", str(directory / "dnsmasq.leases")), ("dhcp-hostsfile", str(directory / "dnsmasq.hosts")),
+    ]  # fmt: skip
+    if user:
+        found.append(("user", user))
+    found += _dhcp4(service) + _dhcp6(service)
+    if config.get("dns.mode") != "none":
+        domain = config.get("dns.domain") or "lxd"
+        found += [
+            ("domain", domain),
+            ("interface-name", f"_gateway.{domain},{service.bridge}"),
+            ("local", f"/{domain}/"),
+        ]
+    if config.get("raw.dnsmasq"):
+        found.append(("conf-file", str(directory / "dnsmasq.raw")))
+    return found
+
+
+def _dhcp4(service: Service) -> list[Setting]:
+    config, address = service.config, service.ipv4
+    if address is None or not is_true(config.get("ipv4.dhcp") or "true"):
+        return []
+    found: list[Setting] = []
+    if config.get("ipv4.dhcp.gateway"):
+        found.append(("dhcp-option-force", f"3,{config['ipv4.dhcp.gateway']}"))
+    if config.get("bridge.mtu", "1500") != "1500":
+        found.append(("dhcp-option-force", f"26,{config['bridge.mtu']}"))
+    if config.get("dns.search"):
+        found.append(("dhcp-option-force", f"119,{_words(config['dns.search'])}"))
+    expiry = config.get("ipv4.dhcp.expiry") or "1h"
+    last = int(address.network.broadcast_address) - 1
+    every = [(str(address.network.network_address + 2), str(type(address.ip)(last)))]
+    ranges = split_ranges(config.get("ipv4.dhcp.ranges", "")) or every
+    return found + [("dhcp-range", f"{first},{end},{expiry}") for first, end in ranges]
+
+
+def _dhcp6(service: Service) -> list[Setting]:
+    config, address = service.config, service.ipv6
+    if address is None:
+        return []
+    constructor = f"::,constructor:{service.bridge}"
+    if not is_true(config.get("ipv6.dhcp") or "true"):
+        return ["enable-ra", ("dhcp-range", f"{constructor},ra-only")]
+    found: list[Setting] = ["enable-ra"]
+    if config.get("dns.search"):
+        found.append(("dhcp-option-force", f"option6:domain-search,{_words(config['dns.search'])}"))
+    if not is_true(config.get("ipv6.dhcp.stateful")):
+        return [*found, ("dhcp-range", f"{constructor},ra-stateless,ra-names")]
+    expiry = config.get("ipv6.dhcp.expiry") or "1h"
+    every = [(str(address.network.network_address + 2), str(address.network.broadcast_address))]
+    prefix = address.network.prefixlen
+    ranges = split_ranges(config.get("ipv6.dhcp.ranges", "")) or every
+    return found + [("dhcp-range", f"{first},{end},{prefix},{expiry}") for first, end in ranges]
+
+
+def split_ranges(value: str) -> list[tuple[str, str]]:
+    """First and last addresses of "A-B, C-D"; a single address is a range of one."""
+    parts = [part.strip().partition("-") for part in value.split(",") if part.strip()]
+    return [(first.strip(), last.strip() or first.strip()) for first, _, last in parts]
+
+
+def _words(value: str) -> str:
+    return ",".join(part.strip() for part in value.split(","))
+
+
+def serialize(found: Sequence[Setting]) -> str:
+    """The serializer of dnsmasq's file format. Raises Invalid for control characters and quotes."""
+    lines = [setting if isinstance(setting, str) else f"{setting[0]}={setting[1]}" for setting in found]
+    for line in lines:
+        if not line.isprintable() or '"' in line or "\\" in line or " #" in line:
+            raise Invalid("dnsmasq option", line[:60], cause="a control character or quote is not allowed here")
+    return "\n".join(lines) + "\n"
+
+
+def host_line(entry: HostEntry, *, named: bool) -> str:
+    """One line of the hosts directory, "" when there is nothing to say. Raises Invalid for separators in values."""
+    parts = [entry.hwaddr.lower(), entry.ipv4, f"[{entry.ipv6}]" if entry.ipv6 else "", entry.hostname if named else ""]
+    for part in parts:
+        if not part.isprintable() or any(mark in part for mark in ', "\\#\t'):
+            raise Invalid("host entry", entry.owner, cause=f"{part!r} is not allowed in a reserved address or name")
+    given = [part for part in parts if part]
+    return ",".join(given) + "\n" if len(given) > 1 else ""
+
+
+class HostsDirectory:
+    """The reserved hosts of one network: a file for each nic, read by dnsmasq again on SIGHUP."""
+
+    def __init__(self, directory: Path, *, named: bool) -> None:
+        self._directory, self._named = directory, named
+
+    def put(self, entry: HostEntry) -> None:
+        """Write a nic's file and tell dnsmasq; nothing happens when it is there already."""
+        hosts = self._directory / "dnsmasq.hosts"
+        hosts.mkdir(mode=0o755, parents=True, exist_ok=True)
+        line = host_line(entry, named=self._named)
+        path = hosts / _file_name(entry.owner)
+        if not line:
+            self.remove(entry.owner)
+        elif not path.exists() or path.read_text() != line:
+            write_whole(path, line)
+            self._reload()
+
+    def remove(self, owner: str) -> None:
+        """Remove a nic's file and tell dnsmasq; nothing happens when it is gone."""
+        path = self._directory / "dnsmasq.hosts" / _file_name(owner)
+        if path.exists():
+            path.unlink(missing_ok=True)
+            self._reload()
+
+    def _reload(self) -> None:
+        with running(self._directory) as pidfd:
+            if pidfd is not None:
+                signal.pidfd_send_signal(pidfd, signal.SIGHUP)
+
+
+def _file_name(owner: str) -> str:
+    if "/" in owner or owner in ("", ".", "..") or not owner.isprintable():
+        raise Invalid("host entry", owner, cause="is not a file name")
+    return owner
+
+
+def ensure(service: Service, *, fresh: bool) -> None:
+    """Have dnsmasq run with exactly this configuration; one that does so already is left alone unless `fresh`.
+
+    Raises HostError naming what is in the way (another server on the port).
+    """
+    directory = service.directory
+    (directory / "dnsmasq.hosts").mkdir(mode=0o755, parents=True, exist_ok=True)
+    directory.chmod(0o711)
+    raw = service.config.get("raw.dnsmasq", "")
+    if any(not character.isprintable() and character not in "\n\t" for character in raw):
+        raise Invalid("raw.dnsmasq", cause="control characters are not allowed")
+    wanted = {"dnsmasq.conf": serialize(settings(service, _user(directory))), "dnsmasq.raw": raw}
+    same = all(_read(directory / name) == text for name, text in wanted.items())
+    with running(directory) as pidfd:
+        if pidfd is not None and same and not fresh:
+            signal.pidfd_send_signal(pidfd, signal.SIGHUP)
+            return
+    stop(directory)
+    for name, text in wanted.items():
+        write_whole(directory / name, text)
+    try:
+        process.run(["dnsmasq", f"--conf-file={directory / 'dnsmasq.conf'}"], timeout_s=30)
+    except HostError as error:
+        raise _explained(service, error) from error
+
+
+def _explained(service: Service, error: HostError) -> HostError:
+    remedy = error.remedy
+    if "Address already in use" in error.cause:
+        remedy = "another DNS or DHCP server listens on every address: stop it or let it keep to its interfaces"
+    elif service.config.get("raw.dnsmasq"):
+        remedy = "look at the key raw.dnsmasq"
+    return HostError("DHCP and DNS server", f"of network {service.bridge}", cause=error.cause, remedy=remedy)
+
+
+def stop(directory: Path, *, timeout_s: float = 5) -> None:
+    """End the dnsmasq of this directory and wait for it; nothing happens when none runs."""
+    with running(directory) as pidfd:
+        if pidfd is None:
+            return
+        for number, wait_s in ((signal.SIGTERM, timeout_s), (signal.SIGKILL, timeout_s)):
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(pidfd, number)
+            if select.select([pidfd], [], [], wait_s)[0]:
+                break
+    (directory / "dnsmasq.pid").unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def running(directory: Path) -> Generator[int | None]:
+    """A pidfd of the dnsmasq that serves this directory, or None; closed at the end.
+
+    The pid file alone proves nothing: the process must have been started with our file.
+    """
+    pidfd = None
+    with contextlib.suppress(OSError, ValueError):
+        pid = int(_read(directory / "dnsmasq.pid"))
+        pidfd = os.pidfd_open(pid)
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        if os.fsencode(f"--conf-file={directory / 'dnsmasq.conf'}") not in words:
+            os.close(pidfd)
+            pidfd = None
+    try:
+        yield pidfd
+    finally:
+        if pidfd is not None:
+            os.close(pidfd)
+
+
+def parse_leases(text: str) -> list[NetworkLease]:
+    """The dynamic leases in dnsmasq's file; lines that are none are left out.
+
+    A line is "expiry mac ip name client-id"; for IPv6 the second word is a number and the mac ends the client's id.
+    """
+    found: list[NetworkLease] = []
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) < 5 or words[0] == "duid":
+            continue
+        hwaddr = words[1] if len(words[1]) == 17 and words[1].count(":") == 5 else words[4][-17:]
+        hostname = "" if words[3] == "*" else words[3]
+        found.append(NetworkLease(hostname=hostname, hwaddr=hwaddr, address=words[2], type="dynamic", location="none"))
+    return found
+
+
+def leases(directory: Path) -> list[NetworkLease]:
+    """What this directory's dnsmasq has given out."""
+    return parse_leases(_read(directory / "dnsmasq.leases"))
+
+
+def _user(directory: Path) -> str:
+    """The user to run as: it must be able to reach the files when it reads them again; "" is root."""
+    if any(not parent.stat().st_mode & 0o001 for parent in directory.parents):
+        return "root"
+    for name in USERS:
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(name).pw_name
+    return "root"
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except FileNotFoundError:
+        return ""
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that a reader sees all of it or what was there before."""
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_text(text)
+    temporary.chmod(0o644)
+    temporary.replace(path)
