@@ -12,6 +12,8 @@ from pathlib import Path
 from lightervisor.errors import HostError
 
 Argument = str | bytes | os.PathLike[str]
+PIPE = subprocess.PIPE
+Child = subprocess.Popen[bytes]
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 
 

@@ -1,92 +1,158 @@
-"""System calls that Python's library lacks, by number: the same on every architecture above 423.
+"""System calls that Python has no function for, one thin function each; failures are OSError with the errno.
 
-Source: open_tree(2), mount_setattr(2), move_mount(2), fsopen(2), openat2(2), setfsuid(2), prctl(2).
+The numbers above 424 are the same on every architecture. Sources: syscalls(2), open_tree(2), mount_setattr(2),
+openat2(2), statx(2), capabilities(7), linux/mount.h.
 """
 
 import ctypes
 import os
 import struct
-
-OPEN_TREE, MOVE_MOUNT, FSOPEN, FSCONFIG, FSMOUNT, OPENAT2, MOUNT_SETATTR = 428, 429, 430, 431, 432, 437, 442
-AT_FDCWD, AT_EMPTY_PATH, AT_RECURSIVE = -100, 0x1000, 0x8000
-OPEN_TREE_CLONE = 1
-MOVE_MOUNT_F_EMPTY_PATH = 4
-MOUNT_ATTR_IDMAP = 0x00100000
-SET_FLAG, SET_STRING, SET_FD, CMD_CREATE = 0, 1, 5, 6
-RESOLVE_NO_MAGICLINKS, RESOLVE_IN_ROOT = 0x02, 0x10
-MNT_DETACH = 2
-PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP = 28, 4
-BY_MACHINE = {"x86_64": {"setfsuid": 122, "setfsgid": 123}, "aarch64": {"setfsuid": 151, "setfsgid": 152}}
+from pathlib import Path
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
+_OPEN_TREE, _MOVE_MOUNT, _FSOPEN, _FSCONFIG, _FSMOUNT = 428, 429, 430, 431, 432
+_OPENAT2, _MOUNT_SETATTR = 437, 442
 
-def call(number: int, *arguments: int | bytes | None) -> int:
-    """A raw system call. Raises OSError."""
-    values = [ctypes.c_long(value) if isinstance(value, int) else value for value in arguments]
-    result = int(_libc.syscall(ctypes.c_long(number), *values))
+AT_FDCWD = -100
+AT_SYMLINK_NOFOLLOW = 0x100
+AT_EMPTY_PATH = 0x1000
+AT_RECURSIVE = 0x8000
+
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT, MS_BIND, MS_MOVE, MS_REC = 1, 2, 4, 32, 4096, 8192, 16384
+MS_PRIVATE, MS_SLAVE, MS_SHARED = 1 << 18, 1 << 19, 1 << 20
+MNT_DETACH, UMOUNT_NOFOLLOW = 2, 8
+
+MOUNT_ATTR_RDONLY = 0x1
+MOUNT_ATTR_IDMAP = 0x00100000
+
+RESOLVE_NO_XDEV = 0x01
+RESOLVE_NO_MAGICLINKS = 0x02
+RESOLVE_NO_SYMLINKS = 0x04
+RESOLVE_BENEATH = 0x08
+RESOLVE_IN_ROOT = 0x10
+
+_OPEN_TREE_CLONE = 1
+_MOVE_MOUNT_F_EMPTY_PATH = 4
+_FSOPEN_CLOEXEC = _FSMOUNT_CLOEXEC = 1
+_FSCONFIG_SET_STRING, _FSCONFIG_SET_FD, _FSCONFIG_CMD_CREATE = 1, 5, 6
+_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP = 28, 4
+_STATX_ATTR_MOUNT_ROOT = 0x2000
+_RENAME_EXCHANGE = 2
+
+StrPath = str | Path
+
+
+def _call(what: str, number: int, *arguments: int | bytes | None) -> int:
+    longs = [ctypes.c_long(one) if isinstance(one, int) else one for one in arguments]
+    return _checked(what, _libc.syscall(ctypes.c_long(number), *longs))
+
+
+def _checked(what: str, result: int) -> int:
     if result < 0:
-        error = ctypes.get_errno()
-        raise OSError(error, os.strerror(error))
+        code = ctypes.get_errno()
+        raise OSError(code, f"{what}: {os.strerror(code)}")
     return result
 
 
-def open_tree(path: bytes, flags: int) -> int:
-    """A descriptor of a detached copy of the mount at a path."""
-    return call(OPEN_TREE, AT_FDCWD, path, flags | OPEN_TREE_CLONE | os.O_CLOEXEC)
+def openat2(directory: int, path: bytes, flags: int, mode: int, resolve: int) -> int:
+    """Open a path below a directory with limits on its resolution. Source: openat2(2)."""
+    how = struct.pack("QQQ", flags | os.O_CLOEXEC, mode, resolve)
+    return _call("openat2", _OPENAT2, directory, path, how, len(how))
 
 
-def set_idmap(tree: int, namespace: int, *, recursive: bool = False) -> None:
-    """Give a detached mount the id map of a user namespace."""
-    attributes = struct.pack("QQQQ", MOUNT_ATTR_IDMAP, 0, 0, namespace)
-    call(MOUNT_SETATTR, tree, b"", AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0), attributes, len(attributes))
+def open_tree(path: StrPath, *, directory: int = AT_FDCWD, recursive: bool = False) -> int:
+    """A detached clone of the mount at a path, as a descriptor. Source: open_tree(2)."""
+    flags = _OPEN_TREE_CLONE | os.O_CLOEXEC | (AT_RECURSIVE if recursive else 0)
+    if not os.fspath(path):
+        flags |= AT_EMPTY_PATH
+    return _call("open_tree", _OPEN_TREE, directory, os.fsencode(path), flags)
 
 
-def attach(tree: int, target: bytes) -> None:
-    """Mount a detached mount at a path."""
-    call(MOVE_MOUNT, tree, b"", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH)
+def mount_setattr(tree: int, *, set: int = 0, clear: int = 0, namespace: int = 0, recursive: bool = False) -> None:
+    """Change a detached mount's attributes, or give it the id map of a user namespace. Source: mount_setattr(2)."""
+    attributes = struct.pack("QQQQ", set, clear, 0, namespace)
+    flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
+    _call("mount_setattr", _MOUNT_SETATTR, tree, b"", flags, attributes, len(attributes))
 
 
-def fsopen(kind: bytes) -> int:
-    """Begin to configure a file system."""
-    return call(FSOPEN, kind, 1)
+def move_mount(tree: int, target: StrPath) -> None:
+    """Attach a detached mount at a path. Source: move_mount(2)."""
+    _call("move_mount", _MOVE_MOUNT, tree, b"", AT_FDCWD, os.fsencode(target), _MOVE_MOUNT_F_EMPTY_PATH)
 
 
-def fsconfig(context: int, command: int, key: bytes | None = None, value: bytes | None = None, extra: int = 0) -> None:
-    """One step of its configuration."""
-    call(FSCONFIG, context, command, key, value, extra)
+def fsopen(type: str) -> int:
+    """Begin to make a file system. Source: fsopen(2)."""
+    return _call("fsopen", _FSOPEN, type.encode(), _FSOPEN_CLOEXEC)
+
+
+def fsconfig_string(context: int, key: str, value: str) -> None:
+    """Set an option of a file system being made."""
+    _call(f"option {key}={value}", _FSCONFIG, context, _FSCONFIG_SET_STRING, key.encode(), os.fsencode(value), 0)
+
+
+def fsconfig_descriptor(context: int, key: str, descriptor: int) -> None:
+    """Set an option of a file system being made to what a descriptor refers to."""
+    _call(f"option {key}", _FSCONFIG, context, _FSCONFIG_SET_FD, key.encode(), None, descriptor)
+
+
+def fsconfig_create(context: int) -> None:
+    """Make the file system from its options."""
+    _call("fsconfig", _FSCONFIG, context, _FSCONFIG_CMD_CREATE, None, None, 0)
 
 
 def fsmount(context: int) -> int:
-    """The configured file system as a detached mount."""
-    return call(FSMOUNT, context, 1, 0)
+    """A detached mount of a file system made by `fsconfig_create`, as a descriptor."""
+    return _call("fsmount", _FSMOUNT, context, _FSMOUNT_CLOEXEC, 0)
 
 
-def openat2(directory: int, path: bytes, flags: int, mode: int, resolve: int) -> int:
-    """Open below a directory with rules for links."""
-    how = struct.pack("QQQ", flags | os.O_CLOEXEC, mode, resolve)
-    return call(OPENAT2, directory, path, how, len(how))
+def mount(source: StrPath, target: StrPath, type: str = "", flags: int = 0, data: str = "") -> None:
+    """Source: mount(2)."""
+    words = (os.fsencode(source), os.fsencode(target), type.encode() or None)
+    _checked("mount", _libc.mount(*words, ctypes.c_ulong(flags), os.fsencode(data) or None))
 
 
-def mount(source: bytes, target: bytes, kind: bytes, flags: int, data: bytes = b"") -> None:
-    """mount(2). Raises OSError."""
-    if _libc.mount(source, target, kind, ctypes.c_ulong(flags), data) != 0:
-        error = ctypes.get_errno()
-        raise OSError(error, os.strerror(error))
+def umount2(target: StrPath, flags: int = 0) -> None:
+    """Source: umount(2)."""
+    _checked("umount", _libc.umount2(os.fsencode(target), flags))
 
 
-def umount(target: bytes, flags: int) -> None:
-    """umount2(2). Raises OSError."""
-    if _libc.umount2(target, flags) != 0:
-        error = ctypes.get_errno()
-        raise OSError(error, os.strerror(error))
+def is_mount_root(path: StrPath) -> bool:
+    """Whether a path is the root of a mount, its last link not followed; false when it does not exist.
+
+    Source: statx(2), STATX_ATTR_MOUNT_ROOT, Linux 5.8.
+    """
+    buffer = ctypes.create_string_buffer(256)
+    if _libc.statx(AT_FDCWD, os.fsencode(path), AT_SYMLINK_NOFOLLOW, 0, buffer) < 0:
+        code = ctypes.get_errno()
+        if code in (2, 20):  # ENOENT, ENOTDIR
+            return False
+        raise OSError(code, os.strerror(code), os.fspath(path))
+    (attributes,) = struct.unpack_from("Q", buffer, 8)
+    return bool(attributes & _STATX_ATTR_MOUNT_ROOT)
 
 
-def become_for_files(uid: int, gid: int) -> None:
-    """From now on this thread makes files as uid and gid, with its capabilities kept. Ends with the thread."""
-    if _libc.prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0) != 0:
-        error = ctypes.get_errno()
-        raise OSError(error, os.strerror(error))
-    numbers = BY_MACHINE[os.uname().machine]
-    call(numbers["setfsgid"], gid)
-    call(numbers["setfsuid"], uid)
+def file_system_magic(path: StrPath) -> int:
+    """The kernel's number for the type of a path's file system. Source: statfs(2)."""
+    buffer = ctypes.create_string_buffer(256)
+    _checked("statfs", _libc.statfs(os.fsencode(path), buffer))
+    return struct.unpack_from("l", buffer)[0] & 0xFFFFFFFF
+
+
+def exchange(first: StrPath, second: StrPath) -> None:
+    """Swap two directory entries atomically. Source: renameat2(2), RENAME_EXCHANGE."""
+    names = os.fsencode(first), os.fsencode(second)
+    _checked("renameat2", _libc.renameat2(AT_FDCWD, names[0], AT_FDCWD, names[1], _RENAME_EXCHANGE))
+
+
+def act_as(uid: int, gid: int) -> None:
+    """Give the calling thread, and no other, another identity for files, keeping its capabilities.
+
+    There is no way back: for a thread that ends soon. Unlike setuid(2) these calls are of the thread alone.
+    Source: setfsuid(2), capabilities(7) SECBIT_NO_SETUID_FIXUP.
+    """
+    _checked("prctl", _libc.prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP, 0, 0, 0))
+    _libc.setfsgid(ctypes.c_uint(gid))
+    _libc.setfsuid(ctypes.c_uint(uid))
+    if ctypes.c_uint(_libc.setfsuid(ctypes.c_uint(-1))).value != uid:
+        raise PermissionError(1, f"setfsuid {uid} was refused")

@@ -1,0 +1,164 @@
+"""Overlay mounts whose layers keep plain owners on disk and are shown with an id map.
+
+Every layer is brought in through an id-mapped mount. overlayfs creates files as whoever mounted it, and the host's
+root has no place in the container's map: with an upper layer that is id-mapped it could not even make its work
+directory, and the kernel then mounts read-only without a word. So the mount is made by a thread of its own whose
+file system identity is the container's root, with all capabilities kept; the identity is the thread's alone and ends
+with it. From Linux 6.13 layers are handed over as descriptors and are never seen in the mount table; before, they are
+attached to scratch directories for the moment. Source: Documentation/filesystems/overlayfs.rst, idmappings.rst.
+"""
+
+import contextlib
+import errno
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from msgspec import Struct
+
+from lightervisor.errors import HostError
+from lightervisor.kernel import mounts, syscalls
+from lightervisor.kernel.idmap import IdMap
+from lightervisor.kernel.userns import namespace_of
+
+# redirect_dir: a directory of a lower layer can be renamed. index off: layers can be copied and moved offline.
+# metacopy off: a lower layer never grants what a container wrote into an upper one.
+OPTIONS = {"redirect_dir": "on", "index": "off", "metacopy": "off"}
+SOURCE = "lightervisor"
+
+
+class Layers(Struct, frozen=True, kw_only=True):
+    """What an overlay is made of: read-only trees, uppermost first, and a directory with `upper` and `work` in it."""
+
+    lowers: Sequence[Path]
+    top: Path
+
+
+def mount(layers: Layers, target: Path, idmap: IdMap | None, *, scratch: Path) -> None:
+    """Mount an overlay, writable and seen with the owners of an id map (or plain ones).
+
+    `scratch` is a directory for the moment's mounts on kernels before 6.13. Raises HostError quoting the kernel.
+    """
+    try:
+        if idmap is None:
+            _make(layers, target, None, scratch)
+        else:
+            namespace = namespace_of(idmap)
+            root = idmap.host_root, idmap.host_root_gid
+            _in_thread(lambda: _as_root_of(root, lambda: _make(layers, target, namespace, scratch)))
+    except OSError as error:
+        raise HostError("overlay mount", str(target), cause=error.strerror or str(error)) from error
+
+
+def _as_root_of(root: tuple[int, int], work: Callable[[], None]) -> None:
+    syscalls.act_as(*root)
+    work()
+
+
+def _in_thread(work: Callable[[], None]) -> None:
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - carried to the waiting thread, which raises it
+            failures.append(error)
+
+    thread = threading.Thread(target=run, name="overlay-mount")
+    thread.start()
+    thread.join()
+    if failures:
+        raise failures[0]
+
+
+def _make(layers: Layers, target: Path, namespace: int | None, scratch: Path) -> None:
+    context = syscalls.fsopen("overlay")
+    try:
+        with ExitStack() as stack:
+            try:
+                with contextlib.suppress(_ByPathOnly):
+                    _configure(context, layers, namespace, stack)
+                    _attach(context, target)
+                    return
+            except OSError as error:
+                raise OSError(error.errno, f"{error.strerror}{_complaints(context)}") from error
+    finally:
+        os.close(context)
+    _make_by_paths(layers, target, namespace, scratch)
+
+
+class _ByPathOnly(Exception):
+    pass
+
+
+def _configure(context: int, layers: Layers, namespace: int | None, stack: ExitStack) -> None:
+    syscalls.fsconfig_string(context, "source", SOURCE)
+    for tree in [_tree(lower, namespace, stack) for lower in layers.lowers]:
+        try:
+            syscalls.fsconfig_descriptor(context, "lowerdir+", tree)
+        except OSError as error:
+            if error.errno in (errno.EINVAL, errno.ENOENT):  # takes strings only, or does not know the option
+                raise _ByPathOnly from error
+            raise
+    top = _tree(layers.top, namespace, stack)
+    for option, name in (("upperdir", "upper"), ("workdir", "work")):
+        directory = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=top)
+        stack.callback(os.close, directory)
+        syscalls.fsconfig_descriptor(context, option, directory)
+    for option, value in OPTIONS.items():
+        syscalls.fsconfig_string(context, option, value)
+    syscalls.fsconfig_create(context)
+
+
+def _tree(path: Path, namespace: int | None, stack: ExitStack) -> int:
+    tree = syscalls.open_tree(path) if namespace is None else mounts.idmapped_tree(path, namespace)
+    stack.callback(os.close, tree)
+    return tree
+
+
+def _attach(context: int, target: Path) -> None:
+    mounted = syscalls.fsmount(context)
+    try:
+        if os.fstatvfs(mounted).f_flag & os.ST_RDONLY:
+            raise OSError(errno.EROFS, "the kernel mounted it read-only: it cannot write to the upper layer")
+        syscalls.move_mount(mounted, target)
+    finally:
+        os.close(mounted)
+
+
+def _complaints(context: int) -> str:
+    """What the kernel says about a file system that it refused to make; the log is read line by line."""
+    lines: list[str] = []
+    with contextlib.suppress(OSError):
+        while line := os.read(context, 4096):
+            lines.append(line.decode(errors="replace").strip())
+    return " (" + "; ".join(lines) + ")" if lines else ""
+
+
+def _make_by_paths(layers: Layers, target: Path, namespace: int | None, scratch: Path) -> None:
+    with _scratch(scratch) as folder, ExitStack() as stack:
+        places: list[str] = []
+        for number, path in enumerate([*layers.lowers, layers.top]):
+            place = folder / str(number)
+            place.mkdir()
+            tree = _tree(path, namespace, stack)
+            syscalls.move_mount(tree, place)
+            stack.callback(mounts.umount, place, lazy=True)
+            places.append(str(place))
+        options = {"lowerdir": ":".join(places[:-1])} if layers.lowers else {}
+        options |= {"upperdir": f"{places[-1]}/upper", "workdir": f"{places[-1]}/work", **OPTIONS}
+        data = ",".join(f"{key}={value}" for key, value in options.items())
+        syscalls.mount(SOURCE, target, "overlay", 0, data)
+        if os.statvfs(target).f_flag & os.ST_RDONLY:
+            syscalls.umount2(target)
+            raise OSError(errno.EROFS, "the kernel mounted it read-only: it cannot write to the upper layer")
+
+
+@contextmanager
+def _scratch(parent: Path) -> Generator[Path, None, None]:
+    """A directory for mounts that overlayfs keeps private clones of; short, as mount(2) takes a page of options."""
+    with tempfile.TemporaryDirectory(dir=parent, prefix="m") as folder:
+        yield Path(folder)
