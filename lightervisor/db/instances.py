@@ -116,7 +116,9 @@ class InstanceRows:
         if not await self._database.write(update):
             raise NotFound("instance", row.name)
 
-    async def merge_config(self, project: str, name: str, changes: Mapping[str, str | None]) -> None:
+    async def merge_config(
+        self, project: str, name: str, changes: Mapping[str, str | None], *, last_used_at: datetime | None = None
+    ) -> None:
         """Change single keys of the stored configuration (the daemon's `volatile.*`); None removes a key.
 
         Raises NotFound when the instance is gone.
@@ -131,19 +133,17 @@ class InstanceRows:
             config = {key: value for key, value in merged.items() if value is not None}
             query = "update instances set config = ? where project = ? and name = ?"
             connection.execute(query, (_json(config), project, name))
+            if last_used_at is not None:
+                query = "update instances set last_used_at = ? where project = ? and name = ?"
+                connection.execute(query, (last_used_at.isoformat(), project, name))
             return True
 
         if not await self._database.write(change):
             raise NotFound("instance", name)
 
-    async def touch(self, project: str, name: str, moment: datetime) -> None:
-        """Note when an instance was last started."""
-        await self._database.write(
-            lambda connection: connection.execute(
-                "update instances set last_used_at = ? where project = ? and name = ?",
-                (moment.isoformat(), project, name),
-            )
-        )
+    async def note_start(self, project: str, name: str, changes: Mapping[str, str | None], moment: datetime) -> None:
+        """Note that an instance was started, with its volatile keys, in one transaction."""
+        await self.merge_config(project, name, changes, last_used_at=moment)
 
     async def rename(self, project: str, name: str, new_name: str) -> None:
         """Give an instance another name. Raises Conflict when it is taken."""

@@ -9,6 +9,7 @@ from lightervisor.config.merge import Devices, expand
 from lightervisor.db.instances import InstanceRow, InstanceRows
 from lightervisor.errors import Conflict, Invalid, NotFound, Unsupported
 from lightervisor.events.stream import Events
+from lightervisor.images.built import BuiltImages
 from lightervisor.images.store import Images
 from lightervisor.instances import petnames
 from lightervisor.instances.catalog import Catalog
@@ -16,7 +17,7 @@ from lightervisor.instances.checks import InstanceChecks
 from lightervisor.instances.volumes import InstanceVolumes
 from lightervisor.model.event import EventLifecycleRequestor
 from lightervisor.model.image import Image
-from lightervisor.model.instance import InstancesPost, InstanceSource
+from lightervisor.model.instance import InstanceSource, InstancesPost
 from lightervisor.model.operation import Operation
 from lightervisor.model.times import EPOCH, now
 from lightervisor.operations.locks import instance_lock
@@ -35,11 +36,13 @@ class Creation:
         catalog: Catalog,
         checks: InstanceChecks,
         images: Images,
+        built: BuiltImages,
         volumes: InstanceVolumes,
         operations: Operations,
     ) -> None:
         self._rows, self._catalog, self._checks = rows, catalog, checks
-        self._images, self._volumes, self._operations = images, volumes, operations
+        self._images, self._built = images, built
+        self._volumes, self._operations = volumes, operations
 
     def create(
         self, project: str, post: InstancesPost, events: Events, requestor: EventLifecycleRequestor | None = None
@@ -52,7 +55,7 @@ class Creation:
         names.check_instance(name)
         if post.type not in ("", "container"):
             raise Unsupported("instance", name, cause="virtual machines are not offered", remedy="leave out --vm")
-        image = self._local_image(project, post.source)
+        image = self._local_image(post.source)
         profiles = self._profiles_of(post, image)
         layers = self._catalog.profiles_named(project, profiles)
         expanded = expand(layers, post.config, post.devices)
@@ -72,7 +75,7 @@ class Creation:
         )
 
         async def work(run: Run) -> None:
-            chosen = image or await self._fetch(project, post.source, run)
+            chosen = image or await self._fetch(post.source, run)
             await self._build(run, row, chosen, expanded.devices)
             context = {"type": "container", "location": "none", "storage-pool": self._volumes.pool_of(expanded.devices)}
             url = f"/1.0/instances/{name}"
@@ -87,7 +90,7 @@ class Creation:
             cancellable=True,
         )
 
-    def _local_image(self, project: str, source: InstanceSource) -> Image | None:
+    def _local_image(self, source: InstanceSource) -> Image | None:
         """The image when it is in the store; None when it is to be fetched or none is wanted."""
         match source.type:
             case "none":
@@ -101,8 +104,10 @@ class Creation:
                     return None
                 wanted = source.fingerprint or source.alias
                 if not wanted:
-                    raise Invalid("source", text="Must specify one of alias, fingerprint or properties for init from image")
-                return self._images.resolve(project, wanted)
+                    raise Invalid(
+                        "source", text="Must specify one of alias, fingerprint or properties for init from image"
+                    )
+                return self._images.resolve(wanted)
             case "copy" | "migration":
                 raise Unsupported("source", source.type, cause="copying instances is not offered yet")
             case _:
@@ -114,13 +119,12 @@ class Creation:
             return post.profiles
         return list(image.profiles or ["default"]) if image else ["default"]
 
-    async def _fetch(self, project: str, source: InstanceSource, run: Run) -> Image | None:
+    async def _fetch(self, source: InstanceSource, run: Run) -> Image | None:
         if source.type == "none":
             return None
-        fingerprint = await self._images.fetch_built(
-            project, source.alias or source.fingerprint, lambda text: run.progress("download_progress", text)
+        return await self._built.fetch(
+            source.alias or source.fingerprint, lambda text: run.progress("download_progress", text)
         )
-        return self._images.get(project, fingerprint)
 
     async def _build(self, run: Run, row: InstanceRow, image: Image | None, devices: Devices) -> None:
         if self._rows.exists(row.project, row.name):

@@ -33,7 +33,13 @@ class Power:
     """State changes, each an operation."""
 
     def __init__(
-        self, rows: InstanceRows, catalog: Catalog, boot: Boot, containers: Containers, operations: Operations, events: Events
+        self,
+        rows: InstanceRows,
+        catalog: Catalog,
+        boot: Boot,
+        containers: Containers,
+        operations: Operations,
+        events: Events,
     ) -> None:
         self._rows, self._catalog, self._boot = rows, catalog, boot
         self._containers, self._operations, self._events = containers, operations, events
@@ -125,7 +131,13 @@ class Power:
             ) from error
 
     async def _restart(
-        self, project: str, name: str, *, timeout_s: float | None, force: bool, requestor: EventLifecycleRequestor | None
+        self,
+        project: str,
+        name: str,
+        *,
+        timeout_s: float | None,
+        force: bool,
+        requestor: EventLifecycleRequestor | None,
     ) -> None:
         if self._catalog.status(project, name) == "Stopped":
             raise Invalid("instance", name, text="The instance is not running")

@@ -42,7 +42,12 @@ class Update:
         self._boot, self._volumes, self._operations = boot, volumes, operations
 
     def replace(
-        self, project: str, name: str, put: InstancePut, events: Events, requestor: EventLifecycleRequestor | None = None
+        self,
+        project: str,
+        name: str,
+        put: InstancePut,
+        events: Events,
+        requestor: EventLifecycleRequestor | None = None,
     ) -> Operation:
         """PUT: start replacing the configuration. Raises NotFound, and Invalid for what the checks refuse."""
         if put.restore not in (msgspec.UNSET, ""):
@@ -64,7 +69,12 @@ class Update:
         )
 
     async def merge(
-        self, project: str, name: str, put: InstancePut, events: Events, requestor: EventLifecycleRequestor | None = None
+        self,
+        project: str,
+        name: str,
+        put: InstancePut,
+        events: Events,
+        requestor: EventLifecycleRequestor | None = None,
     ) -> None:
         """PATCH: merge config keys and devices over what is there, at once."""
         old = self._rows.get(project, name)

@@ -71,6 +71,10 @@ class InstanceVolumes:
         """The volume's directory, which holds metadata.yaml, templates and backup.yaml."""
         return self._pools.driver(pool).volume_path(_volume(project, name))
 
+    def exists(self, pool: str, project: str, name: str) -> bool:
+        """Whether the volume is there."""
+        return self.directory(pool, project, name).is_dir()
+
     async def write_description(self, row: InstanceRow, pool: str) -> None:
         """Write backup.yaml beside the root file system, so that the pool alone tells of the instance."""
         target = self.directory(pool, row.project, row.name) / "backup.yaml"

@@ -1,0 +1,279 @@
+"""Bringing an instance up and taking it down: root, devices, container, and what is written about it.
+
+Everything that is prepared is taken back in one place, `_clear`, whether the instance stopped, failed to start
+or was found dead after a crash of the daemon.
+"""
+
+import asyncio
+import logging
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from lightervisor.config.merge import Expanded, root_device
+from lightervisor.config.names import volume_name
+from lightervisor.config.types import is_true
+from lightervisor.db.instances import InstanceRow, InstanceRows
+from lightervisor.devices.device import Device, DeviceStart, InstanceFacts, load_device, start_devices, stop_devices
+from lightervisor.errors import Failure, NotFound
+from lightervisor.events.stream import Events
+from lightervisor.instances.catalog import Catalog
+from lightervisor.instances.volumes import InstanceVolumes
+from lightervisor.kernel import paths, process
+from lightervisor.kernel.idmap import IdMap, host_ranges
+from lightervisor.model.times import now
+from lightervisor.networks.managed import Networks
+from lightervisor.runtime.containers import Containers
+from lightervisor.runtime.spec import ContainerSpec
+
+log = logging.getLogger(__name__)
+
+
+class Places(NamedTuple):
+    """Directories of the daemon that instances have a part in."""
+
+    logs: Path
+    devices: Path
+    security: Path
+
+
+class Boot:
+    """Starts and clears instances; the callers hold their locks."""
+
+    def __init__(
+        self,
+        rows: InstanceRows,
+        catalog: Catalog,
+        volumes: InstanceVolumes,
+        networks: Networks,
+        places: Places,
+        events: Events,
+    ) -> None:
+        self._rows, self._catalog, self._volumes = rows, catalog, volumes
+        self._networks, self._places, self._events = networks, places, events
+        self._containers: Containers | None = None
+        self._names: dict[str, tuple[str, str]] = {}
+        self._kept: set[str] = set()
+        self._remembered: set[str] = set()
+        self._asked: set[str] = set()
+        self._cleared: dict[str, asyncio.Event] = {}
+
+    def use(self, containers: Containers) -> None:
+        """Take the runtime, which needs `on_exit` of this object to be made."""
+        self._containers = containers
+
+    @property
+    def containers(self) -> Containers:
+        """The runtime."""
+        if self._containers is None:
+            raise Failure("runtime", cause="is not started")
+        return self._containers
+
+    @staticmethod
+    def container_name(project: str, name: str) -> str:
+        """The name liblxc knows an instance by."""
+        return volume_name(project, name)
+
+    def status(self, project: str, name: str) -> str:
+        """The runtime's word for its state."""
+        return "Stopped" if self._containers is None else self._containers.state(volume_name(project, name))
+
+    def idmap_of(self, config: Mapping[str, str]) -> IdMap | None:
+        """The id map of an instance with this configuration; None when it is privileged. Raises HostError."""
+        return None if is_true(config.get("security.privileged")) else host_ranges()
+
+    async def start(self, row: InstanceRow) -> None:
+        """Start a stopped instance, whole or not at all."""
+        expanded = self._catalog.expand(row)
+        idmap = self.idmap_of(expanded.config)
+        pool = self._volumes.pool_of(expanded.devices)
+        self._names[volume_name(row.project, row.name)] = (row.project, row.name)
+        try:
+            await self._load_modules(expanded.config)
+            root = await self._volumes.mount(pool, row.project, row.name, idmap)
+            devices = self._devices(row, expanded)
+            started = await asyncio.to_thread(start_devices, devices)
+            spec = self._spec(row, expanded, root.path, idmap, started)
+            await self.containers.start(spec)
+            await self._after_start(row, idmap, started)
+        except BaseException:
+            await self.containers.kill(volume_name(row.project, row.name))
+            await self._clear(row.project, row.name)
+            raise
+
+    async def _after_start(
+        self, row: InstanceRow, idmap: IdMap | None, started: list[tuple[Device, DeviceStart]]
+    ) -> None:
+        pid = self.containers.init_pid(volume_name(row.project, row.name))
+        for _, start in started:
+            if start.after_start is not None and pid is not None:
+                await asyncio.to_thread(start.after_start, pid)
+        volatile: dict[str, str | None] = {
+            "volatile.last_state.power": "RUNNING",
+            "volatile.last_state.idmap": "[]",
+            "volatile.idmap.current": idmap.to_json() if idmap else "[]",
+            "volatile.apply_template": None,
+        }
+        for _, start in started:
+            volatile.update(start.volatile)
+        await self._rows.note_start(row.project, row.name, volatile, now())
+
+    def _spec(
+        self,
+        row: InstanceRow,
+        expanded: Expanded,
+        rootfs: Path,
+        idmap: IdMap | None,
+        started: list[tuple[Device, DeviceStart]],
+    ) -> ContainerSpec:
+        name = volume_name(row.project, row.name)
+        return ContainerSpec(
+            name=name,
+            hostname=row.name,
+            config=expanded.config,
+            rootfs=rootfs,
+            log_dir=self.log_directory(row.project, row.name),
+            security_dir=self._places.security,
+            idmap=idmap,
+            architecture=row.architecture,
+            device_lines=[line for _, start in started for line in start.lines],
+        )
+
+    def log_directory(self, project: str, name: str) -> Path:
+        """Where an instance's logs are."""
+        return self._places.logs / volume_name(project, name)
+
+    async def _load_modules(self, config: Mapping[str, str]) -> None:
+        for module in config.get("linux.kernel_modules", "").split(","):
+            name = module.strip()
+            if name and not Path("/sys/module", name.replace("-", "_")).exists():
+                try:
+                    await asyncio.to_thread(process.run, ["modprobe", "--", name])
+                except Failure as error:
+                    text = f"Failed to load kernel module '{name}': {error.cause}"
+                    raise Failure("kernel module", name, text=text) from error
+
+    def _devices(self, row: InstanceRow, expanded: Expanded) -> list[Device]:
+        facts = InstanceFacts(
+            name=row.name,
+            project=row.project,
+            config=expanded.config,
+            devices_dir=self._places.devices / volume_name(row.project, row.name),
+            privileged=is_true(expanded.config.get("security.privileged")),
+        )
+        root = root_device(expanded.devices)
+        found: list[Device] = []
+        for name, options in expanded.devices.items():
+            if options.get("type") == "none" or (root is not None and name == root[0]):
+                continue
+            resource = self._networks.port(options) if options.get("type") == "nic" else None
+            kind = self._networks.network_type(options)
+            found.append(load_device(name, options, facts, resource, network_type=kind))
+        return found
+
+    async def kill(self, project: str, name: str) -> None:
+        """Stop by force; `cleaned_up` tells when all has been taken back."""
+        self._asked.add(volume_name(project, name))
+        await self.containers.kill(volume_name(project, name))
+
+    async def shut_down(self, project: str, name: str, timeout_s: float | None) -> None:
+        """Ask the guest to stop. Raises TimeoutError."""
+        self._asked.add(volume_name(project, name))
+        await self.containers.shut_down(volume_name(project, name), timeout_s)
+
+    async def cleaned_up(self, project: str, name: str) -> None:
+        """Wait until everything of a stopped instance has been taken back."""
+        if (cleared := self._cleared.get(volume_name(project, name))) is not None:
+            await cleared.wait()
+
+    @contextmanager
+    def kept(self, project: str, name: str) -> Generator[None, None, None]:
+        """While this lasts a stop does not end an ephemeral instance: it is being restarted."""
+        self._kept.add(volume_name(project, name))
+        try:
+            yield
+        finally:
+            self._kept.discard(volume_name(project, name))
+
+    @contextmanager
+    def power_remembered(self, project: str, name: str) -> Generator[None, None, None]:
+        """While this lasts a stop leaves `volatile.last_state.power` at RUNNING: the host goes down."""
+        self._remembered.add(volume_name(project, name))
+        try:
+            yield
+        finally:
+            self._remembered.discard(volume_name(project, name))
+
+    async def on_exit(self, container: str, target: str) -> None:
+        """The runtime says that init has ended, and whether the guest rebooted."""
+        project, name = self._names[container]
+        if target == "reboot":
+            self._events.lifecycle("instance-restarted", f"/1.0/instances/{name}", project=project)
+            return
+        asked = container in self._asked
+        self._asked.discard(container)
+        cleared = self._cleared[container] = asyncio.Event()
+        try:
+            await self._clear(project, name)
+        finally:
+            cleared.set()
+            self._cleared.pop(container, None)
+        if not asked:
+            self._events.lifecycle("instance-shutdown", f"/1.0/instances/{name}", project=project)
+
+    async def _clear(self, project: str, name: str) -> None:
+        """Take back what a start prepares, as far as it is there."""
+        try:
+            row = self._rows.get(project, name)
+        except NotFound:
+            return
+        expanded = self._catalog.expand(row)
+        await asyncio.to_thread(stop_devices, self._devices(row, expanded))
+        await self._volumes.unmount(self._volumes.pool_of(expanded.devices), project, name)
+        if volume_name(project, name) not in self._remembered:
+            await self._rows.merge_config(project, name, {"volatile.last_state.power": "STOPPED"})
+
+    async def forget(self, project: str, name: str) -> None:
+        """Remove what is kept about an instance outside its volume: logs, devices, policies."""
+        container = volume_name(project, name)
+        for directory in (self._places.logs / container, self._places.devices / container):
+            await asyncio.to_thread(paths.remove_tree, directory)
+        (self._places.security / "seccomp" / container).unlink(missing_ok=True)
+        self._names.pop(container, None)
+
+    async def apply_live(self, row: InstanceRow, before: Expanded, after: Expanded) -> None:
+        """Make a running instance follow a change: limits at once; devices that changed at its next start."""
+        limits_changed = any(
+            before.config.get(name) != after.config.get(name)
+            for name in before.config.keys() | after.config.keys()
+            if name.startswith("limits.")
+        )
+        if limits_changed:
+            name = volume_name(row.project, row.name)
+            await asyncio.to_thread(self.containers.apply_limits, name, after.config)
+
+    async def find_running(self) -> None:
+        """The daemon starts: watch what runs, take back what died meanwhile, then do what the boot asks for."""
+        for row in self._rows.list():
+            container = volume_name(row.project, row.name)
+            self._names[container] = (row.project, row.name)
+            if await self.containers.find(container):
+                continue
+            if row.config.get("volatile.last_state.power") == "RUNNING":
+                with self.power_remembered(row.project, row.name):
+                    await self._clear(row.project, row.name)
+
+    def wanted_at_boot(self) -> list[tuple[InstanceRow, float]]:
+        """Stopped instances to be started with the daemon, in order, each with the seconds to wait after it."""
+        wanted: list[tuple[int, str, InstanceRow, float]] = []
+        for row in self._rows.list():
+            config = self._catalog.expand(row).config
+            autostart = config.get("boot.autostart")
+            was_running = row.config.get("volatile.last_state.power") == "RUNNING"
+            if self.status(row.project, row.name) == "Stopped" and (
+                is_true(autostart) if autostart is not None else was_running
+            ):
+                priority = int(config.get("boot.autostart.priority") or 0)
+                wanted.append((-priority, row.name, row, float(config.get("boot.autostart.delay") or 0)))
+        return [(row, delay) for _, _, row, delay in sorted(wanted, key=lambda one: one[:2])]
