@@ -105,6 +105,12 @@ class Device(ABC):
     def stop(self) -> None:  # noqa: B027 (most types need nothing)
         """Remove the host side, whatever of it exists."""
 
+    def add(self) -> None:  # noqa: B027 (most types need nothing)
+        """The instance got this device, or its options changed while it is stopped."""
+
+    def remove(self) -> None:  # noqa: B027 (most types need nothing)
+        """The instance loses this device or is deleted: forget what outlives a stop. Called after `stop`."""
+
     def update(self, options: Options) -> bool:
         """Apply changed options to a running instance; False when that needs remove and add again."""
         return False
