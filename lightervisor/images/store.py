@@ -47,7 +47,7 @@ class Images:
     """The images of this server."""
 
     def __init__(self, rows: ImageRows, directory: Path, events: Events) -> None:
-        self._rows, self._directory, self._events = rows, directory, events
+        self.rows, self._directory, self._events = rows, directory, events
         self._unpacking: dict[tuple[str, str], asyncio.Lock] = {}
 
     def start(self) -> None:
@@ -55,7 +55,7 @@ class Images:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         paths.remove_tree(self.incoming)
         self.incoming.mkdir(mode=0o700)
-        known = {image.fingerprint for image in self._rows.list()}
+        known = {image.fingerprint for image in self.rows.list()}
         for entry in self._directory.iterdir():
             if entry.is_file() and entry.name.partition(".")[0] not in known:
                 entry.unlink()
@@ -67,18 +67,18 @@ class Images:
 
     def list(self, *, public_only: bool = False) -> "list[Image]":
         """All images, or only the public ones."""
-        return [image for image in self._rows.list() if image.public or not public_only]
+        return [image for image in self.rows.list() if image.public or not public_only]
 
     def get(self, fingerprint: str) -> Image:
         """The image whose fingerprint begins so. Raises NotFound, and Invalid when several do."""
-        return self._rows.get(fingerprint)
+        return self.rows.get(fingerprint)
 
     def resolve(self, wanted: str) -> Image:
         """The image of an alias or of a fingerprint's beginning. Raises NotFound."""
         try:
-            return self._rows.get(self._rows.alias(wanted).target)
+            return self.rows.get(self.rows.alias(wanted).target)
         except NotFound:
-            return self._rows.get(wanted)
+            return self.rows.get(wanted)
 
     async def receive(self, blocks: AsyncIterator[bytes]) -> Path:
         """Write an upload to the incoming directory, with flat memory; the path of the file."""
@@ -108,7 +108,7 @@ class Images:
             if expected and expected != fingerprint:
                 text_of = f"Image fingerprint doesn't match. Got {fingerprint} expected {expected}"
                 raise Invalid("image", text=text_of)
-            if any(image.fingerprint == fingerprint for image in self._rows.list()):
+            if any(image.fingerprint == fingerprint for image in self.rows.list()):
                 raise Failure("image", fingerprint, text="Image with same fingerprint already exists")
             image = msgspec.structs.replace(
                 template or Image(),
@@ -130,7 +130,7 @@ class Images:
             if received.rootfs is not None:
                 received.rootfs.rename(self._directory / f"{fingerprint}.rootfs")
             try:
-                await self._rows.add(image)
+                await self.rows.add(image)
             except BaseException:
                 self._unlink(fingerprint)
                 raise
@@ -143,7 +143,7 @@ class Images:
 
     def files(self, fingerprint: str) -> "list[ExportFile]":
         """The files of an image, to be exported."""
-        image = self._rows.get(fingerprint)
+        image = self.rows.get(fingerprint)
         main, rootfs = self._directory / image.fingerprint, self._directory / f"{image.fingerprint}.rootfs"
         suffix = archive.SUFFIX[archive.kind_of(main)]
         if not rootfs.exists():
@@ -175,8 +175,8 @@ class Images:
 
     async def replace(self, fingerprint: str, put: ImagePut, requestor: EventLifecycleRequestor | None = None) -> None:
         """PUT: replace what a user may change."""
-        image = self._rows.get(fingerprint)
-        await self._rows.replace(
+        image = self.rows.get(fingerprint)
+        await self.rows.replace(
             msgspec.structs.replace(
                 image,
                 auto_update=put.auto_update,
@@ -190,12 +190,12 @@ class Images:
 
     async def mark_used(self, fingerprint: str) -> None:
         """Note that an instance was just made from an image."""
-        await self._rows.replace(msgspec.structs.replace(self._rows.get(fingerprint), last_used_at=now()))
+        await self.rows.replace(msgspec.structs.replace(self.rows.get(fingerprint), last_used_at=now()))
 
     async def delete(self, fingerprint: str, drivers: "list[StorageDriver]") -> None:
         """Remove an image, its files and what is unpacked of it."""
-        image = self._rows.get(fingerprint)
-        await self._rows.delete(image.fingerprint)
+        image = self.rows.get(fingerprint)
+        await self.rows.delete(image.fingerprint)
         self._unlink(image.fingerprint)
         for driver in drivers:
             await asyncio.to_thread(driver.delete_image, image.fingerprint)

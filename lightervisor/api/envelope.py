@@ -1,0 +1,51 @@
+"""LXD's response envelope: seven keys, always in this order. Source: LXD REST API, return values."""
+
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from lightervisor.model.operation import Operation
+
+JSON = "application/json"
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+    """Every JSON answer."""
+
+    type: str
+    status: str = ""
+    status_code: int = 0
+    operation: str = ""
+    error_code: int = 0
+    error: str = ""
+    metadata: Any = None
+
+
+def sync(metadata: object = None, *, etag: str = "") -> web.Response:
+    """A finished answer; nothing becomes {}."""
+    body = Envelope(type="sync", status="Success", status_code=200, metadata={} if metadata is None else metadata)
+    return _answer(body, 200, {"ETag": f'"{etag}"'} if etag else {})
+
+
+def created(location: str) -> web.Response:
+    """201 with the URL of what was made."""
+    return _answer(Envelope(type="sync", status="Success", status_code=200), 201, {"Location": location})
+
+
+def background(operation: Operation) -> web.Response:
+    """202 with the operation that does the work."""
+    url = f"/1.0/operations/{operation.id}"
+    body = Envelope(type="async", status="Operation created", status_code=100, operation=url, metadata=operation)
+    return _answer(body, 202, {"Location": url})
+
+
+def failure(code: int, text: str) -> web.Response:
+    """An error; ends with two newlines as Go's does."""
+    body = msgspec.json.encode(Envelope(type="error", error_code=code, error=text)) + b"\n\n"
+    headers = {"X-Content-Type-Options": "nosniff"}
+    return web.Response(body=body, status=code, content_type=JSON, headers=headers)
+
+
+def _answer(body: Envelope, status: int, headers: dict[str, str]) -> web.Response:
+    return web.Response(body=msgspec.json.encode(body) + b"\n", status=status, content_type=JSON, headers=headers)
