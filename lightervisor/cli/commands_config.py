@@ -27,7 +27,7 @@ COMMANDS = (
     Command(
         "config set",
         "[<remote>:][<instance>] <key>=<value>...",
-        "config_values:set",
+        "config_values:set_",
         "Set instance or server configuration keys",
         least=1,
         most=None,

@@ -23,7 +23,7 @@ COMMANDS = (
     Command(
         "config device list",
         "[<remote>:]<instance>",
-        "config_device:list",
+        "config_device:listing",
         "List instance devices",
         least=1,
         most=1,
@@ -49,7 +49,7 @@ COMMANDS = (
     Command(
         "config device set",
         "[<remote>:]<instance> <device> <key>=<value>...",
-        "config_device:set",
+        "config_device:set_",
         "Set device configuration keys",
         least=3,
         most=None,
@@ -116,7 +116,7 @@ COMMANDS = (
     Command(
         "config template list",
         "[<remote>:]<instance>",
-        "config_template:list",
+        "config_template:listing",
         "List instance file templates",
         least=1,
         most=1,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lightervisor.cli import copy
-from lightervisor.cli.errors import CommandError
+from lightervisor.cli.errors import CommandError, WrongArguments
 from lightervisor.client.light import url
 
 TYPE_CHECKING = False
@@ -38,7 +38,7 @@ def run(session: Session, arguments: list[str], flags: Flags) -> None:
     server = session.server(remote)
     rewrites = any(flags.given(flag) for flag in _REWRITES)
     if not target and not rewrites:
-        raise CommandError("You must specify a destination instance name")
+        raise WrongArguments
     if remote == other and not rewrites:
         _rename(session, server, old, new)
         return

@@ -17,7 +17,7 @@ def snapshot(session: Session, arguments: list[str], flags: Flags) -> None:
     """Take a snapshot; the server names it when no name is given."""
     server, name = session.resolve_name(arguments[0])
     if "/" in name:
-        raise CommandError("Invalid instance name", "a snapshot cannot be snapshotted")
+        raise CommandError("Invalid instance name")
     wanted = arguments[1] if len(arguments) > 1 else ""
     if wanted and flags.on("reuse") and server.exists(url("instances", name, "snapshots", wanted)):
         session.run(server, server.delete(url("instances", name, "snapshots", wanted)))

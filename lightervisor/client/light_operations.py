@@ -20,9 +20,14 @@ def identifier(operation: dict[str, Any]) -> str:
 
 def wait(server: Server, operation: dict[str, Any]) -> dict[str, Any]:
     """Wait until the operation is final and return it; its failure is raised as ApiError."""
+    return check(wait_for_end(server, operation))
+
+
+def wait_for_end(server: Server, operation: dict[str, Any]) -> dict[str, Any]:
+    """Wait until the operation is final and return it, failed or not."""
     while operation["status_code"] < _FINAL:
         operation = server.get(url("operations", identifier(operation), "wait", timeout=-1))
-    return check(operation)
+    return operation
 
 
 def watch(server: Server, operation: dict[str, Any], show: Callable[[str], None]) -> dict[str, Any]:

@@ -47,8 +47,9 @@ class FrameReader:
     """Takes bytes as they come and gives whole messages; fragments are joined."""
 
     def __init__(self) -> None:
-        self._buffer = b""
-        self._kind, self._parts = 0, list[bytes]()
+        self._buffer = bytearray()
+        self._kind = 0
+        self._parts: list[bytes] = []
 
     def feed(self, data: bytes) -> list[tuple[int, bytes]]:
         """The messages (opcode, payload) that `data` completes."""
@@ -77,12 +78,13 @@ class FrameReader:
             size, start = int.from_bytes(buffer[2:10], "big"), 10
         key = b""
         if buffer[1] & 128:
-            key, start = buffer[start : start + 4], start + 4
+            key, start = bytes(buffer[start : start + 4]), start + 4
         if len(buffer) < start + size:
             return None
-        payload = buffer[start : start + size]
-        self._buffer = buffer[start + size :]
-        return bool(buffer[0] & 128), buffer[0] & 15, mask(payload, key) if key else payload
+        payload = bytes(buffer[start : start + size])
+        first = buffer[0]
+        del buffer[: start + size]
+        return bool(first & 128), first & 15, mask(payload, key) if key else payload
 
 
 class WebSocket:
@@ -90,7 +92,8 @@ class WebSocket:
 
     def __init__(self, wire: Wire) -> None:
         self._wire, self._reader = wire, FrameReader()
-        self._unsent, self._inbox = b"", list[tuple[int, bytes]]()
+        self._unsent = bytearray()
+        self._inbox: list[tuple[int, bytes]] = []
         self.is_open = True
         self._early, wire.buffer = wire.buffer, b""
         wire.socket.setblocking(False)
@@ -122,12 +125,13 @@ class WebSocket:
         """Send what the kernel takes now."""
         while self._unsent and self.is_open:
             try:
-                sent = self._wire.socket.send(self._unsent)
+                with memoryview(self._unsent)[:_BLOCK] as view:
+                    sent = self._wire.socket.send(view)
             except OSError as error:
                 if not _is_would_block(error):
                     self.is_open = False
                 return
-            self._unsent = self._unsent[sent:]
+            del self._unsent[:sent]
 
     def available(self) -> list[tuple[int, bytes]]:
         """The text and binary messages that have arrived; pings are answered here."""

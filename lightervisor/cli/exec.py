@@ -1,0 +1,114 @@
+"""`lxc exec`: a command in an instance, with our terminal or our three streams."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from lightervisor.cli import pairs, terminal
+from lightervisor.cli.errors import CommandError
+from lightervisor.client import light_operations
+from lightervisor.client.light import url
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from lightervisor.cli.parse import Flags
+    from lightervisor.cli.session import Session
+    from lightervisor.client.light import Server
+
+# Without a guest's terminal between them, these reach the command as signals instead of keys.
+_FORWARDED = (
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGABRT,
+    signal.SIGTSTP,
+    signal.SIGTTIN,
+    signal.SIGTTOU,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGCONT,
+)
+
+
+def run(session: Session, arguments: list[str], flags: Flags) -> int:
+    """Run a command and return its exit status."""
+    server, name = session.resolve_name(arguments[0])
+    is_interactive = _is_interactive(flags)
+    width, height = terminal.size() if is_interactive else (0, 0)
+    environment = pairs.parse(flags.many("env"), "Bad key=value pair: {}")
+    if "TERM" not in environment and session.environ.get("TERM"):
+        environment["TERM"] = session.environ["TERM"]
+    request: dict[str, Any] = {
+        "command": arguments[1:],
+        "wait-for-websocket": True,
+        "interactive": is_interactive,
+        "environment": environment,
+        "width": width,
+        "height": height,
+        "user": flags.number("user"),
+        "group": flags.number("group"),
+        "cwd": flags.text("cwd"),
+    }
+    operation = server.post(url("instances", name, "exec"), request)["metadata"]
+    if is_interactive:
+        with terminal.raw(0):
+            _pump(server, operation, is_interactive=True, has_stdin=not flags.on("disable-stdin"))
+    else:
+        _pump(server, operation, is_interactive=False, has_stdin=not flags.on("disable-stdin"))
+    return _status(session, light_operations.wait_for_end(server, operation))
+
+
+def _status(session: Session, operation: dict[str, Any]) -> int:
+    """The command's exit status, also where the operation failed because of it (127: not found)."""
+    status = int((operation.get("metadata") or {}).get("return", 0))
+    if status > 0 and operation.get("err"):
+        session.warn(f"Error: {operation['err']}")
+        return status
+    light_operations.check(operation)
+    return status
+
+
+def _is_interactive(flags: Flags) -> bool:
+    mode = flags.text("mode")
+    if flags.on("force-interactive") and flags.on("force-noninteractive"):
+        raise CommandError("You can't pass -t and -T at the same time")
+    if mode != "auto" and (flags.on("force-interactive") or flags.on("force-noninteractive")):
+        raise CommandError("You can't pass -t or -T at the same time as --mode")
+    if mode not in ("auto", "interactive", "non-interactive"):
+        raise CommandError(f'Invalid mode "{mode}"', "it is auto, interactive or non-interactive")
+    if flags.on("force-interactive") or mode == "interactive":
+        return True
+    if flags.on("force-noninteractive") or mode == "non-interactive" or flags.on("disable-stdin"):
+        return False
+    return os.isatty(0) and os.isatty(1)
+
+
+def _pump(server: Server, operation: dict[str, Any], *, is_interactive: bool, has_stdin: bool) -> None:
+    """Connect the streams and move bytes until the command has ended its output."""
+    secrets: dict[str, str] = operation["metadata"]["fds"]
+    names = ("control", "0") if is_interactive else ("control", "0", "1", "2")
+    path = ("operations", light_operations.identifier(operation), "websocket")
+    sockets = {name: server.websocket(url(*path, secret=secrets[name])) for name in names if name in secrets}
+    control, pump = sockets["control"], terminal.Pump()
+    pump.attend(control)
+    try:
+        if is_interactive:
+            pump.show(sockets["0"], 1)
+            pump.on_signals({signal.SIGWINCH: lambda _number: terminal.resize(control)})
+        else:
+            pump.show(sockets["1"], 1)
+            pump.show(sockets["2"], 2)
+            send = lambda number: terminal.send_control(control, {"command": "signal", "signal": number})  # noqa: E731
+            pump.on_signals(dict.fromkeys(_FORWARDED, send))
+        if has_stdin:
+            pump.forward(0, sockets["0"], ends=not is_interactive)
+        else:
+            sockets["0"].send_text("")
+        pump.run()
+    finally:
+        for socket in sockets.values():
+            socket.close()
