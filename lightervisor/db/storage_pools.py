@@ -1,4 +1,4 @@
-"""Rows of storage pools."""
+"""Rows of storage pools. `state` is "pending" until the pool stands on disk, then "created"."""
 
 import sqlite3
 
@@ -7,7 +7,7 @@ import msgspec
 from lightervisor.db.database import Database
 from lightervisor.errors import Conflict, NotFound
 
-COLUMNS = "name, driver, description, config"
+COLUMNS = "name, driver, description, config, state"
 
 
 class PoolRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,6 +17,7 @@ class PoolRow(msgspec.Struct, frozen=True, kw_only=True):
     driver: str
     description: str = ""
     config: dict[str, str] = {}
+    state: str = "pending"
 
 
 class PoolRows:
@@ -40,8 +41,8 @@ class PoolRows:
 
     async def add(self, row: PoolRow) -> None:
         """Store a new pool. Raises Conflict when the name is taken."""
-        values = (row.name, row.driver, row.description, msgspec.json.encode(row.config).decode())
-        query = f"insert into storage_pools ({COLUMNS}) values (?, ?, ?, ?)"
+        values = (row.name, row.driver, row.description, msgspec.json.encode(row.config).decode(), row.state)
+        query = f"insert into storage_pools ({COLUMNS}) values (?, ?, ?, ?, ?)"
         try:
             await self._database.write(lambda connection: connection.execute(query, values))
         except sqlite3.IntegrityError as error:
@@ -52,6 +53,11 @@ class PoolRows:
         values = (row.description, msgspec.json.encode(row.config).decode(), row.name)
         query = "update storage_pools set description = ?, config = ? where name = ?"
         await self._database.write(lambda connection: connection.execute(query, values))
+
+    async def set_state(self, name: str, state: str) -> None:
+        """Note that a pool stands."""
+        query = "update storage_pools set state = ? where name = ?"
+        await self._database.write(lambda connection: connection.execute(query, (state, name)))
 
     async def delete(self, name: str) -> None:
         """Forget a pool."""
@@ -65,4 +71,5 @@ def _row(values: sqlite3.Row) -> PoolRow:
         driver=values[1],
         description=values[2],
         config=msgspec.json.decode(values[3], type=dict[str, str]),
+        state=values[4],
     )

@@ -47,27 +47,26 @@ def mount(layers: Layers, target: Path, idmap: IdMap | None, *, scratch: Path) -
             _make(layers, target, None, scratch)
         else:
             namespace = namespace_of(idmap)
-            root = idmap.host_root, idmap.host_root_gid
-            _in_thread(lambda: _as_root_of(root, lambda: _make(layers, target, namespace, scratch)))
+            run_as(idmap.host_root, idmap.host_root_gid, lambda: _make(layers, target, namespace, scratch))
     except OSError as error:
         raise HostError("overlay mount", str(target), cause=error.strerror or str(error)) from error
 
 
-def _as_root_of(root: tuple[int, int], work: Callable[[], None]) -> None:
-    syscalls.act_as(*root)
-    work()
+def run_as(uid: int, gid: int, work: Callable[[], None]) -> None:
+    """Do something with another identity for files, and all capabilities, on a thread that ends with it.
 
-
-def _in_thread(work: Callable[[], None]) -> None:
+    Raises what the work raises.
+    """
     failures: list[BaseException] = []
 
     def run() -> None:
         try:
+            syscalls.act_as(uid, gid)
             work()
         except BaseException as error:  # noqa: BLE001 - carried to the waiting thread, which raises it
             failures.append(error)
 
-    thread = threading.Thread(target=run, name="overlay-mount")
+    thread = threading.Thread(target=run, name="other-identity")
     thread.start()
     thread.join()
     if failures:

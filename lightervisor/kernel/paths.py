@@ -1,49 +1,232 @@
-"""Paths of guests and images, opened by descriptor below their root, never by string. Source: openat2(2).
+"""Paths of guests and images, which may hold any link: opened by descriptor, never by string.
 
-A link inside resolves inside, as it would for the guest; nothing leads out of the root.
+Every function takes a root directory (a descriptor or a path of ours) and a path below it, resolved as if the root
+were "/": links and ".." never lead out of it. The last part is not followed unless it says so. Failures are OSError.
+Source: openat2(2), RESOLVE_IN_ROOT and RESOLVE_NO_MAGICLINKS.
 """
 
 import errno
 import os
-import shutil
+import secrets
+import stat as modes
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 from lightervisor.kernel import syscalls
 
-SAFE = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS
-TRIES = 64
+Root = int | Path
+_IN_ROOT = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS
+_SAME_TREE = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_SYMLINKS | syscalls.RESOLVE_NO_XDEV
+_DEEPEST = 64
+_ATTEMPTS = 128
+
+
+def open_beneath(root: Root, path: str, flags: int, mode: int = 0) -> int:
+    """A descriptor of a path below a root; links are followed inside it, unless flags have O_NOFOLLOW.
+
+    A resolution that races with a rename (EAGAIN) is tried again, as openat2(2) asks for.
+    """
+    given_mode = mode if flags & (os.O_CREAT | os.O_TMPFILE) & ~os.O_DIRECTORY else 0
+    with _directory(root) as directory:
+        for _ in range(_ATTEMPTS):
+            try:
+                return syscalls.openat2(directory, os.fsencode(path) or b".", flags, given_mode, _IN_ROOT)
+            except OSError as error:
+                if error.errno != errno.EAGAIN:
+                    raise OSError(error.errno, os.strerror(error.errno or 0), path) from error
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN), path)
 
 
 def open_root(path: Path) -> int:
-    """A descriptor of a root directory, for the functions below; the caller closes it."""
+    """A descriptor of a root directory for the functions here: the caller's to close."""
     return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
-def open_beneath(root: int, path: str, flags: int, mode: int = 0) -> int:
-    """Open a path as a guest with this root would. Raises OSError."""
-    name = os.fsencode(path).lstrip(b"/") or b"."
-    for attempt in range(TRIES):
-        try:
-            return syscalls.openat2(root, name, flags, mode if flags & (os.O_CREAT | os.O_TMPFILE) else 0, SAFE)
-        except OSError as error:
-            # A rename elsewhere may race with the resolution; the kernel says to try again.
-            if error.errno != errno.EAGAIN or attempt == TRIES - 1:
-                raise
-    raise AssertionError
-
-
-def open_parent(root: int, path: str) -> tuple[int, str]:
-    """The directory that holds a path, and the last name in it. Raises OSError; the caller closes it."""
+def open_parent(root: Root, path: str) -> tuple[int, str]:
+    """The directory that holds a path's last part, as a descriptor to close, and that part."""
     head, _, name = path.rstrip("/").rpartition("/")
     if name in ("", ".", ".."):
-        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
-    return open_beneath(root, head, os.O_PATH | os.O_DIRECTORY), name
+        raise OSError(errno.EINVAL, "this path has no name at its end", path)
+    return open_beneath(root, head or ".", os.O_PATH | os.O_DIRECTORY), name
+
+
+@contextmanager
+def parent(root: Root, path: str) -> Generator[tuple[int, str], None, None]:
+    """`open_parent` that closes the descriptor at the end."""
+    directory, name = open_parent(root, path)
+    try:
+        yield directory, name
+    finally:
+        os.close(directory)
+
+
+def stat(root: Root, path: str, *, follow: bool = False) -> os.stat_result:
+    """What a path is."""
+    descriptor = open_beneath(root, path, os.O_PATH | (0 if follow else os.O_NOFOLLOW))
+    try:
+        return os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def exists(root: Root, path: str, *, follow: bool = False) -> bool:
+    """Whether there is something at a path."""
+    try:
+        stat(root, path, follow=follow)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def names(root: Root, path: str) -> list[str]:
+    """The names in a directory, sorted."""
+    descriptor = open_beneath(root, path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        return sorted(_names(descriptor))
+    finally:
+        os.close(descriptor)
+
+
+def readlink(root: Root, path: str) -> str:
+    """Where a link points, as it is written."""
+    with parent(root, path) as (directory, name):
+        return os.readlink(name, dir_fd=directory)
+
+
+def read(root: Root, path: str, *, limit: int) -> bytes:
+    """The bytes of a regular file. Raises OSError EFBIG when it is larger than `limit`, EINVAL for a device or pipe."""
+    descriptor = open_beneath(root, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not modes.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", path)
+        if found.st_size > limit:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
+        return file.read(limit)
+
+
+def mkdir(root: Root, path: str, mode: int = 0o755, *, parents: bool = False) -> None:
+    """Make a directory; with `parents` also those above it, and one that exists already is left as it is."""
+    if parents:
+        parts = [part for part in path.split("/") if part]
+        for depth in range(1, len(parts) + 1):
+            place = "/".join(parts[:depth])
+            try:
+                mkdir(root, place, mode)
+            except FileExistsError:
+                if not modes.S_ISDIR(stat(root, place, follow=True).st_mode):
+                    raise
+        return
+    with parent(root, path) as (directory, name):
+        os.mkdir(name, mode, dir_fd=directory)
+
+
+def symlink(root: Root, target: str, path: str) -> None:
+    """Make a link; where it points is never looked at."""
+    with parent(root, path) as (directory, name):
+        os.symlink(target, name, dir_fd=directory)
+
+
+def rename(root: Root, old: str, new: str) -> None:
+    """Move within one root, replacing what is there as rename(2) does."""
+    with parent(root, old) as (source, name), parent(root, new) as (target, new_name):
+        os.rename(name, new_name, src_dir_fd=source, dst_dir_fd=target)
+
+
+def unlink(root: Root, path: str) -> None:
+    """Remove a file or link."""
+    with parent(root, path) as (directory, name):
+        os.unlink(name, dir_fd=directory)
+
+
+def rmdir(root: Root, path: str) -> None:
+    """Remove an empty directory."""
+    with parent(root, path) as (directory, name):
+        os.rmdir(name, dir_fd=directory)
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a directory with all in it, following no link; nothing happens when it is not there."""
+    """`remove_beneath` for a path of ours, whose parents no guest can change."""
+    if path.parent.is_dir():
+        remove_beneath(path.parent, path.name)
+
+
+def remove_beneath(root: Root, path: str) -> None:
+    """Remove a file, or a directory with all that is in it; nothing happens when it is gone.
+
+    Never follows a link and never enters a mount (OSError EXDEV). However deep the tree, few descriptors are open.
+    """
+    with parent(root, path) as (directory, name):
+        waiting = [name]
+        while waiting:
+            _remove(directory, waiting.pop(), (directory, waiting), 0)
+
+
+def _remove(directory: int, name: str, top: tuple[int, list[str]], depth: int) -> None:
     try:
-        shutil.rmtree(path)
+        os.unlink(name, dir_fd=directory)
     except FileNotFoundError:
-        if path.exists():
-            raise
+        return
+    except IsADirectoryError:
+        pass
+    else:
+        return
+    if depth == _DEEPEST:  # a guest may nest as deep as it likes: such a branch becomes a tree of its own
+        top_directory, waiting = top
+        waiting.append(f".deep-{secrets.token_hex(8)}")
+        os.rename(name, waiting[-1], src_dir_fd=directory, dst_dir_fd=top_directory)
+        return
+    opened = syscalls.openat2(directory, os.fsencode(name), os.O_RDONLY | os.O_DIRECTORY, 0, _SAME_TREE)
+    try:
+        for entry in _names(opened):
+            _remove(opened, entry, top, depth + 1)
+    finally:
+        os.close(opened)
+    os.rmdir(name, dir_fd=directory)
+
+
+def tree_size(root: Root, path: str) -> int:
+    """Bytes on disk of a file or a whole tree, a file with several names counted once; mounts are not entered."""
+    seen: set[tuple[int, int]] = set()
+    with parent(root, path) as (directory, name):
+        return _size(directory, name, seen)
+
+
+def _size(directory: int, name: str, seen: set[tuple[int, int]]) -> int:
+    try:
+        found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:  # a guest removed it meanwhile
+        return 0
+    if (found.st_dev, found.st_ino) in seen:
+        return 0
+    if not modes.S_ISDIR(found.st_mode):
+        if found.st_nlink > 1:
+            seen.add((found.st_dev, found.st_ino))
+        return found.st_blocks * 512
+    try:
+        opened = syscalls.openat2(directory, os.fsencode(name), os.O_RDONLY | os.O_DIRECTORY, 0, _SAME_TREE)
+    except OSError as error:
+        if error.errno in (errno.EXDEV, errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EMFILE):
+            return 0
+        raise
+    try:
+        return found.st_blocks * 512 + sum(_size(opened, entry, seen) for entry in _names(opened))
+    finally:
+        os.close(opened)
+
+
+def _names(directory: int) -> list[str]:
+    return os.listdir(directory)
+
+
+@contextmanager
+def _directory(root: Root) -> Generator[int, None, None]:
+    if isinstance(root, int):
+        yield root
+        return
+    descriptor = open_root(root)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

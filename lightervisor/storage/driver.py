@@ -1,17 +1,37 @@
-"""The contract of storage drivers.
+"""The contract of a storage driver.
 
-A driver keeps the volumes of one pool below one directory, in LXD's layout: `containers/<name>/rootfs`,
-`images/<fingerprint>`. Life of a pool: `probe` (may it live here?), `create`, use, `delete`. An image is unpacked
-once (`create_image`) and a volume starts as its clone (`create_volume`). `mount` gives the path for an id map and
-`unmount` takes it away.
+A driver is one file in `drivers/`, one class, one name. It keeps the volumes of one pool under a directory of the
+host, in LXD's layout (`layout.py`), and knows one mechanism; it knows no rows, no projects and no instances.
 
-Promises: every method may be called twice; a volume or image is there whole or not at all, whenever the daemon
-dies, because it is made beside its place and renamed into it; deletion renames into the pool's trash first, and
-`create` (called at every start) empties the trash. Files on disk keep the owners they have in the image.
+Life cycle of a pool. `probe` says whether this host and file system can carry the driver at all. `create` makes the
+pool's directories, and repairs them: it is called when the pool is made and again at each start of the daemon, before
+anything else uses the pool, when it also throws away what a killed daemon left half made. `delete` takes everything
+off the disk, and refuses while there are volumes.
 
-Errors: HostError with the tool's or kernel's words, NotFound for what is not there, Unsupported from `probe`.
+Life cycle of an image. `create_image` hands an empty directory to `unpack`, which fills it with `rootfs`, and with
+`metadata.yaml` and `templates` where the image has them, all with their real owners. `delete_image` takes it away;
+volumes made from it are not affected, whatever the mechanism shares behind the curtain.
+
+Life cycle of a volume. `create_volume` makes it from an image, or empty; its directory holds `rootfs`, and copies of
+`metadata.yaml` and `templates` that belong to the volume. `mount` makes `rootfs` show the files for an id map: on
+disk owners are plain, seen through the mount they are the map's. What another map mounted is mounted again. `unmount`
+takes it away, also when someone still has a file open in it. A volume is renamed and deleted unmounted.
+
+Promises. An image or volume is there whole or not at all, also when the process is killed in the middle of any
+method; deleting is instant and the removing of files happens behind. Owners on disk never depend on the id map, so
+that volumes are shared, copied and published without shifting. Nobody but root and the map's root can reach into a
+volume, so that a setuid program written by a guest is of no use to a user of the host.
+
+Twice. Every method may be called again: creating what exists and deleting, unmounting or renaming what is gone
+already changes nothing. Errors are HostError (quoting the kernel), NotFound for a missing image or volume, Conflict
+when a name is taken or a pool has volumes, Unsupported from `probe`; each leaves the pool as it was.
+
+Plain blocking functions, safe to call from several threads; one object per pool.
 """
 
+import functools
+import importlib
+import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,84 +39,98 @@ from typing import ClassVar, Literal
 
 from msgspec import Struct
 
+from lightervisor.config.key import Key
+from lightervisor.errors import Invalid
 from lightervisor.kernel.idmap import IdMap
+from lightervisor.storage.keys import pool_keys
+from lightervisor.storage.layout import PoolLayout
 
-DRIVERS: dict[str, type["StorageDriver"]] = {}
+VolumeKind = Literal["containers", "custom"]
 
 
 class Volume(Struct, frozen=True):
-    """One volume of a pool."""
+    """A volume of a pool; `name` is its directory: <project>_<name>, or the bare name in project default."""
 
-    kind: Literal["containers", "custom"]
+    kind: VolumeKind
     name: str
+
+    def __post_init__(self) -> None:
+        if self.name in ("", ".", "..") or "/" in self.name or "\0" in self.name:
+            raise Invalid("volume", self.name, cause="this cannot be the name of a directory")
 
 
 class MountedRoot(Struct, frozen=True):
-    """A mounted root file system."""
+    """Where a volume's files are seen. `idmapped` says that owners there are those of an id map already."""
 
     path: Path
+    idmapped: bool
 
 
-class PoolUsage(Struct, frozen=True):
-    """Space and inodes of a pool."""
+class PoolUsage(Struct, frozen=True, kw_only=True):
+    """Bytes and inodes of the file system that carries a pool."""
 
-    used_bytes: int
-    total_bytes: int
-    used_inodes: int
-    total_inodes: int
+    space_used: int
+    space_total: int
+    inodes_used: int
+    inodes_total: int
 
 
 class StorageDriver(ABC):
-    """One way of keeping volumes; the name given at subclassing is the one users type."""
+    """One pool. `root` is $LXD_DIR/storage-pools/<pool>; `config` is the pool's, checked already."""
 
-    NAME: ClassVar[str]
+    name: ClassVar[str] = ""
+    keys: ClassVar[tuple[Key, ...]] = ()
     VERSION: ClassVar[str] = "1"
-
-    def __init_subclass__(cls, *, name: str) -> None:
-        if name in DRIVERS:
-            raise ValueError(f"storage driver {name} is registered twice")
-        cls.NAME = name
-        DRIVERS[name] = cls
+    RANK: ClassVar[int] = 100
+    """The smaller, the sooner it is chosen for a new pool."""
 
     def __init__(self, root: Path, config: Mapping[str, str]) -> None:
-        self.root, self.config = root, config
+        self.layout = PoolLayout(root)
+        self.config = config
+
+    def __init_subclass__(cls, *, name: str) -> None:
+        super().__init_subclass__()
+        if name in _DRIVERS:
+            raise ValueError(f"storage driver {name} is declared twice")
+        cls.name = name
+        cls.keys = (*pool_keys(cls.scope()), *cls.keys)
+        _DRIVERS[name] = cls
+
+    @classmethod
+    def scope(cls) -> str:
+        """The scope of this driver's keys in the registry."""
+        return f"pool.{cls.name}"
+
+    # What the mechanism decides
 
     @classmethod
     @abstractmethod
-    def probe(cls, directory: Path) -> None:
-        """Raise Unsupported, with the reason, when this driver cannot work in a directory of this host."""
+    def probe(cls, root: Path) -> None:
+        """Raise Unsupported with the reason when a pool at `root` (which need not exist yet) would not work."""
 
     @abstractmethod
     def create(self) -> None:
-        """Make the pool's directories and empty its trash."""
+        """Make or repair the pool's directories, and throw away what was left half made."""
 
     @abstractmethod
     def delete(self) -> None:
-        """Remove the pool's directories."""
-
-    @abstractmethod
-    def usage(self) -> PoolUsage:
-        """Space and inodes, of the file system the pool is on."""
-
-    @abstractmethod
-    def has_image(self, fingerprint: str) -> bool:
-        """Whether an image is unpacked here."""
+        """Remove the pool with its images. Raises Conflict while it has volumes."""
 
     @abstractmethod
     def create_image(self, fingerprint: str, unpack: Callable[[Path], None]) -> None:
-        """Unpack an image: `unpack` fills an empty directory with metadata.yaml, templates and rootfs."""
+        """Keep an image for volumes to be made from; `unpack` is not called when the pool has it."""
 
     @abstractmethod
     def delete_image(self, fingerprint: str) -> None:
-        """Remove an unpacked image; what was cloned from it stays whole."""
+        """Forget an image."""
 
     @abstractmethod
     def create_volume(self, volume: Volume, image: str | None) -> None:
-        """Make a volume, a clone of an unpacked image or empty."""
+        """Make a volume from an image of the pool, or an empty one."""
 
     @abstractmethod
     def delete_volume(self, volume: Volume) -> None:
-        """Unmount and remove a volume."""
+        """Remove a volume, unmounting it if need be."""
 
     @abstractmethod
     def rename_volume(self, volume: Volume, new: Volume) -> None:
@@ -104,12 +138,87 @@ class StorageDriver(ABC):
 
     @abstractmethod
     def mount(self, volume: Volume, idmap: IdMap | None) -> MountedRoot:
-        """Mount a volume's root for an id map; again with the same map changes nothing."""
+        """Make the files visible for an id map, or with their plain owners."""
 
     @abstractmethod
     def unmount(self, volume: Volume) -> None:
-        """Unmount a volume's root."""
+        """Take the mount away."""
+
+    @abstractmethod
+    def size(self, volume: Volume) -> int:
+        """Bytes on disk that belong to this volume alone."""
+
+    # What the layout answers for every driver
+
+    def usage(self) -> PoolUsage:
+        """Space and inodes of the pool's file system."""
+        return PoolUsage(**self.layout.usage())
+
+    def has_image(self, fingerprint: str) -> bool:
+        """Whether volumes can be made from an image."""
+        return self.layout.has_image(fingerprint)
+
+    def images(self) -> list[str]:
+        """Fingerprints of the images in the pool."""
+        return self.layout.images()
+
+    def has_volume(self, volume: Volume) -> bool:
+        """Whether a volume is there."""
+        return self.volume_path(volume).is_dir()
+
+    def volumes(self, kind: VolumeKind) -> list[Volume]:
+        """The volumes of a kind, by name."""
+        return [Volume(kind, name) for name in self.layout.entries(kind)]
+
+    def source(self) -> Path | None:
+        """The directory of the host that the pool's own shows, None when it lives in its own."""
+        source = self.config.get("source", "")
+        return Path(source) if source and Path(source) != self.layout.root else None
 
     def volume_path(self, volume: Volume) -> Path:
-        """The volume's directory: rootfs, metadata.yaml, templates, backup.yaml."""
-        return self.root / volume.kind / volume.name
+        """The volume's directory, which holds rootfs, metadata.yaml, templates and backup.yaml."""
+        return self.layout.root / volume.kind / volume.name
+
+
+class PlainDirectory(Struct, frozen=True):
+    """A directory of the pool to be bound into a container, with its id map, at `guest` (relative, no slash)."""
+
+    host: Path
+    guest: str
+
+
+class PlainDirectories(ABC):
+    """Ability: the root file system cannot carry some directories, so the pool keeps them beside it.
+
+    overlayfs refuses an upper directory on overlayfs, which is what Docker and LXD need inside a container.
+    """
+
+    @abstractmethod
+    def plain_directories(self, volume: Volume) -> list[PlainDirectory]:
+        """The directories to bind into a container that nests others, made if they are missing.
+
+        What the volume has content in already is left alone.
+        """
+
+
+_DRIVERS: dict[str, type[StorageDriver]] = {}
+
+
+@functools.cache
+def storage_drivers() -> Mapping[str, type[StorageDriver]]:
+    """Every driver by its name, found by listing the folder; a misnamed or duplicate one raises ValueError."""
+    folder = Path(__file__).parent / "drivers"
+    for module in pkgutil.iter_modules([str(folder)]):
+        importlib.import_module(f"{__package__}.drivers.{module.name}")
+        if module.name not in _DRIVERS:
+            raise ValueError(f"drivers/{module.name}.py declares no storage driver of that name")
+    return _DRIVERS
+
+
+def storage_driver(name: str) -> type[StorageDriver]:
+    """The driver of a name. Raises Invalid."""
+    found = storage_drivers().get(name)
+    if found is None:
+        known = ", ".join(sorted(storage_drivers()))
+        raise Invalid("storage driver", name, text=f'Unknown driver "{name}"', remedy=f"known are: {known}")
+    return found

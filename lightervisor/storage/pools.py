@@ -1,153 +1,244 @@
-"""Storage pools: their rows, their drivers, and who uses them. Source: LXD, /1.0/storage-pools."""
+"""Storage pools: their rows, their drivers, and who uses them.
+
+A pool is a row and what its driver keeps on disk. A row is "pending" until the directories stand; a daemon that died
+before that removes both at the next start. A pool that cannot be brought up at start is Unavailable, with the reason,
+and the rest of the server works. Source: LXD, /1.0/storage-pools; texts compared with LXD 5.0.2.
+"""
 
 import asyncio
-import importlib
-import pkgutil
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from lightervisor.config.key import REGISTRY, key
-from lightervisor.config.types import Text
+from msgspec import Struct
+
+from lightervisor.config.key import REGISTRY
 from lightervisor.db.storage_pools import PoolRow, PoolRows
-from lightervisor.errors import Conflict, Invalid, Unsupported
+from lightervisor.errors import Conflict, Failure, Invalid, Unavailable, Unsupported
 from lightervisor.events.stream import Events
 from lightervisor.model.event import EventLifecycleRequestor
 from lightervisor.model.resources import ResourcesStoragePool, ResourcesStoragePoolInodes, ResourcesStoragePoolSpace
 from lightervisor.model.storage_pool import StoragePool, StoragePoolPut, StoragePoolsPost
-from lightervisor.storage import drivers
-from lightervisor.storage.driver import DRIVERS, StorageDriver
+from lightervisor.storage.driver import StorageDriver, storage_driver, storage_drivers
 
-PREFERRED = ("overlay", "dir")
-SCOPE = "pool"
-key("source", Text, scope=SCOPE, help="Directory that holds the pool")
-key("volatile.initial_source", Text, scope=SCOPE, help="The source that was given at creation")
-key("user.*", Text, scope=SCOPE, help="Free for the user")
-for _module in pkgutil.iter_modules(drivers.__path__):
-    importlib.import_module(f"{drivers.__name__}.{_module.name}")
+log = logging.getLogger(__name__)
 
 Users = Callable[[str], list[str]]
 
 
+class Choice(Struct, frozen=True):
+    """The driver for a pool that asks for none, and why a better one cannot be had ("" when it is the best)."""
+
+    driver: str
+    reason: str = ""
+
+
 class Pools:
-    """The pools of this server; `users(pool)` lists the URLs of what is in one."""
+    """The pools of this server. `directory` is $LXD_DIR/storage-pools; `users(pool)` lists URLs of what is in one."""
 
     def __init__(self, rows: PoolRows, directory: Path, events: Events, users: Users) -> None:
         self._rows, self._directory, self._events, self._users = rows, directory, events, users
         self._drivers: dict[str, StorageDriver] = {}
+        self._failures: dict[str, Failure] = {}
+        self._lock = asyncio.Lock()
 
-    def driver(self, name: str) -> StorageDriver:
-        """The driver of a pool. Raises NotFound."""
-        if name not in self._drivers:
-            row = self._rows.get(name)
-            self._drivers[name] = DRIVERS[row.driver](self._directory / name, row.config)
-        return self._drivers[name]
+    # Life of the daemon
 
     async def start(self) -> None:
-        """The daemon starts: make each pool usable and remove what was left unfinished in it."""
+        """Make each pool usable and remove what an earlier daemon left unfinished in it."""
         for row in self._rows.list():
-            await asyncio.to_thread(self.driver(row.name).create)
-
-    def choose_driver(self) -> tuple[str, str]:
-        """The best driver of this host, and why a better one was passed over ("" when none was)."""
-        reason = ""
-        for name in PREFERRED:
+            driver = self._made(row)
             try:
-                DRIVERS[name].probe(self._directory)
-            except Unsupported as refusal:
-                reason = refusal.sentence()
-            else:
-                return name, reason
-        raise Unsupported("storage", cause=reason)
+                if row.state == "pending":
+                    await asyncio.to_thread(driver.delete)
+                    await self._rows.delete(row.name)
+                    self._drivers.pop(row.name)
+                else:
+                    await asyncio.to_thread(driver.create)
+            except Failure as failure:
+                log.error("Storage pool %s is unavailable: %s", row.name, failure.message())
+                self._failures[row.name] = failure
+
+    async def stop(self) -> None:
+        """Wait, not for long, until what was deleted is off the disk; the rest is done at the next start."""
+        for driver in self._drivers.values():
+            await asyncio.to_thread(driver.layout.trash.wait, 5.0)
+
+    # Reading
+
+    def list(self) -> list[StoragePool]:
+        """All pools, by name."""
+        return [self._view(row) for row in self._rows.list()]
 
     def get(self, name: str) -> StoragePool:
         """One pool. Raises NotFound."""
         return self._view(self._rows.get(name))
 
     def usage(self, name: str) -> ResourcesStoragePool:
-        """Space and inodes of a pool. Raises NotFound."""
+        """Space and inodes of a pool. Raises NotFound, Unavailable."""
         usage = self.driver(name).usage()
         return ResourcesStoragePool(
-            space=ResourcesStoragePoolSpace(used=usage.used_bytes, total=usage.total_bytes),
-            inodes=ResourcesStoragePoolInodes(used=usage.used_inodes, total=usage.total_inodes),
+            space=ResourcesStoragePoolSpace(used=usage.space_used, total=usage.space_total),
+            inodes=ResourcesStoragePoolInodes(used=usage.inodes_used, total=usage.inodes_total),
         )
 
+    def driver(self, name: str) -> StorageDriver:
+        """The driver of a pool. Raises NotFound, Unavailable with the reason."""
+        row = self._rows.get(name)
+        if failure := self._failures.get(name):
+            raise Unavailable("storage pool", name, cause=failure.sentence(), remedy=failure.remedy)
+        return self._made(row)
+
+    def choose_default(self) -> Choice:
+        """The best driver that works here: a blocking call. Raises Unsupported with every driver's reason."""
+        refused: list[str] = []
+        for name, kind in sorted(storage_drivers().items(), key=lambda item: item[1].RANK):
+            try:
+                kind.probe(self._directory)
+            except Unsupported as refusal:
+                refused.append(f"{name}: {refusal.cause}")
+            else:
+                return Choice(name, "; ".join(refused))
+        raise Unsupported("storage", cause="; ".join(refused), remedy="put the pools on ext4, xfs or btrfs")
+
+    def supported(self) -> list[type[StorageDriver]]:
+        """The drivers that work here, the best first: a blocking call."""
+        found: list[type[StorageDriver]] = []
+        for kind in sorted(storage_drivers().values(), key=lambda kind: kind.RANK):
+            try:
+                kind.probe(self._directory)
+            except Unsupported:
+                continue
+            found.append(kind)
+        return found
+
+    # Changing
+
     async def create(self, post: StoragePoolsPost, requestor: EventLifecycleRequestor | None = None) -> None:
-        """Create a pool; without a driver, with the best one of this host. Raises Invalid, Conflict, Unsupported."""
-        _check_name(post.name)
-        if any(row.name == post.name for row in self._rows.list()):
-            raise Conflict("storage pool", post.name, text="The storage pool already exists")
-        chosen = post.driver or (await asyncio.to_thread(self.choose_driver))[0]
-        if chosen not in DRIVERS:
-            known = ", ".join(sorted(DRIVERS))
-            raise Invalid("storage driver", chosen, cause=f"this server offers {known}")
-        _check_config(post.config)
+        """Create a pool, whole or not at all. Raises Invalid with LXD's texts, Conflict, Unsupported, HostError."""
+        check_name(post.name)
+        if not post.driver:
+            raise Invalid("storage pool", post.name, text="No driver provided")
+        kind = storage_driver(post.driver)
+        wanted = {key: value for key, value in post.config.items() if value != ""}
+        check_config(kind, wanted)
         root = self._directory / post.name
-        if post.config.get("source", str(root)) != str(root):
-            raise Unsupported(
-                "storage pool", post.name, cause="a source of its own is not offered yet", remedy="leave out source="
-            )
-        await asyncio.to_thread(DRIVERS[chosen].probe, self._directory)
-        config = {**post.config, "source": str(root)}
-        driver = DRIVERS[chosen](root, config)
-        await asyncio.to_thread(driver.create)
-        await self._rows.add(PoolRow(name=post.name, driver=chosen, description=post.description, config=config))
-        self._publish("created", post.name, requestor)
+        if source := wanted.get("source", ""):
+            await asyncio.to_thread(self._check_source, source, root)
+            wanted["volatile.initial_source"] = source
+        config = {"source": str(root), **wanted}
+        async with self._lock:
+            if any(row.name == post.name for row in self._rows.list()):
+                raise Conflict("storage pool", post.name, text="The storage pool already exists")
+            await asyncio.to_thread(kind.probe, Path(config["source"]))
+            row = PoolRow(name=post.name, driver=kind.name, description=post.description, config=config)
+            await self._rows.add(row)
+            driver = self._made(row)
+            try:
+                await asyncio.to_thread(driver.create)
+                await self._rows.set_state(row.name, "created")
+            except BaseException:
+                self._drivers.pop(row.name)
+                await asyncio.to_thread(driver.delete)
+                await self._rows.delete(row.name)
+                raise
+        self._publish("created", post.name, requestor, {"driver": kind.name})
 
     async def replace(self, name: str, put: StoragePoolPut, requestor: EventLifecycleRequestor | None = None) -> None:
-        """Replace description and config; the source cannot change."""
-        old = self._rows.get(name)
-        _check_config(put.config)
-        if put.config.get("source", old.config["source"]) != old.config["source"]:
-            raise Invalid("storage pool", name, text="Pool source cannot be changed when the pool is not pending")
-        config = {**put.config, "source": old.config["source"]}
-        await self._rows.replace(PoolRow(name=name, driver=old.driver, description=put.description, config=config))
+        """Replace description and configuration; where the pool is cannot change. Raises Invalid, NotFound."""
+        async with self._lock:
+            old = self._rows.get(name)
+            wanted = {key: value for key, value in put.config.items() if value != ""}
+            check_config(storage_driver(old.driver), wanted)
+            kept = {key: old.config[key] for key in ("source", "volatile.initial_source") if key in old.config}
+            if any(wanted.get(key, value) != value for key, value in kept.items()):
+                raise Invalid("storage pool", name, text="Pool source cannot be changed when not in pending state")
+            row = PoolRow(name=name, driver=old.driver, description=put.description, config=wanted | kept)
+            await self._rows.replace(row)
+            self._drivers.pop(name, None)
         self._publish("updated", name, requestor)
 
     async def merge(self, name: str, put: StoragePoolPut, requestor: EventLifecycleRequestor | None = None) -> None:
-        """PATCH: merge config keys over what is there."""
+        """PATCH: merge configuration keys over what is there."""
         old = self._rows.get(name)
         merged = StoragePoolPut(description=put.description or old.description, config={**old.config, **put.config})
         await self.replace(name, merged, requestor)
 
     async def delete(self, name: str, requestor: EventLifecycleRequestor | None = None) -> None:
-        """Delete a pool that nobody uses. Raises Invalid with LXD's text otherwise."""
-        self._rows.get(name)
-        if self._users(name):
-            raise Invalid("storage pool", name, text="The storage pool is currently in use")
-        await asyncio.to_thread(self.driver(name).delete)
-        await self._rows.delete(name)
-        self._drivers.pop(name, None)
+        """Delete a pool that nobody uses, with its images. Raises Invalid with LXD's text, NotFound, Conflict."""
+        async with self._lock:
+            row = self._rows.get(name)
+            if self._users(name):
+                raise Invalid("storage pool", name, text="The storage pool is currently in use")
+            await asyncio.to_thread(self._made(row).delete)
+            await self._rows.delete(name)
+            self._drivers.pop(name, None)
+            self._failures.pop(name, None)
         self._publish("deleted", name, requestor)
 
-    def list(self) -> list[StoragePool]:
-        """All pools, by name."""
-        return [self._view(row) for row in self._rows.list()]
+    def _made(self, row: PoolRow) -> StorageDriver:
+        if row.name not in self._drivers:
+            self._drivers[row.name] = storage_driver(row.driver)(self._directory / row.name, row.config)
+        return self._drivers[row.name]
+
+    def _check_source(self, source: str, root: Path) -> None:
+        path = Path(source)
+        if path == root:
+            return
+        complaint = ""
+        if not path.is_absolute() or not path.is_dir():
+            complaint = f"Source path '{source}' doesn't exist"
+        elif path.resolve().is_relative_to(self._directory.parent.resolve()):
+            complaint = f"Source path '{source}' is within the LXD directory"
+        elif any(path.iterdir()):
+            complaint = f"Source path '{source}' isn't empty"
+        if complaint:
+            raise Invalid("storage pool", root.name, text=complaint, remedy="give an empty directory of the host")
 
     def _view(self, row: PoolRow) -> StoragePool:
+        status = row.state.capitalize()
+        images: list[str] = []
+        if row.name in self._failures:
+            status = "Unavailable"
+        elif row.state == "created":
+            images = [f"/1.0/images/{fingerprint}" for fingerprint in self._made(row).images()]
         return StoragePool(
             name=row.name,
             driver=row.driver,
             description=row.description,
             config=row.config,
-            used_by=self._users(row.name),
-            status="Created",
+            used_by=sorted(images + self._users(row.name)),
+            status=status,
             locations=["none"],
         )
 
-    def _publish(self, action: str, name: str, requestor: EventLifecycleRequestor | None) -> None:
-        self._events.lifecycle(f"storage-pool-{action}", f"/1.0/storage-pools/{name}", requestor=requestor)
+    def _publish(
+        self,
+        action: str,
+        name: str,
+        requestor: EventLifecycleRequestor | None,
+        context: Mapping[str, str] | None = None,
+    ) -> None:
+        source = f"/1.0/storage-pools/{name}"
+        self._events.lifecycle(f"storage-pool-{action}", source, context=context, requestor=requestor)
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Raise Invalid with LXD's texts for what cannot be the name of a pool."""
     if not name:
         raise Invalid("storage pool", text="No name provided")
-    if "/" in name or name.startswith((".", "-")) or any(ord(c) < 33 or ord(c) == 127 for c in name):
+    if "/" in name:
+        raise Invalid("storage pool", name, text="Storage pool names may not contain slashes")
+    if name.startswith((".", "-")) or len(name) > 63 or any(ord(c) < 33 or ord(c) == 127 for c in name):
         raise Invalid("storage pool", name, text=f'Invalid storage pool name "{name}"')
 
 
-def _check_config(config: Mapping[str, str]) -> None:
-    try:
-        REGISTRY.check_all(SCOPE, config)
-    except Invalid as error:
-        text = error.sentence().replace("Unknown configuration key", "Invalid option for storage pool")
-        raise Invalid("storage pool", text=text, remedy=error.remedy) from error
+def check_config(kind: type[StorageDriver], config: Mapping[str, str]) -> None:
+    """Check each key alone. Raises Invalid with LXD's texts."""
+    for name in sorted(config):
+        try:
+            REGISTRY.check(kind.scope(), name, config[name])
+        except Invalid as error:
+            known = REGISTRY.lookup(kind.scope(), name) is not None
+            text = f'Invalid value for option "{name}": {error.sentence()}' if known else f'Invalid option "{name}"'
+            raise Invalid("storage pool", name, text=text, remedy=error.remedy) from error

@@ -1,110 +1,104 @@
 """Dir: an instance is a plain copy of its unpacked image; works on any file system with id-mapped mounts."""
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
-from lightervisor.errors import HostError, NotFound, Unsupported
+from lightervisor.errors import NotFound
 from lightervisor.kernel import mounts, paths, process
-from lightervisor.kernel.idmap import IdMap, IdRange
-from lightervisor.storage.driver import MountedRoot, PoolUsage, StorageDriver, Volume
-from lightervisor.storage.drivers.tree import Tree
-
-PROBE_MAP = IdMap((IdRange("both", 1_000_000, 0, 65536),))
+from lightervisor.kernel.idmap import IdMap
+from lightervisor.kernel.userns import namespace_of
+from lightervisor.storage import probe
+from lightervisor.storage.driver import MountedRoot, StorageDriver, Volume
+from lightervisor.storage.mountpoint import Mountpoint
 
 
 class Dir(StorageDriver, name="dir"):
-    """Plain directories; creating costs a copy, sharing extents where the file system can."""
+    """Plain directories; a copy shares extents where the file system can. Source: mount_setattr(2), cp(1)."""
 
-    def __init__(self, root: Path, config: Mapping[str, str]) -> None:
-        super().__init__(root, config)
-        self._tree = Tree(root)
-        self._maps: dict[str, IdMap | None] = {}
+    RANK = 90
+    _mounting = threading.Lock()
 
     @classmethod
-    def probe(cls, directory: Path) -> None:
-        """Try it: make an id-mapped mount."""
-        place = directory / ".probe-dir"
-        paths.remove_tree(place)
-        try:
-            (place / "source").mkdir(parents=True)
+    def probe(cls, root: Path) -> None:
+        """Show a directory with the owners of an id map and write there."""
+        with probe.trying(cls.name, root) as place:
+            (place / "source").mkdir()
             (place / "target").mkdir()
-            mounts.bind(place / "source", place / "target", PROBE_MAP)
-            mounts.unmount(place / "target")
-        except (OSError, HostError) as error:
-            raise Unsupported(
-                "storage driver", "dir", cause=f"this kernel or file system has no id-mapped mounts: {error}"
-            ) from error
-        finally:
-            paths.remove_tree(place)
+            mounts.bind_idmapped(place / "source", place / "target", namespace_of(probe.MAP))
+            probe.check_writable(place / "target")
 
     def create(self) -> None:
-        """Make the pool's directories and empty its trash."""
-        self._tree.create()
+        """Make the directories."""
+        self.layout.prepare(self.source())
 
     def delete(self) -> None:
-        """Unmount and remove the pool's directories."""
-        self._tree.unmount_all()
-        paths.remove_tree(self.root)
-
-    def usage(self) -> PoolUsage:
-        """Space and inodes of the file system."""
-        return self._tree.usage()
-
-    def has_image(self, fingerprint: str) -> bool:
-        """Whether an image is unpacked here."""
-        return (self.root / "images" / fingerprint).is_dir()
+        """Remove the directories."""
+        self.layout.remove()
 
     def create_image(self, fingerprint: str, unpack: Callable[[Path], None]) -> None:
-        """Unpack an image once."""
-        if not self.has_image(fingerprint):
-            self._tree.make(self.root / "images" / fingerprint, unpack)
+        """Keep it unpacked, to be copied from."""
+        target = self.layout.image_path(fingerprint)
+        if target.is_dir():
+            return
+        with self.layout.making("image") as staged:
+            unpack(staged)
+            self.layout.check_image(staged)
+            self.layout.place(staged, target)
 
     def delete_image(self, fingerprint: str) -> None:
-        """Remove an unpacked image."""
-        self._tree.remove(self.root / "images" / fingerprint)
+        """Volumes are copies, so nothing depends on it."""
+        self.layout.trash.discard(self.layout.image_path(fingerprint))
 
     def create_volume(self, volume: Volume, image: str | None) -> None:
-        """Copy an image's tree, or make an empty root."""
-        if self.volume_path(volume).exists():
+        """Copy the image's tree with owners, links, attributes and holes."""
+        if self.has_volume(volume):
             return
-        source = self.root / "images" / (image or "")
-        if image is not None and not source.is_dir():
-            raise NotFound("image", image, text=f"Image {image} is not unpacked in this pool")
-
-        def fill(fresh: Path) -> None:
-            if image is None:
-                (fresh / "rootfs").mkdir()
-            else:
-                process.run(["cp", "--archive", "--reflink=auto", "--", f"{source}/.", fresh])
-
-        self._tree.make(self.volume_path(volume), fill)
+        if image is not None and not self.has_image(image):
+            raise NotFound("image", image, text=f"Image {image} is not in this storage pool")
+        with self.layout.making("storage volume") as staged:
+            if image is not None:
+                source = self.layout.image_path(image)
+                process.run(["cp", "-a", "--reflink=auto", "--", source / "rootfs", staged / "rootfs"])
+                self.layout.copy_beside(source, staged)
+            Mountpoint(staged).make()
+            self.layout.place(staged, self.volume_path(volume))
 
     def delete_volume(self, volume: Volume) -> None:
-        """Unmount and remove a volume."""
+        """Into the trash."""
         self.unmount(volume)
-        self._tree.remove(self.volume_path(volume))
+        self.layout.trash.discard(self.volume_path(volume))
 
     def rename_volume(self, volume: Volume, new: Volume) -> None:
-        """Give an unmounted volume another name."""
-        if self.volume_path(volume).exists():
-            self.volume_path(volume).rename(self.volume_path(new))
+        """Rename the directory."""
+        self.layout.rename(self.volume_path(volume), self.volume_path(new))
 
     def mount(self, volume: Volume, idmap: IdMap | None) -> MountedRoot:
-        """Mount the root over itself for an id map."""
-        path = self.volume_path(volume) / "rootfs"
-        if not path.is_dir():
+        """Show rootfs over itself with the owners of the map; without a map it is used as it is."""
+        point = Mountpoint(self.volume_path(volume))
+        if not point.path.is_dir():
             raise NotFound("storage pool volume", volume.name)
-        key = str(path)
-        if mounts.is_mounted(path):
-            if key in self._maps and self._maps[key] == idmap:
-                return MountedRoot(path)
-            mounts.unmount(path)
-        mounts.bind(path, path, idmap)
-        self._maps[key] = idmap
-        return MountedRoot(path)
+
+        def attach() -> None:
+            if idmap is not None:
+                mounts.bind_idmapped(point.path, point.path, namespace_of(idmap))
+
+        try:
+            with self._mounting:
+                point.ensure(idmap, attach)
+        except OSError as error:
+            raise self.layout.failure("mount", error) from error
+        return MountedRoot(path=point.path, idmapped=idmap is not None)
 
     def unmount(self, volume: Volume) -> None:
-        """Unmount the root."""
-        path = self.volume_path(volume) / "rootfs"
-        mounts.unmount(path)
-        self._maps.pop(str(path), None)
+        """Take the mount away."""
+        try:
+            let_go = Mountpoint(self.volume_path(volume)).release()
+        except OSError as error:
+            raise self.layout.failure("mount", error) from error
+        if let_go is not None:
+            let_go()
+
+    def size(self, volume: Volume) -> int:
+        """Bytes of the whole tree."""
+        return paths.tree_size(self.volume_path(volume), "rootfs")

@@ -1,159 +1,207 @@
-"""Overlay: an instance is a writable layer over its unpacked image; made and copied in constant time.
+"""Overlay: an instance is one writable layer over its image's tree; made and deleted in constant time.
 
-Every layer comes in through an id-mapped mount, so files on disk keep plain owners whatever map a container has.
-What a volume lies on is written beside it (`volume.json`), so that the pool alone tells. docs/adr/0003.
+An image is unpacked once, with its real owners. A volume has `top/upper`, what was written, and `volume.json`, which
+names the directories of the pool below it, so that the pool alone tells what a volume is made of (docs/adr/0003).
+Everything is brought in through id-mapped mounts (`kernel/overlay.py`), so owners on disk are plain.
 """
 
 import os
 import shutil
+import stat
+import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 from lightervisor.errors import HostError, NotFound, Unsupported
-from lightervisor.kernel import mounts, paths
-from lightervisor.kernel.idmap import IdMap, IdRange
-from lightervisor.storage.driver import MountedRoot, PoolUsage, StorageDriver, Volume
-from lightervisor.storage.drivers.tree import Tree
+from lightervisor.kernel import fsinfo, mounts, overlay, paths
+from lightervisor.kernel.idmap import IdMap
+from lightervisor.kernel.userns import namespace_of
+from lightervisor.storage import probe
+from lightervisor.storage.driver import MountedRoot, PlainDirectories, PlainDirectory, StorageDriver, Volume
+from lightervisor.storage.mountpoint import Mountpoint
 
-PROBE_MAP = IdMap((IdRange("both", 1_000_000, 0, 65536),))
-
-
-class Chain(msgspec.Struct, frozen=True):
-    """What a volume lies on: directories of the pool, the topmost first."""
-
-    lowers: list[str]
-    mounted_for: str = ""
+PLAIN = ("var/lib/docker", "var/lib/containers", "var/lib/lxd")
 
 
-class Overlay(StorageDriver, name="overlay"):
-    """Layers on any file system that can carry overlay and id-mapped mounts."""
+class Chain(msgspec.Struct, frozen=True, kw_only=True):
+    """volume.json: what a volume lies on, as paths below the pool, the uppermost first; empty without an image."""
+
+    version: int = 1
+    image: str = ""
+    lowers: list[str] = []
+
+
+class Overlay(StorageDriver, PlainDirectories, name="overlay"):
+    """Layers on any file system that carries overlayfs and id-mapped mounts. Source: kernel, overlayfs.rst."""
+
+    RANK = 10
 
     def __init__(self, root: Path, config: Mapping[str, str]) -> None:
         super().__init__(root, config)
-        self._tree = Tree(root)
+        # Between looking whether an image is there, or used, and acting on it.
+        self._images_lock = threading.Lock()
+        self._mounting = threading.Lock()
 
     @classmethod
-    def probe(cls, directory: Path) -> None:
-        """Try it: mount a small id-mapped overlay and write to it."""
-        place = directory / ".probe-overlay"
-        paths.remove_tree(place)
-        try:
-            for name in ("lower", "top/upper", "top/work", "merged"):
+    def probe(cls, root: Path) -> None:
+        """Mount a small overlay for an id map, and write to it and over it."""
+        if fsinfo.type_name(fsinfo.existing_parent(root)) == "overlay":
+            cause = f"{root} is on overlayfs, which cannot carry another one"
+            raise Unsupported("storage driver", cls.name, cause=cause, remedy="use dir, or give a source elsewhere")
+        with probe.trying(cls.name, root) as place:
+            for name in ("lower/old", "top/upper", "top/work", "target", "scratch"):
                 (place / name).mkdir(parents=True)
-            mounts.overlay([place / "lower"], place / "top", place / "merged", PROBE_MAP)
-            mounts.unmount(place / "merged")
-        except (OSError, HostError) as error:
-            raise Unsupported(
-                "storage driver", "overlay", cause=f"this kernel or file system cannot carry it: {error}"
-            ) from error
-        finally:
-            paths.remove_tree(place)
+            layers = overlay.Layers(lowers=[place / "lower"], top=place / "top")
+            overlay.mount(layers, place / "target", probe.MAP, scratch=place / "scratch")
+            probe.check_writable(place / "target")
+            (place / "target/old").rename(place / "target/new")
 
     def create(self) -> None:
-        """Make the pool's directories and empty its trash."""
-        self._tree.create()
+        """Make the directories."""
+        self.layout.prepare(self.source())
 
     def delete(self) -> None:
-        """Unmount and remove the pool's directories."""
-        self._tree.unmount_all()
-        paths.remove_tree(self.root)
-
-    def usage(self) -> PoolUsage:
-        """Space and inodes of the file system."""
-        return self._tree.usage()
-
-    def has_image(self, fingerprint: str) -> bool:
-        """Whether an image is unpacked here."""
-        return self._image(fingerprint).is_dir()
+        """Remove the directories."""
+        self.layout.remove()
 
     def create_image(self, fingerprint: str, unpack: Callable[[Path], None]) -> None:
-        """Unpack an image once."""
-        if not self.has_image(fingerprint):
-            self._tree.make(self._image(fingerprint), unpack)
+        """Keep it unpacked; one that was deleted while volumes lie on it comes back without unpacking."""
+        target = self.layout.image_path(fingerprint)
+        with self._images_lock:
+            if target.is_dir():
+                self.layout.tombstone(fingerprint).unlink(missing_ok=True)
+                return
+        with self.layout.making("image") as staged:
+            unpack(staged)
+            self.layout.check_image(staged)
+            self.layout.place(staged, target)
 
     def delete_image(self, fingerprint: str) -> None:
-        """Remove an unpacked image, or keep it hidden while volumes lie on it."""
-        if not self._users(fingerprint):
-            self._tree.remove(self._image(fingerprint))
-
-    def _users(self, fingerprint: str) -> bool:
-        layer = f"images/{fingerprint}/rootfs"
-        return any(layer in self._chain(one).lowers for one in (self.root / "containers").iterdir())
+        """Hide it while volumes lie on it; it goes with the last of them."""
+        with self._images_lock:
+            if self.layout.image_path(fingerprint).is_dir():
+                self.layout.tombstone(fingerprint).touch()
+                self._reap(fingerprint)
 
     def create_volume(self, volume: Volume, image: str | None) -> None:
-        """Make empty layers over an image's tree."""
-        target = self.volume_path(volume)
-        if target.exists():
+        """Make an empty layer over the image's tree."""
+        if self.has_volume(volume):
             return
-        if image is not None and not self.has_image(image):
-            raise NotFound("image", image, text=f"Image {image} is not unpacked in this pool")
-
-        def fill(fresh: Path) -> None:
-            for name in ("rootfs", "layer/upper", "layer/work"):
-                (fresh / name).mkdir(parents=True)
-            lowers = []
+        with self._images_lock, self.layout.making("storage volume") as staged:
+            if image is not None and not self.has_image(image):
+                raise NotFound("image", image, text=f"Image {image} is not in this storage pool")
+            for name in ("top", "top/upper", "top/work"):
+                (staged / name).mkdir(mode=0o700)
+            chain = Chain()
             if image is not None:
-                lowers.append(f"images/{image}/rootfs")
-                _copy_description(self._image(image), fresh)
-                _same_root(self._image(image) / "rootfs", fresh / "layer/upper")
-            (fresh / "volume.json").write_bytes(msgspec.json.encode(Chain(lowers)))
-
-        self._tree.make(target, fill)
+                source = self.layout.image_path(image)
+                chain = Chain(image=image, lowers=[f"images/{image}/rootfs"])
+                _same_root(source / "rootfs", staged / "top/upper")
+                self.layout.copy_beside(source, staged)
+            else:
+                (staged / "top/upper").chmod(0o755)
+            (staged / "volume.json").write_bytes(msgspec.json.format(msgspec.json.encode(chain)))
+            Mountpoint(staged).make()
+            self.layout.place(staged, self.volume_path(volume))
 
     def delete_volume(self, volume: Volume) -> None:
-        """Unmount and remove a volume."""
+        """Into the trash, and its image too when it was the last volume of one that is deleted."""
+        if not self.has_volume(volume):
+            return
+        image = self.chain(volume).image
         self.unmount(volume)
-        self._tree.remove(self.volume_path(volume))
+        with self._images_lock:
+            self.layout.trash.discard(self.volume_path(volume))
+            if image and self.layout.tombstone(image).exists():
+                self._reap(image)
 
     def rename_volume(self, volume: Volume, new: Volume) -> None:
-        """Give an unmounted volume another name."""
-        if self.volume_path(volume).exists():
-            self.volume_path(volume).rename(self.volume_path(new))
+        """Rename the directory."""
+        self.layout.rename(self.volume_path(volume), self.volume_path(new))
 
     def mount(self, volume: Volume, idmap: IdMap | None) -> MountedRoot:
-        """Mount the layers for an id map."""
-        path = self.volume_path(volume)
-        chain = self._chain(path)
-        wanted = idmap.to_json() if idmap else "none"
-        if mounts.is_mounted(path / "rootfs"):
-            if chain.mounted_for == wanted:
-                return MountedRoot(path / "rootfs")
-            mounts.unmount(path / "rootfs")
-        lowers = [self.root / lower for lower in chain.lowers]
-        if lowers:
-            mounts.overlay(lowers, path / "layer", path / "rootfs", idmap)
-        else:
-            mounts.bind(path / "layer/upper", path / "rootfs", idmap)
-        marked = msgspec.structs.replace(chain, mounted_for=wanted)
-        (path / "volume.json.new").write_bytes(msgspec.json.encode(marked))
-        (path / "volume.json.new").rename(path / "volume.json")
-        return MountedRoot(path / "rootfs")
+        """Mount the layers; a volume without any below it is shown as it is."""
+        point, top = Mountpoint(self.volume_path(volume)), self.volume_path(volume) / "top"
+        lowers = [self.layout.root / lower for lower in self.chain(volume).lowers]
+
+        def attach() -> None:
+            if lowers:
+                layers = overlay.Layers(lowers=lowers, top=top)
+                overlay.mount(layers, point.path, idmap, scratch=self.layout.trash.directory)
+            elif idmap is not None:
+                mounts.bind_idmapped(top / "upper", point.path, namespace_of(idmap))
+            else:
+                mounts.bind(top / "upper", point.path)
+
+        try:
+            with self._mounting:
+                point.ensure(idmap, attach)
+        except OSError as error:
+            raise self.layout.failure("mount", error) from error
+        return MountedRoot(path=point.path, idmapped=idmap is not None)
 
     def unmount(self, volume: Volume) -> None:
-        """Unmount the layers."""
-        mounts.unmount(self.volume_path(volume) / "rootfs")
-
-    def _image(self, fingerprint: str) -> Path:
-        return self.root / "images" / fingerprint
-
-    @staticmethod
-    def _chain(path: Path) -> Chain:
+        """Take the mount out of sight at once; the kernel's flush of it goes on behind."""
         try:
-            return msgspec.json.decode((path / "volume.json").read_bytes(), type=Chain)
+            let_go = Mountpoint(self.volume_path(volume)).release()
+        except OSError as error:
+            raise self.layout.failure("mount", error) from error
+        if let_go is not None:
+            self.layout.trash.behind(let_go)
+
+    def size(self, volume: Volume) -> int:
+        """Bytes of what was written, without the image."""
+        directory = self.volume_path(volume)
+        return sum(paths.tree_size(directory, name) for name in ("top", "plain"))
+
+    def chain(self, volume: Volume) -> Chain:
+        """What a volume lies on. Raises NotFound, and HostError when its description cannot be read."""
+        path = self.volume_path(volume) / "volume.json"
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Chain)
         except FileNotFoundError as error:
-            raise NotFound("storage pool volume", path.name) from error
+            raise NotFound("storage pool volume", volume.name) from error
+        except (OSError, msgspec.MsgspecError) as error:
+            raise HostError("storage volume", volume.name, cause=f"{path} cannot be read: {error}") from error
 
+    def plain_directories(self, volume: Volume) -> list[PlainDirectory]:
+        """Directories in the volume beside its layers, for what has to make overlays itself."""
+        directory, found = self.volume_path(volume), list[PlainDirectory]()
+        below = [directory / "top/upper", *(self.layout.root / lower for lower in self.chain(volume).lowers)]
+        for guest in PLAIN:
+            host = directory / "plain" / guest.replace("/", "-")
+            if not host.is_dir():
+                if any(_has_content(layer, guest) for layer in below):
+                    continue
+                host.mkdir(mode=0o711, parents=True)
+            found.append(PlainDirectory(host=host, guest=guest))
+        return found
 
-def _copy_description(image: Path, fresh: Path) -> None:
-    shutil.copy(image / "metadata.yaml", fresh / "metadata.yaml")
-    if (image / "templates").is_dir():
-        shutil.copytree(image / "templates", fresh / "templates", symlinks=True)
+    def _reap(self, fingerprint: str) -> None:
+        """Remove a deleted image that no volume lies on; the lock is held."""
+        layer = f"images/{fingerprint}/"
+        volumes = [*self.volumes("containers"), *self.volumes("custom")]
+        for volume in volumes:
+            with suppress(NotFound):
+                if any(lower.startswith(layer) for lower in self.chain(volume).lowers):
+                    return
+        self.layout.trash.discard(self.layout.image_path(fingerprint))
+        self.layout.tombstone(fingerprint).unlink(missing_ok=True)
 
 
 def _same_root(lower: Path, upper: Path) -> None:
-    """Give the upper directory the image root's owner and mode: the merged root takes them from it."""
-    facts = lower.stat()
-    os.chown(upper, facts.st_uid, facts.st_gid)
-    upper.chmod(facts.st_mode & 0o7777)
+    """Give a layer the owner, mode, times and attributes of the root below it: the merged root takes them from it."""
+    found = lower.stat()
+    shutil.copystat(lower, upper)
+    os.chown(upper, found.st_uid, found.st_gid)
+    upper.chmod(stat.S_IMODE(found.st_mode))
+
+
+def _has_content(layer: Path, guest: str) -> bool:
+    try:
+        return bool(paths.names(layer, guest))
+    except (FileNotFoundError, NotADirectoryError):
+        return False

@@ -1,0 +1,193 @@
+"""The directories of a pool, which are LXD's, and the one way things come into and go out of them.
+
+<pool>/containers/<name>/, <pool>/custom/<name>/ and <pool>/images/<fingerprint>/ each with `rootfs`; <pool>/trash/
+for what is being made or removed. Source: LXD's storage layout.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lightervisor.errors import Conflict, Failure, HostError, Invalid, NotFound
+from lightervisor.kernel import fsinfo, mounts, paths
+from lightervisor.storage.trash import Trash
+
+# A container's root walks through `containers` to its own volume; images hold setuid programs of root.
+FOLDERS = {"containers": 0o711, "custom": 0o711, "images": 0o700, "trash": 0o700}
+BESIDE = ("metadata.yaml", "templates")
+TEMPLATE_LIMIT = 64 << 20
+
+
+class PoolLayout:
+    """The directories below one pool's root."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.trash = Trash(root / "trash")
+
+    def prepare(self, source: Path | None) -> None:
+        """Make what is missing, bind another directory of the host there if the pool lives in one, empty the trash."""
+        try:
+            self.root.mkdir(mode=0o711, parents=True, exist_ok=True)
+            if source and not mounts.is_mountpoint(self.root):
+                mounts.bind(source, self.root)
+            for name, mode in FOLDERS.items():
+                (self.root / name).mkdir(exist_ok=True)
+                (self.root / name).chmod(mode)
+            self.trash.empty()
+        except OSError as error:
+            raise self.failure("storage pool", error) from error
+
+    def remove(self) -> None:
+        """Remove the pool with all its images. Raises Conflict while there are volumes."""
+        for kind in ("containers", "custom"):
+            if names := self.entries(kind):
+                cause = f"{kind}/{names[0]} is still in it"
+                raise Conflict("storage pool", self.root.name, cause=cause, remedy="delete or move what is in it")
+        try:
+            if (self.root / "images").is_dir():
+                self.trash.discard(self.root / "images")
+            self.trash.wait()
+            if self.trash.directory.is_dir():
+                for place in self.trash.directory.iterdir():
+                    self.trash.remove(place)
+            for name in FOLDERS:
+                paths.remove_tree(self.root / name)
+            mounts.umount(self.root, lazy=True)
+            if self.root.is_dir():
+                self.root.rmdir()
+        except OSError as error:
+            raise self.failure("storage pool", error) from error
+
+    def entries(self, folder: str) -> list[str]:
+        """The names in one of the pool's directories."""
+        try:
+            return sorted(entry.name for entry in os.scandir(self.root / folder) if entry.is_dir(follow_symlinks=False))
+        except FileNotFoundError:
+            return []
+
+    # Making and discarding
+
+    @contextmanager
+    def making(self, what: str) -> Generator[Path, None, None]:
+        """A directory to make something in; what was not put in its place at the end is removed.
+
+        Failures of the system become HostError, a full file system one clear message.
+        """
+        staged: Path | None = None
+        try:
+            staged = self.trash.new()
+            yield staged
+        except OSError as error:
+            raise self.failure(what, error) from error
+        except HostError as error:
+            if os.strerror(errno.ENOSPC) in error.cause or fsinfo.is_full(self.root):
+                raise self._full(what) from error
+            raise
+        finally:
+            if staged is not None and staged.exists():
+                self.trash.remove(staged)
+
+    def place(self, staged: Path, target: Path) -> bool:
+        """Move what was made to its place; false when someone else put it there meanwhile."""
+        try:
+            staged.rename(target)
+        except OSError as error:
+            if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+                return False
+            raise
+        return True
+
+    def rename(self, old: Path, new: Path) -> None:
+        """Move a volume; nothing happens when that was done already. Raises Conflict when the name is taken."""
+        if not old.is_dir():
+            if new.is_dir():
+                return
+            raise NotFound("storage pool volume", old.name)
+        try:
+            taken = not self.place(old, new)
+        except OSError as error:
+            raise self.failure("storage volume", error) from error
+        if taken:
+            raise Conflict("storage volume", new.name, cause="this name is taken", remedy="choose another name")
+
+    def failure(self, what: str, error: OSError) -> Failure:
+        """The error of ours for a failed system call in this pool."""
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return self._full(what)
+        where = f"{error.filename}: " if error.filename else ""
+        return HostError(what, cause=f"{where}{error.strerror or error}")
+
+    def _full(self, what: str) -> HostError:
+        return HostError(
+            what,
+            cause=f"no space is left in storage pool {self.root.name!r}",
+            remedy=f"free some space on the file system of {self.root}",
+        )
+
+    # Images
+
+    def image_path(self, fingerprint: str) -> Path:
+        """The directory of an image. Raises Invalid for what cannot be a fingerprint."""
+        if not fingerprint or not fingerprint.isalnum():
+            raise Invalid("image", fingerprint, cause="this is not a fingerprint")
+        return self.root / "images" / fingerprint
+
+    def images(self) -> list[str]:
+        """Fingerprints of the images that are here and not deleted."""
+        return [name for name in self.entries("images") if self.has_image(name)]
+
+    def has_image(self, fingerprint: str) -> bool:
+        """Whether an image is here and not deleted."""
+        path = self.image_path(fingerprint)
+        return path.is_dir() and not self.tombstone(fingerprint).exists()
+
+    def tombstone(self, fingerprint: str) -> Path:
+        """The file that says that an image is deleted, though volumes still need its files."""
+        return self.root / "images" / f"{fingerprint}.deleted"
+
+    def check_image(self, directory: Path) -> None:
+        """Raise Invalid unless an unpacked image has a root directory that is one: a link could lead anywhere."""
+        try:
+            found = (directory / "rootfs").lstat()
+        except FileNotFoundError:
+            found = None
+        if found is None or not stat.S_ISDIR(found.st_mode):
+            raise Invalid("image", cause="it has no directory rootfs", remedy="build the image again")
+
+    def copy_beside(self, image: Path, target: Path) -> None:
+        """Copy metadata.yaml and the templates of an image, regular files only, for a volume to have its own."""
+        for name in BESIDE:
+            if not paths.exists(image, name):
+                continue
+            mode = paths.stat(image, name).st_mode
+            if stat.S_ISREG(mode):
+                _copy_file(image, target, name)
+            elif stat.S_ISDIR(mode):
+                (target / name).mkdir(mode=0o700)
+                for template in paths.names(image, name):
+                    if stat.S_ISREG(paths.stat(image, f"{name}/{template}").st_mode):
+                        _copy_file(image, target, f"{name}/{template}")
+
+    def usage(self) -> dict[str, int]:
+        """Space and inodes of the file system that carries the pool. Raises HostError."""
+        try:
+            space = fsinfo.space(self.root)
+        except OSError as error:
+            raise self.failure("storage pool", error) from error
+        return {
+            "space_used": space.used,
+            "space_total": space.total,
+            "inodes_used": space.inodes_used,
+            "inodes_total": space.inodes_total,
+        }
+
+
+def _copy_file(source: Path, target: Path, name: str) -> None:
+    content = paths.read(source, name, limit=TEMPLATE_LIMIT)
+    descriptor = paths.open_beneath(target, name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)

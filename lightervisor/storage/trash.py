@@ -1,0 +1,73 @@
+"""Where a pool's things are made before they stand in their place, and thrown when they are deleted.
+
+Making ends, and deleting begins, with one rename, so a killed daemon leaves a thing whole or leaves rubbish here. What
+takes long (unlinking thousands of files, the kernel's flush when a file system is let go) is done behind, by a thread
+for each thing, one at a time.
+"""
+
+import logging
+import secrets
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from lightervisor.kernel import mounts, paths
+
+log = logging.getLogger(__name__)
+
+
+class Trash:
+    """One directory, on the file system of what is thrown into it, that nobody but root can enter."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._one_at_a_time = threading.Lock()
+        self._workers: set[threading.Thread] = set()
+
+    def new(self) -> Path:
+        """A fresh directory to make something in."""
+        place = self.directory / secrets.token_hex(8)
+        place.mkdir(mode=0o700)
+        return place
+
+    def discard(self, path: Path) -> None:
+        """Throw a file or directory away: gone from its place at once. Nothing happens when it is gone already."""
+        place = self.directory / secrets.token_hex(8)
+        try:
+            path.rename(place)
+        except FileNotFoundError:
+            return
+        self.behind(lambda: self.remove(place))
+
+    def remove(self, place: Path) -> None:
+        """Remove what is in the trash now; what cannot be removed stays for the next start and is logged."""
+        try:
+            for mounted in (place, place / "rootfs"):
+                mounts.umount(mounted, lazy=True)
+            paths.remove_tree(place)
+        except OSError as error:
+            log.warning("Could not empty the trash of a storage pool: %s: %s", place, error.strerror)
+
+    def empty(self) -> None:
+        """Begin to remove everything: to be called before anything else uses the pool."""
+        for place in self.directory.iterdir():
+            self.behind(lambda place=place: self.remove(place))
+
+    def behind(self, work: Callable[[], None]) -> None:
+        """Do something on a thread of its own, after what was asked for before."""
+
+        def run() -> None:
+            try:
+                with self._one_at_a_time:
+                    work()
+            finally:
+                self._workers.discard(threading.current_thread())
+
+        worker = threading.Thread(target=run, name="storage-trash", daemon=True)
+        self._workers.add(worker)
+        worker.start()
+
+    def wait(self, timeout_s: float | None = None) -> None:
+        """Wait until all that was asked for so far is done."""
+        for worker in list(self._workers):
+            worker.join(timeout_s)
