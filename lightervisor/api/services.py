@@ -11,6 +11,7 @@ from lightervisor.images.store import Images
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.create import Creation
 from lightervisor.instances.delete import Removal
+from lightervisor.instances.exec import Execution
 from lightervisor.instances.power import Power
 from lightervisor.instances.state import States
 from lightervisor.instances.update import Update
@@ -33,6 +34,7 @@ class Services:
     removal: Removal
     update: Update
     states: States
+    exec: Execution
     images: Images
     built: BuiltImages
     profiles: Profiles

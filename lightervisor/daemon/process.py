@@ -37,7 +37,7 @@ def run_daemon(options: argparse.Namespace, paths: Paths) -> int:
     paths.logs.mkdir(parents=True, exist_ok=True)
     lock = guard.take_over(paths.state)
     logs.configure(debug=options.debug, verbose=options.verbose, logfile=options.logfile)
-    spawner = Spawner.launch(paths.state)
+    spawner = Spawner.launch()
     try:
         uvloop.run(_live(paths, group, spawner))
     finally:
@@ -66,7 +66,9 @@ async def _live(paths: Paths, group: int, spawner: Spawner) -> None:
                 gc.collect()
                 gc.freeze()
                 log.info("ready on %s", paths.socket)
+                starting = asyncio.create_task(parts.start_instances())
                 reason = await stop
+                starting.cancel()
                 await _wind_down(parts, reason)
             finally:
                 if is_ours:

@@ -48,7 +48,7 @@ class Images:
 
     def __init__(self, rows: ImageRows, directory: Path, events: Events) -> None:
         self.rows, self._directory, self._events = rows, directory, events
-        self._unpacking: dict[tuple[str, str], asyncio.Lock] = {}
+        self._unpacking: dict[tuple[int, str], asyncio.Lock] = {}
 
     def start(self) -> None:
         """The daemon starts: make the directories and remove what an earlier daemon left unfinished."""
@@ -156,7 +156,7 @@ class Images:
 
     async def ensure_unpacked(self, fingerprint: str, driver: StorageDriver, progress: Progress) -> None:
         """Unpack an image in a pool unless it is there; two that want the same wait for one."""
-        key = (str(driver.root), fingerprint)
+        key = (id(driver), fingerprint)
         async with self._unpacking.setdefault(key, asyncio.Lock()):
             if driver.has_image(fingerprint):
                 return

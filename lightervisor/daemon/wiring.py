@@ -1,0 +1,199 @@
+"""The composition root: every part made once and handed to those that use it."""
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lightervisor.api.server import Server
+from lightervisor.api.services import Services
+from lightervisor.config.merge import expand, root_device
+from lightervisor.daemon import environment, logs
+from lightervisor.daemon.options import Paths
+from lightervisor.db.database import Database
+from lightervisor.db.images import ImageRows
+from lightervisor.db.instances import InstanceRows
+from lightervisor.db.networks import NetworkRows
+from lightervisor.db.profiles import ProfileRows
+from lightervisor.db.server_config import ServerConfigRows
+from lightervisor.db.storage_pools import PoolRows
+from lightervisor.db.warnings import WarningRows
+from lightervisor.devices.device import check_device
+from lightervisor.errors import Failure
+from lightervisor.events.stream import Events
+from lightervisor.images.built import BuiltImages
+from lightervisor.images.store import Images
+from lightervisor.instances import create, delete
+from lightervisor.instances.boot import Boot, Places
+from lightervisor.instances.catalog import Catalog
+from lightervisor.instances.checks import InstanceChecks
+from lightervisor.instances.create import Creation
+from lightervisor.instances.delete import Removal
+from lightervisor.instances.exec import Execution
+from lightervisor.instances.power import Power
+from lightervisor.instances.state import States
+from lightervisor.instances.update import Update
+from lightervisor.instances.volumes import InstanceVolumes
+from lightervisor.networks.managed import Networks
+from lightervisor.networks.users import NetworkUsers
+from lightervisor.operations.journal import Journal
+from lightervisor.operations.locks import Locks
+from lightervisor.operations.operations import Operations
+from lightervisor.profiles.profiles import Profiles
+from lightervisor.runtime.containers import Containers
+from lightervisor.runtime.spawner import Spawner
+from lightervisor.runtime.spec import HostFacts
+from lightervisor.storage.pools import Pools
+
+log = logging.getLogger(__name__)
+LXCFS = Path("/var/lib/lxcfs")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What the daemon's life needs to call."""
+
+    server: Server
+    boot: Boot
+    power: Power
+    operations: Operations
+    journal: Journal
+    pools: Pools
+    networks: Networks
+    images: Images
+    events: Events
+
+    async def recover(self) -> None:
+        """Bring the host to what the database says, undo what was left unfinished, find and start instances."""
+        await self.pools.start()
+        self.images.start()
+        for name in await self.networks.start_all():
+            log.warning("network %s could not be started", name)
+        await self.boot.find_running()
+        await self.journal.recover()
+
+    async def start_instances(self) -> None:
+        """Start what the boot asks for, in order; one that fails does not keep the others."""
+        for row, delay_s in self.boot.wanted_at_boot():
+            try:
+                await self.power.start(row.project, row.name)
+            except Failure as failure:
+                log.warning("instance %s could not be started: %s", row.name, failure.message())
+            await asyncio.sleep(delay_s)
+
+    async def stop_instances(self) -> None:
+        """The host goes down."""
+        await self.power.stop_all()
+
+    async def finish_operations(self) -> None:
+        """Let running operations end, then end them; listeners are told."""
+        await self.operations.close(timeout_s=5)
+        self.events.close()
+
+
+@asynccontextmanager
+async def wire(paths: Paths, spawner: Spawner, shut_down: Callable[[], None]) -> AsyncGenerator[Parts, None]:
+    """Make all parts; at the end close what holds something open."""
+    spawner.connect()
+    database = Database(paths.state / "database" / "lightervisor.db")
+    database.open()
+    try:
+        version = str((await spawner.request("version")).value)
+        yield _parts(paths, spawner, database, version, shut_down)
+    finally:
+        database.close()
+        spawner.close()
+
+
+def _parts(
+    paths: Paths, spawner: Spawner, database: Database, liblxc_version: str, shut_down: Callable[[], None]
+) -> Parts:
+    events = Events()
+    logging.getLogger().addHandler(logs.EventHandler(events))
+    journal = Journal(database)
+    operations = Operations(events, journal, Locks())
+    instances, profile_rows, warnings = InstanceRows(database), ProfileRows(database), WarningRows(database)
+    server_config = ServerConfigRows(database)
+    pools = Pools(PoolRows(database), paths.state / "storage-pools", events, _pool_users(instances, profile_rows))
+    networks = Networks(
+        NetworkRows(database), NetworkUsers(instances, profile_rows), events, warnings, paths.state / "networks"
+    )
+    images = Images(ImageRows(database), paths.state / "images", events)
+    built = BuiltImages(images, create.ARCHITECTURE)
+    checks = InstanceChecks(lambda name, device: check_device(name, device, network_type=networks.network_type(device)))
+    volumes = InstanceVolumes(pools)
+    boot_status: list[Boot] = []
+    catalog = Catalog(instances, profile_rows, lambda project, name: boot_status[0].status(project, name))
+    places = Places(paths.logs, paths.state / "devices", paths.state / "security")
+    boot = Boot(instances, catalog, volumes, networks, places, events)
+    boot_status.append(boot)
+    containers = Containers(spawner, paths.state / "containers", _host_facts(), boot.on_exit)
+    boot.use(containers)
+    power = Power(instances, catalog, boot, containers, operations, events)
+    creation = Creation(instances, catalog, checks, images, built, volumes, operations)
+    removal = Removal(instances, catalog, boot, volumes, operations, events)
+    update = Update(instances, catalog, checks, boot, volumes, operations)
+    journal.register(create.UNDO, creation.undo)
+    journal.register(delete.FINISH_DELETE, removal.finish)
+    journal.register(delete.RENAME_BACK, removal.rename_back)
+    services = Services(
+        operations=operations,
+        events=events,
+        catalog=catalog,
+        creation=creation,
+        power=power,
+        removal=removal,
+        update=update,
+        states=States(containers),
+        exec=Execution(catalog, boot, operations, events),
+        images=images,
+        built=built,
+        profiles=Profiles(profile_rows, instances, checks, events, update.reapply),
+        pools=pools,
+        networks=networks,
+        environment=environment.reader(pools, liblxc_version),
+        server_config=server_config.all,
+        shut_down=shut_down,
+    )
+    return Parts(
+        server=Server(services),
+        boot=boot,
+        power=power,
+        operations=operations,
+        journal=journal,
+        pools=pools,
+        networks=networks,
+        images=images,
+        events=events,
+    )
+
+
+def _pool_users(instances: InstanceRows, profiles: ProfileRows) -> Callable[[str], list[str]]:
+    def users(pool: str) -> list[str]:
+        """URLs of the instances and profiles that are in a pool."""
+        by_name = {row.name: row for row in profiles.list("default")}
+        found: list[str] = []
+        for row in instances.list():
+            layers = [by_name[name] for name in row.profiles if name in by_name]
+            root = root_device(expand(layers, row.config, row.devices).devices)
+            if root is not None and root[1]["pool"] == pool:
+                found.append(f"/1.0/instances/{row.name}")
+        for profile in by_name.values():
+            if any(device.get("pool") == pool for device in profile.devices.values()):
+                found.append(f"/1.0/profiles/{profile.name}")
+        return sorted(found)
+
+    return users
+
+
+def _host_facts() -> HostFacts:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return HostFacts(
+        has_apparmor=Path("/sys/kernel/security/apparmor/profiles").exists(),
+        lxcfs=LXCFS if (LXCFS / "proc/meminfo").exists() else None,
+        cpu_count=os.cpu_count() or 1,
+        memory_bytes=memory,
+    )
