@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from lightervisor.config.key import REGISTRY, Key
+from lightervisor.config.types import Text
 from lightervisor.errors import Failure, Invalid
 
 Options = Mapping[str, str]
@@ -214,6 +215,12 @@ def stop_devices(devices: Sequence[Device]) -> None:
         raise failures[0]
 
 
+def remove_devices(devices: Sequence[Device]) -> None:
+    """Forget what outlives a stop (reserved addresses): the instance is deleted or loses these devices."""
+    for device in devices:
+        device.remove()
+
+
 def _order(device: Device) -> tuple[int, str, str]:
     return device.ORDER, device.options.get("path", ""), device.name
 
@@ -247,6 +254,7 @@ def _check_options(found: type[Device], options: Options) -> None:
         if options[option] == "":
             continue
         try:
+            Text.check(options[option])
             declared.type.check(options[option])
         except Invalid as error:
             text = f'Invalid value for device option "{option}": {error.sentence()}'

@@ -3,6 +3,7 @@
 Source: LXD, nictype bridged; lxc.container.conf(5), lxc.net.[i].
 """
 
+import contextlib
 import secrets
 from collections.abc import Mapping
 from ipaddress import ip_address, ip_interface, ip_network
@@ -167,11 +168,13 @@ class BridgedNic(Device, type="nic", variant="bridged"):
 
     def _settle(self, host_name: str) -> None:
         """What can be done once the host end exists: no addresses of its own, isolation, limits."""
-        quiet = Path("/proc/sys/net/ipv6/conf") / host_name / "disable_ipv6"
-        if quiet.exists():
-            quiet.write_text("1")
+        with contextlib.suppress(OSError):  # the instance may be gone already, or the kernel knows no IPv6
+            (Path("/proc/sys/net/ipv6/conf") / host_name / "disable_ipv6").write_text("1")
         if is_true(self.options.get("security.port_isolation")):
-            (Path("/sys/class/net") / host_name / "brport/isolated").write_text("1")
+            try:
+                (Path("/sys/class/net") / host_name / "brport/isolated").write_text("1")
+            except OSError as error:
+                raise HostError("device", self.name, cause=f"port isolation: {error.strerror}") from error
         if any(self.options.get(option) for option in ("limits.ingress", "limits.egress", "limits.max")):
             nic_limits.apply(host_name, self.options)
 

@@ -1,4 +1,4 @@
-"""Bandwidth limits of a nic, set on its host end with tc. Source: tc-htb(8), tc-police(8); LXD, nic options limits.*."""
+"""Bandwidth limits of a nic, set on its host end with tc. Source: tc-htb(8), tc-police(8); LXD, limits.*."""
 
 import contextlib
 from collections.abc import Mapping

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from lightervisor.config.key import REGISTRY, Key
+from lightervisor.config.types import Blob, Text
 from lightervisor.devices.ports import BridgePort
 from lightervisor.errors import Invalid
 from lightervisor.model.network import NetworkLease
@@ -132,6 +133,8 @@ def check_keys(driver: type[NetworkDriver], name: str, config: Mapping[str, str]
         if config[option] == "":
             continue
         try:
+            if declared.type is not Blob:
+                Text.check(config[option])
             declared.type.check(config[option])
         except Invalid as error:
             text = f'Invalid value for network "{name}" option "{option}": {error.sentence()}'

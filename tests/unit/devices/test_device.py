@@ -1,0 +1,120 @@
+"""Which devices are accepted, in which order they start, and how failures read."""
+
+from pathlib import Path
+
+import pytest
+
+from lightervisor.devices.device import (
+    Device,
+    DeviceStart,
+    InstanceFacts,
+    Slot,
+    check_added,
+    check_device,
+    load_device,
+    start_devices,
+)
+from lightervisor.devices.ports import BridgePort
+from lightervisor.errors import HostError, Invalid
+
+FACTS = InstanceFacts(name="c1")
+
+
+class Fake(Device):
+    """Notes what happens to it."""
+
+    def __init__(self, name: str, *, order: int = 2, fails: bool = False, log: list[str]) -> None:
+        super().__init__(name, {}, FACTS)
+        self.place, self.fails, self.log = order, fails, log
+
+    @property
+    def ORDER(self) -> int:  # type: ignore[override]
+        return self.place
+
+    def start(self, slot: Slot) -> DeviceStart:
+        self.log.append(f"start {self.name}")
+        if self.fails:
+            raise HostError("thing", cause="broke")
+        return DeviceStart()
+
+    def stop(self) -> None:
+        self.log.append(f"stop {self.name}")
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({}, 'Failed loading device "foo": Unsupported device type'),
+        ({"type": "bogus"}, 'Failed loading device "foo": Unsupported device type'),
+        ({"type": "nic"}, 'Failed loading device "foo": Unsupported device type'),
+        ({"type": "nic", "nictype": "bridged"}, 'Invalid value for device option "parent": Required value'),
+        ({"type": "nic", "nictype": "bridged", "parent": "br0", "bogus": "1"}, 'Invalid device option "bogus"'),
+        ({"type": "nic", "nictype": "bridged", "network": "br0"}, 'Cannot use "nictype" property in conjunction'),
+        ({"type": "nic", "network": "br0", "parent": "br0"}, 'Cannot use "parent" property in conjunction'),
+        ({"type": "nic", "network": "br0", "hwaddr": "x"}, 'Invalid value for device option "hwaddr"'),
+        ({"type": "nic", "network": "br0", "security.mac_filtering": "true"}, "not supported by this server yet"),
+        ({"type": "disk"}, 'missing the required "path" property'),
+        ({"type": "disk", "path": "/mnt"}, 'Disk entry is missing the required "source" property'),
+        ({"type": "disk", "path": "/"}, 'Root disk entry must have a "pool" property set'),
+        ({"type": "disk", "path": "/", "pool": "p", "source": "/x"}, 'may not have a "source" property'),
+        ({"type": "disk", "path": "a", "source": "/x", "size": "1GB"}, "Only the root disk may have a size quota"),
+        ({"type": "disk", "path": "a", "source": "/x", "recursive": "1", "readonly": "1"}, "Recursive read-only"),
+        ({"type": "disk", "path": "a\nb", "source": "/x"}, "control characters"),
+        ({"type": "none", "path": "/x"}, 'Invalid device option "path"'),
+    ],
+)
+def test_a_bad_device_is_refused_in_lxds_words(options: dict[str, str], text: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        check_device("foo", options)
+    assert caught.value.sentence().startswith('Invalid devices: Device validation failed for "foo": ')
+    assert text in caught.value.sentence()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"type": "none"},
+        {"type": "nic", "network": "br0", "user.x": "y", "ipv4.address": "10.0.0.5"},
+        {"type": "nic", "nictype": "bridged", "parent": "br0", "security.mac_filtering": "false"},
+        {"type": "disk", "path": "/", "pool": "default", "size": "5GiB"},
+        {"type": "disk", "path": "opt", "source": "/tmp", "optional": "true", "shift": "true"},
+    ],
+)
+def test_a_good_device_is_accepted(options: dict[str, str]) -> None:
+    check_device("foo", options)
+
+
+def test_devices_start_in_order() -> None:
+    log: list[str] = []
+    start_devices([Fake("z", log=log), Fake("disk", order=1, log=log), Fake("nic", order=0, log=log)])
+    assert log == ["start nic", "start disk", "start z"]
+
+
+def test_a_failed_start_undoes_what_was_started() -> None:
+    log: list[str] = []
+    with pytest.raises(HostError, match='Failed to start device "b": Thing: broke'):
+        start_devices([Fake("a", order=0, log=log), Fake("b", order=1, fails=True, log=log)])
+    assert log == ["start a", "start b", "stop b", "stop a"]
+
+
+def test_a_missing_bridge_is_named() -> None:
+    nic = load_device("eth0", {"type": "nic", "nictype": "bridged", "parent": "nobr"}, FACTS)
+    with pytest.raises(Invalid, match=r'^Failed to start device "eth0": Parent device "nobr" doesn.t exist$'):
+        start_devices([nic])
+
+
+def test_a_missing_source_is_named(tmp_path: Path) -> None:
+    disk = load_device(
+        "d1", {"type": "disk", "path": "/x", "source": "/nosuch"}, InstanceFacts(name="c", devices_dir=tmp_path)
+    )
+    with pytest.raises(Invalid) as caught:
+        check_added(disk)
+    text = 'Failed add validation for device "d1": Missing source path "/nosuch" for disk "d1"'
+    assert caught.value.sentence() == text
+
+
+def test_an_address_outside_the_network_is_refused() -> None:
+    port = BridgePort(bridge="br0", network="br0", config={"ipv4.address": "10.1.2.1/24"})
+    nic = load_device("eth0", {"type": "nic", "network": "br0", "ipv4.address": "10.9.9.9"}, FACTS, port)
+    with pytest.raises(Invalid, match=r'Device IP address "10.9.9.9" not within network "br0" subnet'):
+        nic.check_host()

@@ -1,0 +1,69 @@
+"""The lines of a nic, and what is remembered about it."""
+
+from lightervisor.devices.device import InstanceFacts, load_device, start_devices
+from lightervisor.devices.nic_limits import commands
+from lightervisor.devices.ports import BridgePort, HostEntry
+
+LOOPBACK = "lo"  # an interface that every machine has: nothing is done with it
+
+
+class Hosts:
+    """Remembers what was reserved."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, HostEntry] = {}
+
+    def put(self, entry: HostEntry) -> None:
+        self.entries[entry.owner] = entry
+
+    def remove(self, owner: str) -> None:
+        self.entries.pop(owner, None)
+
+
+def test_a_nic_gets_a_mac_a_name_and_a_reservation() -> None:
+    hosts = Hosts()
+    port = BridgePort(bridge=LOOPBACK, network="net", mtu=1400, hosts=hosts)
+    ((nic, started),) = start_devices(
+        [load_device("eth0", {"type": "nic", "network": "net"}, InstanceFacts(name="c1"), port)]
+    )
+    lines = dict(started.lines)
+    assert lines["lxc.net.0.type"] == "veth"
+    assert lines["lxc.net.0.link"] == LOOPBACK
+    assert lines["lxc.net.0.name"] == "eth0"
+    assert lines["lxc.net.0.mtu"] == "1400"
+    assert lines["lxc.net.0.hwaddr"].startswith("00:16:3e:")
+    assert started.volatile["volatile.eth0.hwaddr"] == lines["lxc.net.0.hwaddr"]
+    assert started.volatile["volatile.eth0.host_name"] == lines["lxc.net.0.veth.pair"]
+    assert hosts.entries["c1.eth0"].hostname == "c1"
+    nic.stop()
+    assert hosts.entries == {}
+
+
+def test_a_reserved_address_outlives_a_stop_and_ends_with_the_device() -> None:
+    hosts = Hosts()
+    port = BridgePort(bridge=LOOPBACK, network="net", config={"ipv4.address": "10.1.2.1/24"}, hosts=hosts)
+    facts = InstanceFacts(name="c1", project="p", config={"volatile.eth0.hwaddr": "00:16:3e:00:00:01"})
+    nic = load_device("eth0", {"type": "nic", "network": "net", "ipv4.address": "10.1.2.9"}, facts, port)
+    nic.add()
+    nic.stop()
+    assert hosts.entries["p_c1.eth0"].ipv4 == "10.1.2.9"
+    assert hosts.entries["p_c1.eth0"].hostname == "c1.p"
+    nic.remove()
+    assert hosts.entries == {}
+
+
+def test_names_inside_are_numbered_past_those_taken() -> None:
+    port = BridgePort(bridge=LOOPBACK)
+    options = {"type": "nic", "nictype": "bridged", "parent": LOOPBACK}
+    facts = InstanceFacts(name="c1")
+    nics = [load_device("b", {**options, "name": "eth0"}, facts, port), load_device("a", options, facts, port)]
+    names = {nic.name: dict(start.lines) for nic, start in start_devices(nics)}
+    assert names["a"]["lxc.net.0.name"] == "eth1"
+    assert names["b"]["lxc.net.1.name"] == "eth0"
+
+
+def test_limits_are_told_to_tc_in_bits() -> None:
+    told = [" ".join(command) for command in commands("veth0", 10_000_000, 20_000_000)]
+    assert any("htb rate 10000000bit" in line for line in told)
+    assert any("police rate 20000000bit" in line for line in told)
+    assert commands("veth0", 0, 0) == []
