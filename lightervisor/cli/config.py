@@ -35,7 +35,9 @@ def default_remotes() -> dict[str, dict[str, Any]]:
 class Config:
     """The client's configuration as one object; `save` writes it back in LXD's form."""
 
-    def __init__(self, folder: str, data: dict[str, Any], global_data: dict[str, Any], environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: str, data: dict[str, Any], global_data: dict[str, Any], environ: Mapping[str, str]
+    ) -> None:
         self.folder, self._environ = folder, environ
         self.aliases: dict[str, str] = dict(data.get("aliases") or {})
         self.default_remote: str = environ.get("LXD_REMOTE") or data.get("default-remote") or "local"

@@ -32,9 +32,7 @@ def run(session: Session, arguments: list[str], flags: Flags) -> None:
         session.say(f"Instance name is: {launch.created_name(operation)}")
 
 
-def transfer(
-    session: Session, source: Place, target: Place, flags: Flags, *, is_move: bool = False
-) -> dict[str, Any]:
+def transfer(session: Session, source: Place, target: Place, flags: Flags, *, is_move: bool = False) -> dict[str, Any]:
     """Create the target from the source and return the finished operation."""
     if source[0] != target[0]:
         raise CommandError(
@@ -60,9 +58,7 @@ def transfer(
     return session.run(there, there.post(url("instances"), request), "Transferring instance")
 
 
-def _request(
-    server: Server, there: Server, original: dict[str, Any], flags: Flags, *, is_move: bool
-) -> dict[str, Any]:
+def _request(server: Server, there: Server, original: dict[str, Any], flags: Flags, *, is_move: bool) -> dict[str, Any]:
     config: dict[str, str] = dict(original.get("config") or {})
     if not is_move:
         kept = ("volatile.base_image", "volatile.last_state.idmap", "volatile.idmap.base", "volatile.idmap.next")

@@ -97,7 +97,9 @@ def sort_rows(rows: list[list[str]]) -> list[list[str]]:
     return sorted(rows, key=lambda row: [(cell == "", natural(cell)) for cell in row])
 
 
-def _measure(header: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[list[str], list[list[list[str]]], list[int]]:
+def _measure(
+    header: Sequence[str], rows: Sequence[Sequence[str]]
+) -> tuple[list[str], list[list[list[str]]], list[int]]:
     titles = [_title(text) for text in header]
     cells = [[cell.split("\n") for cell in row] for row in rows]
     widths = [width(title) for title in titles]

@@ -49,7 +49,8 @@ def main(words: list[str] | None = None, libraries: str = "") -> int:
     except KeyboardInterrupt:
         return 130
     except OSError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        reason = (error.strerror or str(error)).lower()
+        print(f"Error: open {error.filename}: {reason}" if error.filename else f"Error: {error}", file=sys.stderr)
         return 1
     return status
 

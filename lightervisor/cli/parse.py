@@ -75,7 +75,9 @@ def find(words: Sequence[str]) -> tuple[Command | None, list[str]]:
     candidates = list(table.commands(table.nouns(rest[first]))) if first is not None else []
     depth = 0
     while first is not None:
-        below = [c for c in candidates if len(c.words) == depth + 1 and c.words[:depth] == (found.words if found else ())]
+        below = [
+            c for c in candidates if len(c.words) == depth + 1 and c.words[:depth] == (found.words if found else ())
+        ]
         match = next((c for c in below if rest[first] == c.words[-1] or rest[first] in c.aliases), None)
         if match is None:
             break

@@ -55,7 +55,13 @@ def _line(line: str) -> tuple[int, str, str]:
 
 
 def _is_plain_word(text: str) -> bool:
-    return bool(text) and text[0] in _PLAIN_START and text.lower() not in _NOT_TEXT and text.isprintable() and " " not in text
+    return (
+        bool(text)
+        and text[0] in _PLAIN_START
+        and text.lower() not in _NOT_TEXT
+        and text.isprintable()
+        and " " not in text
+    )
 
 
 def _scalar(value: str) -> Any:

@@ -48,7 +48,19 @@ class Command:
     "module:function" below `lightervisor.cli`, `least` and `most` count the arguments (None: any number).
     """
 
-    __slots__ = ("aliases", "examples", "flags", "handler", "hidden", "least", "long", "most", "summary", "usage", "words")
+    __slots__ = (
+        "aliases",
+        "examples",
+        "flags",
+        "handler",
+        "hidden",
+        "least",
+        "long",
+        "most",
+        "summary",
+        "usage",
+        "words",
+    )
 
     def __init__(
         self,

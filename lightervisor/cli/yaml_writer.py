@@ -126,7 +126,9 @@ def _is_base60(text: str) -> bool:
     head, colon, tail = text.lstrip("+-").partition(":")
     parts = tail.split(":")
     last = parts[-1].split(".")[0]
-    return bool(colon) and head.isdigit() and all(p.isdigit() and int(p) < 60 and len(p) < 3 for p in [*parts[:-1], last])
+    return (
+        bool(colon) and head.isdigit() and all(p.isdigit() and int(p) < 60 and len(p) < 3 for p in [*parts[:-1], last])
+    )
 
 
 def _is_date(text: str) -> bool:
