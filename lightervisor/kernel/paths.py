@@ -187,10 +187,19 @@ def _remove(directory: int, name: str, top: tuple[int, list[str]], depth: int) -
 
 
 def tree_size(root: Root, path: str) -> int:
-    """Bytes on disk of a file or a whole tree, a file with several names counted once; mounts are not entered."""
+    """Bytes on disk of what is in a directory, 0 when it is gone; a file with several names is counted once.
+
+    The directory may be a mount; mounts below it are not entered.
+    """
     seen: set[tuple[int, int]] = set()
-    with parent(root, path) as (directory, name):
-        return _size(directory, name, seen)
+    try:
+        directory = open_beneath(root, path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return 0
+    try:
+        return sum(_size(directory, name, seen) for name in _names(directory))
+    finally:
+        os.close(directory)
 
 
 def _size(directory: int, name: str, seen: set[tuple[int, int]]) -> int:

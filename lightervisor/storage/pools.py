@@ -7,7 +7,7 @@ and the rest of the server works. Source: LXD, /1.0/storage-pools; texts compare
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -101,7 +101,7 @@ class Pools:
                 return Choice(name, "; ".join(refused))
         raise Unsupported("storage", cause="; ".join(refused), remedy="put the pools on ext4, xfs or btrfs")
 
-    def supported(self) -> list[type[StorageDriver]]:
+    def supported(self) -> Sequence[type[StorageDriver]]:
         """The drivers that work here, the best first: a blocking call."""
         found: list[type[StorageDriver]] = []
         for kind in sorted(storage_drivers().values(), key=lambda kind: kind.RANK):
@@ -155,7 +155,7 @@ class Pools:
                 raise Invalid("storage pool", name, text="Pool source cannot be changed when not in pending state")
             row = PoolRow(name=name, driver=old.driver, description=put.description, config=wanted | kept)
             await self._rows.replace(row)
-            self._drivers.pop(name, None)
+            self._made(row).config = row.config
         self._publish("updated", name, requestor)
 
     async def merge(self, name: str, put: StoragePoolPut, requestor: EventLifecycleRequestor | None = None) -> None:
