@@ -68,7 +68,7 @@ class Daemon:
         self.state.chmod(0o711)
         self.bridge = f"{BRIDGE_PREFIX}{secrets.token_hex(3)}"
         self.log = self.state.with_suffix(".log")
-        self._program = program
+        self.program = program
         self._extra = dict(env or {})
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -88,7 +88,7 @@ class Daemon:
         assert self.process is None, "the daemon is running already"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [self._program, "--group", "root", "--debug"],
+                [self.program, "--group", "root", "--debug"],
                 env={**os.environ, **self.env},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -101,7 +101,7 @@ class Daemon:
 
     def run(self, *words: str, stdin: str = "", timeout_s: float = 60) -> Done:
         """Run one of the program's own commands (`init`, `shutdown`, `waitready`, ...) on this state."""
-        return processes.run([self._program, *words], env=self.env, stdin=stdin, timeout_s=timeout_s)
+        return processes.run([self.program, *words], env=self.env, stdin=stdin, timeout_s=timeout_s)
 
     def tail(self, lines: int = 30) -> str:
         """The end of the daemon's log."""

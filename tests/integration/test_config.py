@@ -105,7 +105,9 @@ def test_etag_guards_a_change(daemon: Daemon, running: str) -> None:
     stale = daemon.request("PUT", url, body, headers={"If-Match": "0" * 64})
     assert stale.status == 412
     assert "ETag doesn't match" in stale.error
-    assert daemon.request("PUT", url, body, headers={"If-Match": seen.headers["etag"]}).status == 202
+    accepted = daemon.request("PUT", url, body, headers={"If-Match": seen.headers["etag"]})
+    assert accepted.status == 202
+    assert daemon.request("GET", f"{accepted.envelope['operation']}/wait").metadata["status"] == "Success"
 
 
 def test_a_snapshot_of_the_expanded_configuration_shows_the_profile(either: Lxc, running: str) -> None:

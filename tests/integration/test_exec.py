@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import pty
-import select
 import signal
 import subprocess
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -16,6 +13,7 @@ from tests.harness.client import Client
 from tests.harness.client_lxc import Lxc
 from tests.harness.daemon import Daemon
 from tests.harness.processes import eventually
+from tests.harness.terminal import Terminal
 
 
 @pytest.mark.parametrize("status", [0, 1, 7, 255])
@@ -78,41 +76,6 @@ def test_a_command_sees_no_descriptor_of_the_daemon(either: Lxc, running: str) -
     found = either("exec", running, "--", "sh", "-c", "ls /proc/self/fd").ok().stdout.split()
     # 3 is ls reading the folder.
     assert set(found) <= {"0", "1", "2", "3"}
-
-
-class Terminal:
-    """A program on a pseudo terminal, as a person has it."""
-
-    def __init__(self, argv: list[str], env: dict[str, str]) -> None:
-        self.master, slave = pty.openpty()
-        self.process = subprocess.Popen(
-            argv, env={**os.environ, **env}, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
-        )
-        os.close(slave)
-        self.seen = ""
-
-    def type(self, text: str) -> None:
-        """Type."""
-        os.write(self.master, text.encode())
-
-    def expect(self, text: str, timeout_s: float = 15) -> None:
-        """Read until the text is on the screen."""
-        limit = time.monotonic() + timeout_s
-        while text not in self.seen:
-            assert time.monotonic() < limit, f"{text!r} did not appear in {self.seen!r}"
-            if select.select([self.master], [], [], 0.2)[0]:
-                try:
-                    self.seen += os.read(self.master, 65536).decode(errors="replace")
-                except OSError:  # the program has gone
-                    assert text in self.seen, f"{text!r} did not appear in {self.seen!r}"
-
-    def end(self) -> int:
-        """Wait for the program; its exit status."""
-        try:
-            return self.process.wait(timeout=15)
-        finally:
-            self.process.kill()
-            os.close(self.master)
 
 
 def test_an_interactive_shell_has_a_terminal_and_gives_its_status(either: Lxc, running: str) -> None:

@@ -1,0 +1,104 @@
+"""Stop, crash and restart of the daemon: no container notices, and none is forgotten."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tests.harness.client_lxc import OURS, Lxc
+from tests.harness.daemon import Daemon
+from tests.harness.processes import eventually, run
+
+
+def client_of(daemon: Daemon) -> Lxc:
+    return Lxc(OURS, {**daemon.env}, daemon.state)
+
+
+def pid_of(daemon: Daemon, name: str) -> int:
+    return daemon.request("GET", f"/1.0/instances/{name}/state").metadata["pid"]
+
+
+def test_containers_outlive_a_crash_and_a_restart(fresh_daemon: Daemon, fresh_image: str) -> None:
+    lxc = client_of(fresh_daemon)
+    lxc.launch(fresh_image, "survivor")
+    pid = pid_of(fresh_daemon, "survivor")
+    fresh_daemon.kill()
+    os.kill(pid, 0)
+    fresh_daemon.start()
+    assert pid_of(fresh_daemon, "survivor") == pid
+    assert lxc.run("survivor", "echo", "alive").stdout == "alive\n"
+    fresh_daemon.restart()
+    assert pid_of(fresh_daemon, "survivor") == pid
+    lxc("stop", "survivor").ok()
+    assert lxc.statuses()["survivor"] == "Stopped"
+
+
+def test_a_container_that_ended_meanwhile_is_seen_stopped(fresh_daemon: Daemon, fresh_image: str) -> None:
+    lxc = client_of(fresh_daemon)
+    lxc.launch(fresh_image, "gone")
+    lxc.launch(fresh_image, "fleeting", ephemeral=True)
+    pids = [pid_of(fresh_daemon, name) for name in ("gone", "fleeting")]
+    fresh_daemon.kill()
+    for pid in pids:
+        os.kill(pid, 9)
+    fresh_daemon.start()
+    eventually(lambda: lxc.statuses() == {"gone": "Stopped"}, what="the ends to be noticed")
+
+
+def test_an_end_after_the_restart_is_noticed(fresh_daemon: Daemon, fresh_image: str) -> None:
+    lxc = client_of(fresh_daemon)
+    lxc.launch(fresh_image, "later")
+    fresh_daemon.restart()
+    os.kill(pid_of(fresh_daemon, "later"), 9)
+    eventually(lambda: lxc.statuses()["later"] == "Stopped", what="the end to be noticed")
+
+
+def test_shutdown_stops_containers_and_the_next_start_brings_them_back(fresh_daemon: Daemon, fresh_image: str) -> None:
+    lxc = client_of(fresh_daemon)
+    lxc.launch(fresh_image, "kept")
+    lxc.create(fresh_image, "idle")
+    pid = pid_of(fresh_daemon, "kept")
+    fresh_daemon.run("shutdown", "--timeout=30").ok()
+    assert fresh_daemon.process is not None
+    fresh_daemon.process.wait(timeout=30)
+    fresh_daemon.process = None
+    assert not Path(f"/proc/{pid}").exists()
+    fresh_daemon.start()
+    eventually(lambda: lxc.statuses() == {"kept": "Running", "idle": "Stopped"}, what="last states to come back")
+
+
+def test_a_second_daemon_on_the_same_state_says_so(fresh_daemon: Daemon) -> None:
+    second = run([fresh_daemon.program, "--group", "root"], env=fresh_daemon.env, timeout_s=30)
+    assert second.status != 0
+    assert "already running" in (second.stdout + second.stderr).lower()
+    assert fresh_daemon.request("GET", "/1.0").status == 200
+
+
+def test_a_real_lxds_state_is_left_alone(bare_daemon: Daemon) -> None:
+    database = bare_daemon.state / "database/global"
+    database.mkdir(parents=True)
+    (database / "open-1").write_bytes(b"dqlite")
+    before = {str(path): path.stat().st_mtime_ns for path in bare_daemon.state.rglob("*")}
+    refused = run([bare_daemon.program, "--group", "root"], env=bare_daemon.env, timeout_s=30)
+    assert refused.status != 0
+    assert "lxd" in (refused.stdout + refused.stderr).lower()
+    assert {str(path): path.stat().st_mtime_ns for path in bare_daemon.state.rglob("*")} == before
+    (database / "open-1").unlink()
+    database.rmdir()
+    database.parent.rmdir()
+
+
+def test_init_auto_sets_up_a_pool_a_bridge_and_a_profile(bare_daemon: Daemon) -> None:
+    bare_daemon.start()
+    bare_daemon.run("init", "--auto").ok()
+    devices = bare_daemon.request("GET", "/1.0/profiles/default").metadata["devices"]
+    assert devices["root"]["pool"] == "default"
+    assert bare_daemon.request("GET", "/1.0/storage-pools/default").metadata["driver"] == "overlay"
+    network = bare_daemon.request("GET", f"/1.0/networks/{devices['eth0']['network']}").metadata
+    assert network["config"]["ipv4.address"].startswith("10.")
+    dump = bare_daemon.run("init", "--dump").ok().stdout
+    assert "storage_pools:" in dump
+
+
+def test_waitready_gives_up_in_time(bare_daemon: Daemon) -> None:
+    bare_daemon.run("waitready", "--timeout=1").failed("LXD still not running after 1")
