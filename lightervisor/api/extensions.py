@@ -3,5 +3,5 @@
 EXTENSIONS = [
     "storage", "container_last_used_at", "etag", "patch", "network", "profile_usedby", "network_leases",
     "entity_description", "operation_description", "event_lifecycle", "instances", "container_full", "projects",
-    "instance_get_full", "image_source_build",
+    "instance_get_full", "api_filtering", "image_source_build",
 ]  # fmt: skip

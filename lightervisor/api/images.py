@@ -5,7 +5,7 @@ from urllib.parse import parse_qsl
 
 from aiohttp import BodyPartReader, web
 
-from lightervisor.api import envelope, etag
+from lightervisor.api import envelope, etag, filters
 from lightervisor.api.requests import body, project, recursion, requestor
 from lightervisor.api.services import services
 from lightervisor.errors import Invalid, Unsupported
@@ -23,7 +23,7 @@ def _etag(image: Image) -> str:
 async def everything(request: web.Request) -> web.StreamResponse:
     """GET /1.0/images."""
     project(request)
-    found = services(request).images.list()
+    found = filters.matching(request.query.get("filter", ""), services(request).images.list())
     return envelope.sync(found if recursion(request) else [f"/1.0/images/{image.fingerprint}" for image in found])
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 from aiohttp import web
 
-from lightervisor.api import envelope, etag
+from lightervisor.api import envelope, etag, filters
 from lightervisor.api.requests import body, project, recursion, requestor
 from lightervisor.api.services import Services, services
 from lightervisor.errors import Invalid, Unsupported
@@ -33,7 +33,7 @@ async def everything(request: web.Request) -> web.StreamResponse:
     if depth == 0:
         kind = request.path.split("/")[2]
         return envelope.sync([f"/1.0/{kind}/{name}" for _, name in found.catalog.names(chosen)])
-    listed = found.catalog.list(chosen)
+    listed = filters.matching(request.query.get("filter", ""), found.catalog.list(chosen))
     if depth == 1:
         return envelope.sync(listed)
     return envelope.sync(await asyncio.to_thread(lambda: [_full(found, instance) for instance in listed]))

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 from lightervisor.daemon.options import VERSION
 from lightervisor.model.server import ServerEnvironment, ServerStorageDriverInfo
-from lightervisor.storage.driver import storage_drivers
 from lightervisor.storage.pools import Pools
 
 ARCHITECTURES = {"x86_64": ["x86_64", "i686"], "aarch64": ["aarch64", "armv7l"]}
@@ -17,9 +16,7 @@ def reader(pools: Pools, liblxc_version: str) -> Callable[[], ServerEnvironment]
     """A function that describes the server now; what cannot change is read once."""
     release = _os_release()
     machine = platform.machine()
-    known = [
-        ServerStorageDriverInfo(name=name, version=kind.VERSION) for name, kind in sorted(storage_drivers().items())
-    ]
+    known = [ServerStorageDriverInfo(name=kind.name, version=kind.VERSION) for kind in pools.supported()]
 
     def read() -> ServerEnvironment:
         used = sorted({pool.driver for pool in pools.list()})

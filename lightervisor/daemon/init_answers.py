@@ -10,17 +10,17 @@ Preseed = dict[str, Any]
 
 
 def automatic(
-    *, storage_backend: str = "", storage_pool: str = "default", is_first_pool: bool = True, has_network: bool = False
+    *, storage_backend: str, storage_pool: str = "default", is_first_pool: bool = True, bridge: str = ""
 ) -> Preseed:
-    """`lxd init --auto`: a pool, a bridge and the default profile, each only when it is missing."""
+    """`lxd init --auto`: a pool, a bridge (none when its name is "") and the default profile, as far as missing."""
     preseed: Preseed = {"config": {}, "networks": [], "storage_pools": [], "profiles": []}
     devices: dict[str, dict[str, str]] = {}
     if is_first_pool:
         preseed["storage_pools"].append(_pool(storage_pool, storage_backend))
         devices["root"] = {"type": "disk", "path": "/", "pool": storage_pool}
-    if not has_network:
-        preseed["networks"].append(_bridge("lxdbr0", "auto", "auto"))
-        devices["eth0"] = {"type": "nic", "name": "eth0", "network": "lxdbr0"}
+    if bridge:
+        preseed["networks"].append(_bridge(bridge, "auto", "auto"))
+        devices["eth0"] = {"type": "nic", "name": "eth0", "network": bridge}
     if devices:
         preseed["profiles"].append({"name": "default", "devices": devices})
     return preseed

@@ -17,24 +17,28 @@ def run(options: argparse.Namespace, server: Server) -> None:
         sys.stdout.write(_yaml(dump(server)))
         return
     pools = [pool["name"] for pool in server.get(url("storage-pools", recursion=1))]
+    drivers = [one["Name"] for one in server.info()["environment"]["storage_supported_drivers"]]
     if options.preseed:
         preseed = init_answers.check_preseed(_read_yaml(sys.stdin.read()))
     elif options.auto or options.minimal:
-        networks = [n for n in server.get(url("networks", recursion=1)) if n["managed"] and n["type"] == "bridge"]
+        networks = server.get(url("networks", recursion=1))
         preseed = init_answers.automatic(
-            storage_backend=options.storage_backend or "",
+            storage_backend=options.storage_backend or drivers[0],
             storage_pool=options.storage_pool or "default",
             is_first_pool=not pools,
-            has_network=bool(networks),
+            bridge="" if any(one["managed"] for one in networks) else _free_bridge({one["name"] for one in networks}),
         )
         if options.network_address:
             preseed["config"]["core.https_address"] = f"{options.network_address}:{options.network_port}"
     else:
-        drivers = [one["Name"] for one in server.info()["environment"]["storage_supported_drivers"]]
         preseed = init_answers.interactive(ask, drivers, pools)
         if ask('Would you like a YAML "lxd init" preseed to be printed? (yes/no)', "no").lower() in ("yes", "y"):
             sys.stdout.write(_yaml(preseed))
     apply(server, preseed)
+
+
+def _free_bridge(taken: set[str]) -> str:
+    return next(name for number in range(len(taken) + 1) if (name := f"lxdbr{number}") not in taken)
 
 
 def ask(question: str, default: str) -> str:

@@ -1,6 +1,7 @@
 """Rows of images and their aliases."""
 
 import sqlite3
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -99,7 +100,7 @@ class ImageRows:
             raise NotFound("image alias", name)
         return ImageAliasesEntry(name=found[0], description=found[1], target=found[2], type="container")
 
-    def aliases(self) -> list[ImageAliasesEntry]:
+    def aliases(self) -> Sequence[ImageAliasesEntry]:
         """All aliases, by name."""
         rows = self._database.reader.execute("select name, description, fingerprint from image_aliases order by name")
         return [ImageAliasesEntry(name=r[0], description=r[1], target=r[2], type="container") for r in rows.fetchall()]

@@ -68,6 +68,7 @@ class Containers:
     def __init__(self, spawner: Spawner, directory: Path, host: HostFacts, on_exit: OnExit) -> None:
         self._spawner, self._path, self._host, self._on_exit = spawner, str(directory), host, on_exit
         self._running: dict[str, _Running] = {}
+        directory.mkdir(mode=0o711, parents=True, exist_ok=True)
 
     def state(self, name: str) -> str:
         """Running, Frozen or Stopped, as LXD spells them."""
