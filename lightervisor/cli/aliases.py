@@ -58,7 +58,7 @@ def _split(target: str) -> list[str]:
 
 def _is_command(key: list[str]) -> bool:
     for command in table.commands(table.nouns(key[0])):
-        if len(command.words) == len(key) and command.words[:-1] == tuple(key[:-1]):
-            if command.words[-1] == key[-1] or key[-1] in command.aliases:
-                return True
+        is_beside = len(command.words) == len(key) and command.words[:-1] == tuple(key[:-1])
+        if is_beside and key[-1] in (command.words[-1], *command.aliases):
+            return True
     return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from lightervisor.cli import config_values, formats, pairs
 from lightervisor.cli.errors import CommandError
 from lightervisor.client.light import url
+from lightervisor.client.light_json import as_map
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ class Owner:
         self.server, self.name = session.resolve_name(raw, kind.removesuffix("s"))
         self.kind, self._session = kind, session
         self._object, self._etag = self.server.fetch(url(kind, self.name))
-        self.devices: dict[str, dict[str, str]] = dict(self._object.get("devices") or {})
-        self.inherited: dict[str, dict[str, str]] = dict(self._object.get("expanded_devices") or {})
+        self.devices: dict[str, dict[str, str]] = dict(as_map(self._object.get("devices")))
+        self.inherited: dict[str, dict[str, str]] = dict(as_map(self._object.get("expanded_devices")))
 
     server: Server
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from lightervisor.cli import editor, formats
 from lightervisor.cli.errors import CommandError
 from lightervisor.client.light import url
+from lightervisor.client.light_json import as_list
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def listing(session: Session, arguments: list[str], flags: Flags) -> None:
     form = flags.text("format")
     formats.check(form)
     server, name = session.resolve_name(arguments[0])
-    templates = server.get(url("instances", name, "metadata", "templates")) or []
+    templates: list[str] = as_list(server.get(url("instances", name, "metadata", "templates")))
     session.write(formats.render(form, ["FILENAME"], formats.sort_rows([[t] for t in templates]), templates))
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from lightervisor.cli import editor, formats, pairs
 from lightervisor.cli.errors import CommandError
 from lightervisor.client.light import Server, url
+from lightervisor.client.light_json import as_map
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from lightervisor.cli.parse import Flags
@@ -60,7 +61,7 @@ def get(session: Session, arguments: list[str], flags: Flags) -> None:
     key = arguments[-1]
     server, name = _place(session, arguments[:-1], flags)
     if not name:
-        print(_text((server.get("/1.0").get("config") or {}).get(key, "")))
+        print(_text(as_map(server.get("/1.0").get("config")).get(key, "")))
         return
     instance, slash, snapshot = name.partition("/")
     if slash:
@@ -70,7 +71,7 @@ def get(session: Session, arguments: list[str], flags: Flags) -> None:
             return
     else:
         found = server.get(url("instances", instance))
-    config = found.get("expanded_config" if flags.on("expanded") else "config") or {}
+    config = as_map(found.get("expanded_config" if flags.on("expanded") else "config"))
     print(_text(config.get(key, "")))
 
 
@@ -89,11 +90,11 @@ def unset(session: Session, arguments: list[str], flags: Flags) -> None:
     change(server, name, {arguments[-1]: None})
 
 
-def change(server: Server, name: str, values: dict[str, str | None]) -> None:
+def change(server: Server, name: str, values: Mapping[str, str | None]) -> None:
     """Set (or with None remove) keys of an instance, a snapshot or, with an empty name, of the server."""
     if not name:
         info, etag = server.fetch("/1.0")
-        config = dict(info.get("config") or {})
+        config = dict(as_map(info.get("config")))
         _merge(config, values, is_server=True)
         server.put("/1.0", {"config": config}, etag)
         return
@@ -103,12 +104,12 @@ def change(server: Server, name: str, values: dict[str, str | None]) -> None:
         return
     path = url("instances", instance)
     found, etag = server.fetch(path)
-    config = dict(found.get("config") or {})
+    config = dict(as_map(found.get("config")))
     _merge(config, values)
     finish(server, server.put(path, {**writable(found), "config": config}, etag))
 
 
-def _merge(config: dict[str, Any], values: dict[str, str | None], *, is_server: bool = False) -> None:
+def _merge(config: dict[str, Any], values: Mapping[str, str | None], *, is_server: bool = False) -> None:
     for key, value in values.items():
         if value is not None:
             config[key] = value
@@ -120,7 +121,7 @@ def _merge(config: dict[str, Any], values: dict[str, str | None], *, is_server: 
             raise CommandError(f"Can't unset key '{key}', it's not currently set")
 
 
-def _change_snapshot(server: Server, path: str, values: dict[str, str | None]) -> None:
+def _change_snapshot(server: Server, path: str, values: Mapping[str, str | None]) -> None:
     if list(values) != [_EXPIRES]:
         raise CommandError("The only config key that can be set on a snapshot is 'expires_at'")
     value = values[_EXPIRES] or "0001-01-01T00:00:00Z"

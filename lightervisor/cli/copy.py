@@ -5,6 +5,7 @@ from __future__ import annotations
 from lightervisor.cli import launch, pairs
 from lightervisor.cli.errors import CommandError
 from lightervisor.client.light import url
+from lightervisor.client.light_json import as_list, as_map
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,17 +60,17 @@ def transfer(session: Session, source: Place, target: Place, flags: Flags, *, is
 
 
 def _request(server: Server, there: Server, original: dict[str, Any], flags: Flags, *, is_move: bool) -> dict[str, Any]:
-    config: dict[str, str] = dict(original.get("config") or {})
+    config: dict[str, str] = dict(as_map(original.get("config")))
     if not is_move:
         kept = ("volatile.base_image", "volatile.last_state.idmap", "volatile.idmap.base", "volatile.idmap.next")
         config = {k: v for k, v in config.items() if not k.startswith("volatile.") or k in kept}
     config.update(pairs.parse(flags.many("config")))
-    profiles: list[str] = list(original.get("profiles") or ())
+    profiles: list[str] = list(as_list(original.get("profiles")))
     if flags.on("no-profiles"):
         profiles = []
     elif flags.given("profile"):
         profiles = [name for name in flags.many("profile") if name]
-    devices: dict[str, dict[str, str]] = {k: dict(v) for k, v in (original.get("devices") or {}).items()}
+    devices: dict[str, dict[str, str]] = {k: dict(v) for k, v in as_map(original.get("devices")).items()}
     overrides = pairs.devices(flags.many("device"))
     if flags.text("storage"):
         overrides.setdefault("root", {})["pool"] = flags.text("storage")

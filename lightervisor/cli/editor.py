@@ -37,7 +37,7 @@ def run_editor(environ: Mapping[str, str], text: str, suffix: str) -> str:
     """The text after the user's editor ended with success."""
     import shlex
     import shutil
-    import subprocess  # noqa: S404 - the user's own editor, chosen by the user
+    import subprocess
     import tempfile
 
     command = environ.get("VISUAL") or environ.get("EDITOR") or next(filter(shutil.which, _EDITORS), "")

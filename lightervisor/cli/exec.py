@@ -9,14 +9,17 @@ from lightervisor.cli import pairs, terminal
 from lightervisor.cli.errors import CommandError
 from lightervisor.client import light_operations
 from lightervisor.client.light import url
+from lightervisor.client.light_json import as_map
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from lightervisor.cli.parse import Flags
     from lightervisor.cli.session import Session
     from lightervisor.client.light import Server
+    from lightervisor.client.light_websocket import WebSocket
 
 # Without a guest's terminal between them, these reach the command as signals instead of keys.
 _FORWARDED = (
@@ -64,7 +67,7 @@ def run(session: Session, arguments: list[str], flags: Flags) -> int:
 
 def _status(session: Session, operation: dict[str, Any]) -> int:
     """The command's exit status, also where the operation failed because of it (127: not found)."""
-    status = int((operation.get("metadata") or {}).get("return", 0))
+    status = int(as_map(operation.get("metadata")).get("return", 0))
     if status > 0 and operation.get("err"):
         session.warn(f"Error: {operation['err']}")
         return status
@@ -87,6 +90,11 @@ def _is_interactive(flags: Flags) -> bool:
     return os.isatty(0) and os.isatty(1)
 
 
+def _signals_to(control: WebSocket) -> Callable[[int], None]:
+    """A handler that passes a signal on to the command."""
+    return lambda number: terminal.send_control(control, {"command": "signal", "signal": number})
+
+
 def _pump(server: Server, operation: dict[str, Any], *, is_interactive: bool, has_stdin: bool) -> None:
     """Connect the streams and move bytes until the command has ended its output."""
     secrets: dict[str, str] = operation["metadata"]["fds"]
@@ -102,8 +110,7 @@ def _pump(server: Server, operation: dict[str, Any], *, is_interactive: bool, ha
         else:
             pump.show(sockets["1"], 1)
             pump.show(sockets["2"], 2)
-            send = lambda number: terminal.send_control(control, {"command": "signal", "signal": number})  # noqa: E731
-            pump.on_signals(dict.fromkeys(_FORWARDED, send))
+            pump.on_signals(dict.fromkeys(_FORWARDED, _signals_to(control)))
         if has_stdin:
             pump.forward(0, sockets["0"], ends=not is_interactive)
         else:

@@ -9,7 +9,7 @@ _ROOT_LONG = """Command line client for LXD
 
 All of LXD's features can be driven through the various commands below.
 For help with any of those, simply call them with --help."""
-_RARE = frozenset("init manpage monitor pause query completion".split())
+_RARE = frozenset(("init", "manpage", "monitor", "pause", "query", "completion"))
 
 
 def page(command: Command | None, *, with_rare: bool = False, with_sub_commands: bool = False) -> str:
@@ -35,15 +35,19 @@ def page(command: Command | None, *, with_rare: bool = False, with_sub_commands:
     return "\n\n".join(parts) + "\n"
 
 
+def _family(command: Command | None) -> list[Command]:
+    """The commands of the same first word; all of them for `lxc` itself."""
+    return list(table.commands(table.nouns(command.words[0]))) if command else table.all_commands()
+
+
 def children(command: Command | None, with_rare: bool = False) -> list[Command]:
     """The commands right below a group, sorted by name."""
     if command is not None and command.handler:
         return []
     words = command.words if command else ()
-    found = table.all_commands() if command is None else table.commands(table.nouns(words[0]))
-    below = [c for c in found if c.words[:-1] == words and not c.hidden]
+    below = [c for c in _family(command) if c.words[:-1] == words and not c.hidden]
     if command is None and not with_rare:
-        below = [c for c in below if c.words[0] not in _RARE or c.words[0] == "help"]
+        below = [c for c in below if c.words[0] not in _RARE]
     return sorted(below, key=lambda c: c.words)
 
 
@@ -58,8 +62,9 @@ def _usage(command: Command | None, path: str, has_children: bool) -> list[str]:
 def _commands(below: list[Command], command: Command | None, with_sub_commands: bool) -> str:
     if with_sub_commands:
         words = command.words if command else ()
-        found = table.all_commands() if command is None else table.commands(table.nouns(words[0]))
-        below = sorted((c for c in found if c.words[: len(words)] == words != c.words), key=lambda c: c.words)
+        below = sorted(
+            (c for c in _family(command) if c.words[: len(words)] == words != c.words), key=lambda c: c.words
+        )
         names = [" ".join(c.words[len(words) :]) for c in below]
     else:
         names = [c.words[-1] for c in below]

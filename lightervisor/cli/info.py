@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lightervisor.cli import answers, formats, units
 from lightervisor.client.light import ApiError, url
+from lightervisor.client.light_json import as_list, as_map
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def instance_report(instance: dict[str, Any], state: dict[str, Any]) -> str:
     if state.get("pid"):
         lines += ["", "Resources:", *_resources(state)]
     report = "\n".join(lines) + "\n"
-    snapshots, backups = instance.get("snapshots") or [], instance.get("backups") or []
+    snapshots, backups = as_list(instance.get("snapshots")), as_list(instance.get("backups"))
     if snapshots:
         report += "\nSnapshots:\n" + _snapshots(snapshots)
     if backups:
@@ -82,11 +83,11 @@ def instance_report(instance: dict[str, Any], state: dict[str, Any]) -> str:
 
 def _resources(state: dict[str, Any]) -> list[str]:
     lines = [f"  Processes: {state.get('processes', 0)}"]
-    disk = {name: usage["usage"] for name, usage in (state.get("disk") or {}).items() if usage.get("usage")}
+    disk = {name: usage["usage"] for name, usage in as_map(state.get("disk")).items() if usage.get("usage")}
     lines += _section("Disk usage", [f"{name}: {units.iec(int(size))}" for name, size in sorted(disk.items())])
-    seconds = int((state.get("cpu") or {}).get("usage", 0)) // 1_000_000_000
+    seconds = int(as_map(state.get("cpu")).get("usage", 0)) // 1_000_000_000
     lines += _section("CPU usage", [f"CPU usage (in seconds): {seconds}"])
-    memory = state.get("memory") or {}
+    memory = as_map(state.get("memory"))
     titles = (
         ("Memory (current)", "usage"),
         ("Memory (peak)", "usage_peak"),
@@ -94,7 +95,7 @@ def _resources(state: dict[str, Any]) -> list[str]:
         ("Swap (peak)", "swap_usage_peak"),
     )
     lines += _section("Memory usage", [f"{title}: {units.iec(int(memory[k]))}" for title, k in titles if memory.get(k)])
-    network = state.get("network") or {}
+    network = as_map(state.get("network"))
     lines += _section("Network usage", [line for name, link in sorted(network.items()) for line in _link(name, link)])
     return lines
 
@@ -104,7 +105,7 @@ def _section(title: str, lines: list[str]) -> list[str]:
 
 
 def _link(name: str, link: dict[str, Any]) -> list[str]:
-    counters = link.get("counters") or {}
+    counters = as_map(link.get("counters"))
     fields = [
         ("Type", link.get("type")),
         ("State", str(link.get("state", "")).upper()),
@@ -120,7 +121,7 @@ def _link(name: str, link: dict[str, Any]) -> list[str]:
         f"  Packets sent: {counters.get('packets_sent', 0)}",
         "  IP addresses:",
     ]
-    for address in link.get("addresses") or ():
+    for address in as_list(link.get("addresses")):
         lines.append(f"    {address['family'] + ':':<6} {address['address']}/{address['netmask']} ({address['scope']})")
     return lines
 

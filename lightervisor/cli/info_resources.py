@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lightervisor.cli import units
+from lightervisor.client.light_json import as_list, as_map
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,10 +15,10 @@ if TYPE_CHECKING:
 
 def report(resources: Json) -> str:
     """The report, in LXD's layout."""
-    parts = [_cpu(resources.get("cpu") or {}), _memory(resources.get("memory") or {})]
-    parts.append(_cards("GPU", (resources.get("gpu") or {}).get("cards"), _gpu))
-    parts.append(_cards("NIC", (resources.get("network") or {}).get("cards"), _nic))
-    parts.append(_cards("Disk", (resources.get("storage") or {}).get("disks"), _disk))
+    parts = [_cpu(as_map(resources.get("cpu"))), _memory(as_map(resources.get("memory")))]
+    parts.append(_cards("GPU", as_map(resources.get("gpu")).get("cards"), _gpu))
+    parts.append(_cards("NIC", as_map(resources.get("network")).get("cards"), _nic))
+    parts.append(_cards("Disk", as_map(resources.get("storage")).get("disks"), _disk))
     return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
 
 
@@ -26,7 +27,7 @@ def _yes(value: object) -> str:
 
 
 def _cpu(cpu: Json) -> list[str]:
-    sockets: list[Json] = cpu.get("sockets") or []
+    sockets: list[Json] = as_list(cpu.get("sockets"))
     if len(sockets) == 1:
         return [f"CPU ({cpu.get('architecture', '')}):", *_indent(_socket(sockets[0]))]
     lines = [f"CPUs ({cpu.get('architecture', '')}):"]
@@ -42,9 +43,9 @@ def _socket(socket: Json) -> list[str]:
         for cache in socket["cache"]:
             lines.append(f"  - Level {cache['level']} (type: {cache['type']}): {units.iec(int(cache['size']), 0)}")
     lines.append("Cores:")
-    for core in socket.get("cores") or ():
+    for core in as_list(socket.get("cores")):
         lines += [f"  - Core {core['core']}", f"    Frequency: {core.get('frequency', 0)}Mhz", "    Threads:"]
-        for thread in core.get("threads") or ():
+        for thread in as_list(core.get("threads")):
             facts = f"id: {thread['id']}, online: {_yes(thread['online'])}, NUMA node: {thread.get('numa_node', 0)}"
             lines.append(f"      - {thread['thread']} ({facts})")
     return lines
@@ -88,7 +89,7 @@ def _gpu(card: Json) -> list[str]:
 
 def _nic(card: Json) -> list[str]:
     lines = _hardware(card)
-    ports: list[Json] = card.get("ports") or []
+    ports: list[Json] = as_list(card.get("ports"))
     if ports:
         lines.append("Ports:")
     for port in ports:
@@ -112,7 +113,7 @@ def _disk(disk: Json) -> list[str]:
     if disk.get("wwn"):
         lines.append(f"WWN: {disk['wwn']}")
     lines += [f"Read-Only: {_yes(disk.get('read_only'))}", f"Removable: {_yes(disk.get('removable'))}"]
-    partitions: list[Json] = disk.get("partitions") or []
+    partitions: list[Json] = as_list(disk.get("partitions"))
     if partitions:
         lines.append("Partitions:")
     for part in partitions:

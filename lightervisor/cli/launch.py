@@ -7,6 +7,7 @@ import sys
 from lightervisor.cli import image_source, pairs, power
 from lightervisor.cli.errors import CommandError, WrongArguments
 from lightervisor.client.light import url
+from lightervisor.client.light_json import as_map
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,9 +87,9 @@ def _wanted(server: Server, flags: Flags) -> dict[str, Any]:
             from lightervisor.cli import yaml_reader
 
             wanted = yaml_reader.load_mapping(text)
-    config: dict[str, str] = dict(wanted.get("config") or {})
+    config: dict[str, str] = dict(as_map(wanted.get("config")))
     config.update(pairs.parse(flags.many("config")))
-    devices: dict[str, dict[str, str]] = dict(wanted.get("devices") or {})
+    devices: dict[str, dict[str, str]] = dict(as_map(wanted.get("devices")))
     if flags.on("no-profiles"):
         wanted["profiles"] = []
     elif flags.given("profile"):
@@ -130,7 +131,7 @@ def override_devices(
 
 def _profile_device(server: Server, name: str, profiles: list[str]) -> dict[str, str]:
     for profile in reversed(profiles):
-        devices = server.get(url("profiles", profile)).get("devices") or {}
+        devices = as_map(server.get(url("profiles", profile)).get("devices"))
         if name in devices:
             return dict(devices[name])
     return {}
@@ -138,7 +139,7 @@ def _profile_device(server: Server, name: str, profiles: list[str]) -> dict[str,
 
 def created_name(operation: dict[str, Any]) -> str:
     """The name the server chose for what an operation created."""
-    resources: dict[str, Any] = operation.get("resources") or {}
+    resources: dict[str, Any] = as_map(operation.get("resources"))
     for kind in ("instances", "containers"):
         for path in resources.get(kind) or ():
             return str(path).partition("?")[0].rpartition("/")[2]
@@ -147,5 +148,5 @@ def created_name(operation: dict[str, Any]) -> str:
 
 def _warn_without_network(session: Session, server: Server, name: str) -> None:
     instance = server.get(url("instances", name))
-    if not any(device.get("type") == "nic" for device in (instance.get("expanded_devices") or {}).values()):
+    if not any(device.get("type") == "nic" for device in as_map(instance.get("expanded_devices")).values()):
         session.warn(_NO_NETWORK)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lightervisor.cli import units
 from lightervisor.cli.errors import CommandError
+from lightervisor.client.light_json import as_list, as_map
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,27 +63,27 @@ def _limit(text: str, header: str, entry: str) -> int:
 
 
 def _config_key(instance: Instance, key: str) -> str:
-    return str((instance.get("expanded_config") or {}).get(key, ""))
+    return str(as_map(instance.get("expanded_config")).get(key, ""))
 
 
 def _device_key(instance: Instance, key: str) -> str:
     device, _, name = key.partition(".")
-    return str((instance.get("expanded_devices") or {}).get(device, {}).get(name, ""))
+    return str(as_map(instance.get("expanded_devices")).get(device, {}).get(name, ""))
 
 
 def _state(instance: Instance) -> dict[str, Any]:
     """The state of an instance that runs (or is frozen); empty for the others."""
     is_active = str(instance.get("status", "")).lower() not in ("stopped", "error", "")
-    return (instance.get("state") or {}) if is_active else {}
+    return as_map(instance.get("state")) if is_active else {}
 
 
 def addresses(instance: Instance, family: str) -> list[str]:
     """The global addresses of a family as "address (interface)"."""
     found = [
         f"{address['address']} ({name})"
-        for name, link in (_state(instance).get("network") or {}).items()
+        for name, link in as_map(_state(instance).get("network")).items()
         if link.get("type") != "loopback"
-        for address in link.get("addresses") or ()
+        for address in as_list(link.get("addresses"))
         if address.get("family") == family and address.get("scope") not in ("link", "local")
     ]
     return sorted(found, reverse=True)
@@ -90,7 +91,7 @@ def addresses(instance: Instance, family: str) -> list[str]:
 
 def root_disk(instance: Instance) -> tuple[str, dict[str, str]]:
     """The name and settings of the root disk."""
-    for name, device in (instance.get("expanded_devices") or {}).items():
+    for name, device in as_map(instance.get("expanded_devices")).items():
         if device.get("type") == "disk" and device.get("path") == "/" and not device.get("source"):
             return name, device
     return "", {}
@@ -106,23 +107,23 @@ def _base_image(instance: Instance) -> str:
 
 
 def _disk(instance: Instance) -> str:
-    disk = ((instance.get("state") or {}).get("disk") or {}).get(root_disk(instance)[0] or "root") or {}
+    disk = as_map(as_map(as_map(instance.get("state")).get("disk")).get(root_disk(instance)[0] or "root"))
     return units.iec(int(disk.get("usage", 0))) if disk.get("usage", 0) > 0 else ""
 
 
 def _memory(instance: Instance) -> str:
-    usage = int((_state(instance).get("memory") or {}).get("usage", 0))
+    usage = int(as_map(_state(instance).get("memory")).get("usage", 0))
     return units.iec(usage) if usage > 0 else ""
 
 
 def _memory_share(instance: Instance) -> str:
-    usage = int((_state(instance).get("memory") or {}).get("usage", 0))
+    usage = int(as_map(_state(instance).get("memory")).get("usage", 0))
     limit = units.parse(_config_key(instance, "limits.memory"))
     return f"{usage * 100 / limit:.1f}%" if usage > 0 and limit else ""
 
 
 def _processor(instance: Instance) -> str:
-    usage = int((_state(instance).get("cpu") or {}).get("usage", 0))
+    usage = int(as_map(_state(instance).get("cpu")).get("usage", 0))
     return f"{usage // 1_000_000_000}s" if _state(instance) else ""
 
 
@@ -151,8 +152,8 @@ COLUMNS = {
         Column("M", "MEMORY USAGE%", _memory_share, True),
         Column("N", "PROCESSES", _number("processes"), True),
         Column("p", "PID", _number("pid"), True),
-        Column("P", "PROFILES", lambda i: "\n".join(i.get("profiles") or ())),
-        Column("S", "SNAPSHOTS", lambda i: str(len(i.get("snapshots") or ())), True),
+        Column("P", "PROFILES", lambda i: "\n".join(as_list(i.get("profiles")))),
+        Column("S", "SNAPSHOTS", lambda i: str(len(as_list(i.get("snapshots")))), True),
         Column("t", "TYPE", _kind),
         Column("u", "CPU USAGE", _processor, True),
     )

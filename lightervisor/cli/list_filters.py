@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lightervisor.cli import list_columns
+from lightervisor.client.light_json import as_map
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def matches(instance: dict[str, Any], text: str) -> bool:
         return _matches_name(str(instance["name"]), text)
     if key in _SHORTHANDS:
         return any(_matches_shorthand(instance, key, part) for part in value.split(","))
-    config: dict[str, str] = instance.get("expanded_config") or {}
+    config: dict[str, str] = as_map(instance.get("expanded_config"))
     return any(is_abbreviation(key, name) and _matches_pattern(value, held) for name, held in config.items())
 
 

@@ -1,7 +1,7 @@
 """From the typed words to a command, its arguments and its flags, with cobra's rules and error texts.
 
-Flags may stand anywhere, also before the command; `--flag=value`, `--flag value`, `-f value`, `-fvalue`, bundles of short
-flags; `--` ends them. Pure: nothing is printed or run here.
+Flags may stand anywhere, also before the command; `--flag=value`, `--flag value`, `-f value`, `-fvalue`, bundles of
+short flags; `--` ends them. Pure: nothing is printed or run here.
 """
 
 from __future__ import annotations

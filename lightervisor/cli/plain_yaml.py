@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _PLAIN_START = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ/_@")
-_NOT_TEXT = frozenset("true false yes no on off y n null ~ .inf .nan".split())
+_NOT_TEXT = frozenset(("true", "false", "yes", "no", "on", "off", "y", "n", "null", "~"))
 
 
 class NotPlain(Exception):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lightervisor.cli.errors import CommandError, WrongArguments
 from lightervisor.client.light import ApiError, url
+from lightervisor.client.light_json import as_list
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _BEFORE = {
 }
 
 
-class log_hint:  # noqa: N801 - read as a statement: with log_hint(...)
+class log_hint:
     """Says where a failed start left its reasons."""
 
     def __init__(self, server: Server, name: str, default_remote: str = "local") -> None:
@@ -88,7 +89,7 @@ def _targets(session: Session, arguments: list[str], flags: Flags, verb: str) ->
         server, name = session.resolve(argument)
         if name:
             raise CommandError("Both --all and instance name given")
-        instances = server.get(url("instances", recursion=1)) or []
+        instances = as_list(server.get(url("instances", recursion=1)))
         found += [(server, str(i["name"])) for i in instances if i.get("status") in _BEFORE[verb]]
     return found
 

@@ -1,4 +1,4 @@
-"""What every command gets: the global flags, the configuration, connections to the servers it names, and the terminal."""
+"""What every command gets: global flags, configuration, connections to the servers it names, and the terminal."""
 
 from __future__ import annotations
 

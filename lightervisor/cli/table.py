@@ -10,6 +10,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Any
 
     from lightervisor.cli.parse import Flags
     from lightervisor.cli.session import Session
@@ -26,7 +27,7 @@ class Flag:
 
     __slots__ = ("bare", "default", "help", "kind", "name", "short", "value")
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a declaration: each argument is one of its facts
         self,
         name: str,
         short: str = "",
@@ -35,7 +36,7 @@ class Flag:
         default: str = "",
         bare: str = "",
         value: str = "",
-        help: str = "",  # noqa: A002 - the word a reader of the table expects
+        help: str = "",
     ) -> None:
         self.name, self.short, self.kind = name, short, kind
         self.default, self.bare, self.value, self.help = default, bare, value, help
@@ -62,7 +63,7 @@ class Command:
         "words",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - as above
         self,
         words: str,
         usage: str = "",
@@ -106,7 +107,7 @@ ROOT_FLAG = Flag("all", help="Show less common commands")
 
 # The first word, under each of its names, and the files (commands_<noun>.py) that declare what can follow.
 _NOUNS = {
-    "instance": "launch init list ls info start stop restart pause freeze delete rm exec shell console snapshot restore",
+    "instance": "launch init list ls info start stop restart pause freeze delete rm exec console snapshot restore",
     "transfer": "copy cp move mv rename",
     "file": "file",
     "config config_more trust": "config",
@@ -132,7 +133,7 @@ def all_nouns() -> list[str]:
     return [noun for files in _NOUNS for noun in files.split()]
 
 
-def load_module(name: str) -> object:
+def load_module(name: str) -> Any:
     """Import `lightervisor.cli.<name>`."""
     full = f"lightervisor.cli.{name}"
     return __import__(full, fromlist=["_"])
@@ -141,7 +142,7 @@ def load_module(name: str) -> object:
 def commands(files: list[str]) -> Iterator[Command]:
     """The commands these files declare."""
     for noun in files:
-        yield from getattr(load_module(f"commands_{noun}"), "COMMANDS")
+        yield from load_module(f"commands_{noun}").COMMANDS
 
 
 def all_commands() -> list[Command]:

@@ -20,7 +20,7 @@ _BLOCK = 131_072
 _BACKLOG = 1_048_576
 
 
-class raw:  # noqa: N801 - read as a statement: with raw(0)
+class raw:
     """Raw mode of a terminal inside the block; does nothing to what is no terminal."""
 
     def __init__(self, fd: int) -> None:

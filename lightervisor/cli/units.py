@@ -4,9 +4,11 @@ from __future__ import annotations
 
 _BINARY = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _DECIMAL = ("kB", "MB", "GB", "TB", "PB", "EB")
-_FACTORS = {"": 1, "B": 1, "bytes": 1}
-_FACTORS |= {unit: 1024**power for power, unit in enumerate(_BINARY, 1)}
-_FACTORS |= {unit: 1000**power for power, unit in enumerate(_DECIMAL, 1)}
+_FACTORS = {
+    **{"": 1, "B": 1, "bytes": 1},
+    **{unit: 1024**power for power, unit in enumerate(_BINARY, 1)},
+    **{unit: 1000**power for power, unit in enumerate(_DECIMAL, 1)},
+}
 
 
 def iec(size_bytes: int, precision: int = 2) -> str:

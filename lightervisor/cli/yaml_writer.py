@@ -11,14 +11,69 @@ if TYPE_CHECKING:
 
 _WIDTH = 80
 _BOOLS = frozenset(
-    "y Y yes Yes YES on On ON n N no No NO off Off OFF true True TRUE false False FALSE null Null NULL ~ <<"
-    " .nan .NaN .NAN .inf .Inf .INF +.inf +.Inf +.INF -.inf -.Inf -.INF".split()
+    (
+        "y",
+        "Y",
+        "yes",
+        "Yes",
+        "YES",
+        "on",
+        "On",
+        "ON",
+        "n",
+        "N",
+        "no",
+        "No",
+        "NO",
+        "off",
+        "Off",
+        "OFF",
+        "true",
+        "True",
+        "TRUE",
+        "false",
+        "False",
+        "FALSE",
+        "null",
+        "Null",
+        "NULL",
+        "~",
+        "<<",
+        ".nan",
+        ".NaN",
+        ".NAN",
+        ".inf",
+        ".Inf",
+        ".INF",
+        "+.inf",
+        "+.Inf",
+        "+.INF",
+        "-.inf",
+        "-.Inf",
+        "-.INF",
+    )
 )
 _NEVER_FIRST = frozenset("#,[]{}&*!|>'\"%@`")
 # Go's nil slices are null in JSON and [] in YAML; everything else that is null is an empty map.
-_LISTS = frozenset("backups snapshots profiles used_by aliases addresses rules ports projects members roles".split())
+_LISTS = frozenset(
+    (
+        "backups",
+        "snapshots",
+        "profiles",
+        "used_by",
+        "aliases",
+        "addresses",
+        "rules",
+        "ports",
+        "projects",
+        "members",
+        "roles",
+    )
+)
 # Fields that are times in LXD's structs: YAML's own type, so not quoted as a string that looks like one would be.
-_TIMES = frozenset("created_at last_used_at expires_at uploaded_at updated_at first_seen_at last_seen_at".split())
+_TIMES = frozenset(
+    ("created_at", "last_used_at", "expires_at", "uploaded_at", "updated_at", "first_seen_at", "last_seen_at")
+)
 
 
 def dump(value: Any) -> str:
@@ -38,7 +93,8 @@ def _mapping(mapping: dict[str, Any], indent: int) -> str:
             lines.append(f"{head} {value}\n")
             continue
         if value is None:
-            value = [] if key in _LISTS else {}
+            lines.append(head + (" []\n" if key in _LISTS else " {}\n"))
+            continue
         if isinstance(value, dict) and value:
             lines.append(head + "\n" + _mapping(value, indent + 2))  # pyright: ignore[reportUnknownArgumentType]
         elif isinstance(value, list) and value:
@@ -177,8 +233,10 @@ def _fold(text: str, indent: int, column: int) -> str:
     return "".join(out)
 
 
-_ESCAPES = {"\0": "\\0", "\a": "\\a", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\v": "\\v", "\f": "\\f", "\r": "\\r"}
-_ESCAPES |= {"\x1b": "\\e", '"': '\\"', "\\": "\\\\", "\x85": "\\N", "\u2028": "\\L", "\u2029": "\\P"}
+_ESCAPES = {
+    **{"\0": "\\0", "\a": "\\a", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\v": "\\v", "\f": "\\f", "\r": "\\r"},
+    **{"\x1b": "\\e", '"': '\\"', "\\": "\\\\", "\x85": "\\N", "\u2028": "\\L", "\u2029": "\\P"},
+}
 
 
 def _double(text: str) -> str:

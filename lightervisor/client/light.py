@@ -47,13 +47,13 @@ class Server:
         self.name, self.project, self.member = name, project, member
         self.trace: Callable[[str], None] | None = None
         self._connect, self._wire = connect, None
-        self._info: dict[str, Any] | None = None
+        self._info: dict[str, Any] = {}
 
     _wire: Wire | None
 
     def info(self) -> dict[str, Any]:
         """`GET /1.0`, once."""
-        if self._info is None:
+        if not self._info:
             self._info = self.get("/1.0")
         return self._info
 
@@ -181,6 +181,7 @@ def _unpack(response: Response) -> dict[str, Any]:
         raise ApiError(f"Server answered {response.status} without JSON", response.status) from None
     if not isinstance(envelope, dict):
         raise ApiError("Server answered something that is not LXD's envelope", response.status)
-    if envelope.get("type") == "error" or response.status >= 400:
-        raise ApiError(str(envelope.get("error", "")), int(envelope.get("error_code") or response.status))
-    return envelope  # pyright: ignore[reportUnknownVariableType]
+    answer: dict[str, Any] = light_json.as_map(envelope)
+    if answer.get("type") == "error" or response.status >= 400:
+        raise ApiError(str(answer.get("error", "")), int(answer.get("error_code") or response.status))
+    return answer

@@ -1,4 +1,4 @@
-"""HTTP/1.1 on one socket: send a request, read a status line, headers and a body that is counted, chunked or open-ended."""
+"""HTTP/1.1 on one socket: send a request, read status, headers and a body that is counted, chunked or open-ended."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ if TYPE_CHECKING:
     from typing import BinaryIO, Protocol
 
     class Socket(Protocol):
-        """What the transport needs of a socket, plain or TLS."""
+        """What the transport needs of a socket, plain or TLS; the methods are those of `socket.socket`."""
 
-        def sendall(self, data: bytes, /) -> None: ...
-        def send(self, data: bytes | memoryview, /) -> int: ...
-        def recv(self, size: int, /) -> bytes: ...
-        def fileno(self) -> int: ...
-        def setblocking(self, flag: bool, /) -> None: ...
-        def close(self) -> None: ...
+        def sendall(self, data: bytes, /) -> None: ...  # noqa: D102
+        def send(self, data: bytes | memoryview, /) -> int: ...  # noqa: D102
+        def recv(self, size: int, /) -> bytes: ...  # noqa: D102
+        def fileno(self) -> int: ...  # noqa: D102
+        def setblocking(self, flag: bool, /) -> None: ...  # noqa: D102
+        def close(self) -> None: ...  # noqa: D102
 
 
 USER_AGENT = "LXD 5.0.2 (lightervisor)"

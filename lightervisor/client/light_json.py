@@ -24,14 +24,16 @@ class _ScannerOptions:
 
 def _make() -> tuple[Callable[[str, int], tuple[Any, int]], Callable[[Any], str]]:
     try:
-        import _json  # pyright: ignore[reportMissingImports]
+        import _json
 
-        scan = _json.make_scanner(_ScannerOptions())
+        context: Any = _ScannerOptions()
+        scan = _json.make_scanner(context)
         encode = _json.make_encoder(None, _refuse, _json.encode_basestring_ascii, None, ":", ",", False, False, True)
     except (ImportError, AttributeError, TypeError):
         import json
 
-        return json.JSONDecoder().scan_once, json.dumps
+        decoder: Any = json.JSONDecoder()
+        return decoder.scan_once, json.dumps
     return scan, lambda value: "".join(encode(value, 0))
 
 
@@ -54,3 +56,13 @@ def loads(text: bytes | str) -> Any:
     if end != len(text):
         raise ValueError(f"unexpected text after the JSON value at character {end}")
     return value
+
+
+def as_map(value: Any) -> dict[str, Any]:
+    """An object of an answer; Go writes an empty map as null."""
+    return value or {}
+
+
+def as_list(value: Any) -> list[Any]:
+    """A list of an answer; Go writes an empty one as null."""
+    return value or []

@@ -1,8 +1,8 @@
 """A small websocket client: RFC 6455 frames over the light transport, for exec, console and events.
 
-The socket never blocks after the handshake, so one poll loop serves several of them and a terminal at once; data to send
-waits in a buffer. Masks are applied as one big integer. On a unix socket the mask is zero: masking protects proxies,
-and there is none.
+The socket never blocks after the handshake, so one poll loop serves several of them and a terminal at once; data to
+send waits in a buffer. Masks are applied as one big integer. On a unix socket the mask is zero: masking protects
+proxies, and there is none.
 """
 
 from __future__ import annotations
