@@ -77,7 +77,7 @@ def natural(text: str) -> tuple[tuple[int, int | str], ...]:
     parts: list[tuple[int, int | str]] = []
     digits = word = ""
     for char in text:
-        if char.isdigit():
+        if char in "0123456789":
             if word:
                 parts.append((1, word))
             word, digits = "", digits + char

@@ -183,13 +183,13 @@ def _is_base60(text: str) -> bool:
     parts = tail.split(":")
     last = parts[-1].split(".")[0]
     return (
-        bool(colon) and head.isdigit() and all(p.isdigit() and int(p) < 60 and len(p) < 3 for p in [*parts[:-1], last])
+        bool(colon) and head.isdecimal() and all(p.isdecimal() and int(p) < 60 and len(p) < 3 for p in [*parts[:-1], last])
     )
 
 
 def _is_date(text: str) -> bool:
     parts = text[:10].split("-")
-    if len(parts) != 3 or [len(p) for p in parts] != [4, 2, 2] or not all(p.isdigit() for p in parts):
+    if len(parts) != 3 or [len(p) for p in parts] != [4, 2, 2] or not all(p.isdecimal() for p in parts):
         return False
     return len(text) == 10 or (text[10:11] in ("T", "t", " ") and ":" in text)
 

@@ -1,0 +1,53 @@
+"""The command table is complete: every command can be found, and its handler exists."""
+
+import pytest
+
+from lightervisor.cli import help as pages
+from lightervisor.cli import parse, table
+
+COMMANDS = table.all_commands()
+MINE = ("instance", "transfer", "file", "config", "config_more")
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.path)
+def test_each_command_is_found_by_its_names(command: table.Command) -> None:
+    for name in (command.words[-1], *command.aliases):
+        if command.words == ("help",):
+            continue
+        found, rest = parse.find([*command.words[:-1], name])
+        assert (found, rest) == (command, [])
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.path)
+def test_each_command_says_what_it_does(command: table.Command) -> None:
+    assert command.summary
+    assert command.path in pages.page(command)
+    assert all(flag.help for flag in command.flags)
+    assert command.most is None or command.least <= command.most
+
+
+@pytest.mark.parametrize("command", list(table.commands(list(MINE))), ids=lambda command: command.path)
+def test_each_handler_exists(command: table.Command) -> None:
+    if command.handler:
+        assert callable(command.load())
+
+
+def test_no_two_commands_have_one_name() -> None:
+    names = [(*command.words[:-1], name) for command in COMMANDS for name in (command.words[-1], *command.aliases)]
+    assert len(names) == len(set(names))
+
+
+def test_the_hot_path_imports_nothing_heavy() -> None:
+    import subprocess
+    import sys
+    from pathlib import Path
+
+    root = Path(table.__file__).parents[2]
+    code = (
+        f"import sys; sys.path.insert(0, {str(root)!r})\n"
+        "import lightervisor.cli.main, lightervisor.cli.list\n"
+        "heavy = {'re', 'json', 'ssl', 'yaml', 'argparse', 'typing', 'dataclasses', 'msgspec', 'pathlib', 'socket'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-IS", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
