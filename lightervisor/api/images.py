@@ -1,6 +1,7 @@
 """/1.0/images. Source: LXD REST API, images."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from urllib.parse import parse_qsl
 
 from aiohttp import BodyPartReader, web
@@ -58,7 +59,7 @@ async def upload(request: web.Request) -> web.StreamResponse:
 async def _form(request: web.Request) -> tuple[Received, str]:
     images = services(request).images
     reader = await request.multipart()
-    files = {}
+    files: dict[str, Path] = {}
     filename = ""
     async for part in reader:
         if not isinstance(part, BodyPartReader) or part.name not in ("metadata", "rootfs"):

@@ -6,6 +6,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 VERSION = "5.0.2"
+INIT_FLAGS = {
+    "auto": "no questions",
+    "minimal": "no questions, the least",
+    "preseed": "read YAML from standard input",
+    "dump": "print the present configuration",
+}
 
 
 class Paths(NamedTuple):
@@ -38,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=VERSION)
     commands = top.add_subparsers(dest="command", metavar="COMMAND")
     init = commands.add_parser("init", help="configure the daemon")
-    for flag, text in (("auto", "no questions"), ("minimal", "no questions, the least"), ("preseed", "read YAML from standard input"), ("dump", "print the present configuration")):  # fmt: skip
+    for flag, text in INIT_FLAGS.items():
         init.add_argument(f"--{flag}", action="store_true", help=text)
     init.add_argument("--storage-backend", help="storage driver to use")
     init.add_argument("--storage-pool", help="name of the storage pool")

@@ -6,9 +6,7 @@ Two launches of the same image share one build. Source: an API extension of ours
 import asyncio
 import hashlib
 import importlib
-import os
 import pkgutil
-from pathlib import Path
 
 from lightervisor.errors import NotFound
 from lightervisor.images import builders
@@ -77,12 +75,13 @@ class BuiltImages:
 
     async def _build(self, builder: Builder, product: Product, progress: Progress) -> Image:
         loop = asyncio.get_running_loop()
-        directory = Path(self._images.incoming, os.urandom(16).hex())
-        directory.mkdir()
+        directory = self._images.fresh_directory()
         try:
-            archive = await asyncio.to_thread(
-                builder.build, product, directory, lambda text: loop.call_soon_threadsafe(progress, text)
-            )
+
+            def tell(text: str) -> None:
+                loop.call_soon_threadsafe(progress, text)
+
+            archive = await asyncio.to_thread(builder.build, product, directory, tell)
             template = Image(
                 cached=True, update_source=ImageSource(protocol=PROTOCOL, server=SERVER, alias=product.alias)
             )

@@ -65,6 +65,12 @@ class Images:
         """Where uploads are received before they are known to be whole."""
         return self._directory / ".incoming"
 
+    def fresh_directory(self) -> Path:
+        """A new directory for something that is being made; the maker removes it."""
+        directory = self.incoming / os.urandom(16).hex()
+        directory.mkdir()
+        return directory
+
     def list(self, *, public_only: bool = False) -> "list[Image]":
         """All images, or only the public ones."""
         return [image for image in self.rows.list() if image.public or not public_only]

@@ -38,6 +38,16 @@ class Places(NamedTuple):
     security: Path
 
 
+def _load_module(name: str) -> None:
+    if Path("/sys/module", name.replace("-", "_")).exists():
+        return
+    try:
+        process.run(["modprobe", "--", name])
+    except Failure as error:
+        text = f"Failed to load kernel module '{name}': {error.cause}"
+        raise Failure("kernel module", name, text=text) from error
+
+
 class Boot:
     """Starts and clears instances; the callers hold their locks."""
 
@@ -147,12 +157,8 @@ class Boot:
     async def _load_modules(self, config: Mapping[str, str]) -> None:
         for module in config.get("linux.kernel_modules", "").split(","):
             name = module.strip()
-            if name and not Path("/sys/module", name.replace("-", "_")).exists():
-                try:
-                    await asyncio.to_thread(process.run, ["modprobe", "--", name])
-                except Failure as error:
-                    text = f"Failed to load kernel module '{name}': {error.cause}"
-                    raise Failure("kernel module", name, text=text) from error
+            if name:
+                await asyncio.to_thread(_load_module, name)
 
     def _devices(self, row: InstanceRow, expanded: Expanded) -> list[Device]:
         facts = InstanceFacts(

@@ -1,6 +1,7 @@
 """Deleting and renaming instances. Source: LXD, DELETE and POST /1.0/instances/<name>."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 from lightervisor.config import names
 from lightervisor.config.types import is_true
@@ -70,10 +71,8 @@ class Removal:
     async def finish(self, arguments: Mapping[str, str]) -> None:
         """Remove the volume, the files and the row; may be called twice."""
         project, name, pool = arguments["project"], arguments["name"], arguments["pool"]
-        try:
+        with suppress(NotFound):
             await self._volumes.delete(pool, project, name)
-        except NotFound:
-            pass
         await self._boot.forget(project, name)
         await self._rows.delete(project, name)
 

@@ -24,7 +24,7 @@ from lightervisor.model.event import EventLifecycleRequestor
 from lightervisor.model.exec import InstanceExecPost
 from lightervisor.model.operation import Operation
 from lightervisor.operations.operations import Channel, Operations, Run
-from lightervisor.runtime.containers import Attached
+from lightervisor.runtime.containers import Attached, Containers
 
 CONNECT_S = 5
 SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -48,8 +48,8 @@ class Execution:
         if not post.command:
             raise Invalid("exec", text="No command provided")
         environment = _environment(post, self._catalog.expand(row).config)
-        session = _Session(self._boot, volume_name(project, name), post, environment)
-        session.idmap_root = _root(self._boot, self._catalog.expand(row).config)
+        owner = _root(self._boot, self._catalog.expand(row).config)
+        session = _Session(self._boot.containers, volume_name(project, name), post, environment, owner)
 
         async def work(run: Run) -> None:
             source = f"/1.0/instances/{name}"
@@ -99,10 +99,16 @@ def _environment(post: InstanceExecPost, config: Mapping[str, str]) -> dict[str,
 class _Session:
     """One command, its streams and its websockets."""
 
-    def __init__(self, boot: Boot, container: str, post: InstanceExecPost, environment: Mapping[str, str]) -> None:
-        self._containers, self._container, self._post = boot.containers, container, post
-        self._environment = environment
-        self.idmap_root = (0, 0)
+    def __init__(
+        self,
+        containers: Containers,
+        container: str,
+        post: InstanceExecPost,
+        environment: Mapping[str, str],
+        root: tuple[int, int],
+    ) -> None:
+        self._containers, self._container, self._post = containers, container, post
+        self._environment, self._root = environment, root
         self._channels: dict[str, Channel] = {}
         self._connected = asyncio.Event()
         self._finished = asyncio.Event()
@@ -165,7 +171,7 @@ class _Session:
 
     async def _run_on_terminal(self) -> int:
         size = (self._post.width or 80, self._post.height or 25)
-        owner = (self.idmap_root[0] + self._post.user, self.idmap_root[1] + self._post.group)
+        owner = (self._root[0] + self._post.user, self._root[1] + self._post.group)
         master, slave = await self._containers.open_pty(self._container, owner, size)
         try:
             program = await self._attach((slave, slave, slave))

@@ -1,4 +1,6 @@
-"""Changing the state of instances: start, stop, restart, freeze, unfreeze. Source: LXD, PUT /1.0/instances/<name>/state.
+"""Changing the state of instances: start, stop, restart, freeze, unfreeze.
+
+Source: LXD, PUT /1.0/instances/<name>/state.
 
 What runs outlives this daemon. The exit of an instance, wanted or not, arrives as one event (`on_exit`), and
 that alone cleans up after it, so that nothing depends on who asked.

@@ -137,12 +137,8 @@ class Containers:
                 await asyncio.wait([ended], timeout=0.1)
                 if ended.done():
                     return None
-                children = Path(f"/proc/{running.monitor_pid}/task/{running.monitor_pid}/children")
-                try:
-                    alive = children.read_text().split()
-                except OSError:
-                    continue
-                if alive and int(alive[0]) != running.init_pid:
+                alive = pidfd.children(running.monitor_pid)
+                if alive and alive[0] != running.init_pid:
                     state, pid = (await self._spawner.request("state", name, self._path)).value
                     if state == "RUNNING" and pid > 0:
                         return int(pid)

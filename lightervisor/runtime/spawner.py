@@ -4,17 +4,19 @@ import asyncio
 import marshal
 import os
 import socket
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from lightervisor.errors import HostError
 from lightervisor.kernel import process
 
 PACKAGE = Path(__file__).parent.parent.parent
-START = "import sys; sys.path.insert(0, sys.argv.pop(1)); import runpy; runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
+START = (
+    "import sys; sys.path.insert(0, sys.argv.pop(1)); import runpy; "
+    "runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
+)
 LARGEST = 1 << 20
 
 
@@ -28,7 +30,7 @@ class Answer(NamedTuple):
 class Spawner:
     """One request, one answer; `attach` gets a second one when its program ends."""
 
-    def __init__(self, channel: socket.socket, child: "subprocess.Popen[bytes]") -> None:
+    def __init__(self, channel: socket.socket, child: process.Child) -> None:
         self._channel, self._child = channel, child
         self._waiting: dict[int, asyncio.Queue[Answer]] = {}
         self._number = 0
@@ -70,7 +72,7 @@ class Spawner:
             for queue in self._waiting.values():
                 queue.put_nowait(failure)
             return
-        number, value = marshal.loads(message)  # noqa: S302  # our own child wrote it
+        number, value = marshal.loads(message)  # our own child wrote it
         queue = self._waiting.get(number)
         if queue is None:
             for descriptor in fds:
@@ -102,7 +104,7 @@ class Spawner:
         self._number += 1
         queue: asyncio.Queue[Answer] = asyncio.Queue()
         self._waiting[self._number] = queue
-        message = marshal.dumps((self._number, operation, tuple(arguments)))
+        message = marshal.dumps(cast("Any", (self._number, operation, tuple(arguments))))
         try:
             socket.send_fds(self._channel, [message], list(fds))
         except OSError as error:
@@ -128,6 +130,9 @@ class Followed:
 
 
 def _checked(answer: Answer) -> Answer:
-    if isinstance(answer.value, tuple) and answer.value and answer.value[0] == "error":
-        raise HostError("liblxc", cause=str(answer.value[1]))
+    value = cast("object", answer.value)
+    if isinstance(value, tuple):
+        words = cast("tuple[object, ...]", value)
+        if words and words[0] == "error":
+            raise HostError("liblxc", cause=str(words[1]))
     return answer

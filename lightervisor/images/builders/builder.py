@@ -28,12 +28,12 @@ class Product(Struct, frozen=True, kw_only=True):
 class Builder(ABC):
     """One family of images."""
 
-    NAME: ClassVar[str]
+    name: ClassVar[str]
 
     def __init_subclass__(cls, *, name: str) -> None:
         if name in BUILDERS:
             raise ValueError(f"image builder {name} is registered twice")
-        cls.NAME = name
+        cls.name = name
         BUILDERS[name] = cls
 
     @abstractmethod

@@ -12,24 +12,50 @@ from lightervisor.errors import HostError
 from lightervisor.images.builders.builder import Builder, Product, Progress
 from lightervisor.kernel import process
 
-DIRECTORIES = "bin dev etc etc/network home mnt proc root run sbin sys tmp usr usr/bin usr/sbin usr/share usr/share/udhcpc var var/log"
+DIRECTORIES = (
+    "bin dev etc home mnt proc root run sbin sys tmp usr usr/bin usr/sbin usr/share usr/share/udhcpc var var/log"
+)
 BORN = 1_700_000_000
 FILES = {
-    "etc/inittab": "::sysinit:/etc/rc\n::respawn:/sbin/udhcpc -f -S -i eth0\n::respawn:/sbin/getty -L console 0 linux\n"
-    "::ctrlaltdel:/sbin/reboot\n::shutdown:/bin/umount -a -r\n",
+    "etc/inittab": """\
+::sysinit:/etc/rc
+::respawn:/sbin/udhcpc -f -S -i eth0
+::respawn:/sbin/getty -L console 0 linux
+::ctrlaltdel:/sbin/reboot
+::shutdown:/bin/umount -a -r
+""",
     "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
     "etc/shadow": "root:*:19000:0:99999:7:::\nnobody:*:19000:0:99999:7:::\n",
     "etc/group": "root:x:0:\ntty:x:5:\nnogroup:x:65534:\n",
     "etc/hosts": "127.0.0.1 localhost\n::1 localhost ip6-localhost\n",
     "etc/hostname": "busybox\n",
-    "etc/profile": "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\nexport PS1='\\u@\\h:\\w\\$ '\n",
-    "etc/rc": "#!/bin/sh\nmount -t tmpfs tmpfs /run 2>/dev/null\nip link set lo up\nip link set eth0 up 2>/dev/null\nexit 0\n",
-    "usr/share/udhcpc/default.script": "#!/bin/sh\ncase $1 in\ndeconfig) ip addr flush dev $interface; ip link set $interface up ;;\n"
-    "bound|renew)\n  ip addr flush dev $interface\n  ip addr add $ip/$mask dev $interface\n"
-    "  for r in $router; do ip route replace default via $r dev $interface; done\n"
-    "  : > /etc/resolv.conf\n  [ -z \"$domain\" ] || echo search $domain >> /etc/resolv.conf\n"
-    "  for d in $dns; do echo nameserver $d >> /etc/resolv.conf; done ;;\nesac\nexit 0\n",
-}  # fmt: skip
+    "etc/profile": "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n",
+    "etc/rc": """\
+#!/bin/sh
+mount -t tmpfs tmpfs /run 2>/dev/null
+ip link set lo up
+ip link set eth0 up 2>/dev/null
+exit 0
+""",
+    "usr/share/udhcpc/default.script": """\
+#!/bin/sh
+case $1 in
+deconfig)
+    ip addr flush dev $interface
+    ip link set $interface up
+    ;;
+bound | renew)
+    ip addr flush dev $interface scope global
+    ip addr add $ip/$mask dev $interface
+    for gateway in $router; do ip route replace default via $gateway dev $interface; done
+    : >/etc/resolv.conf
+    [ -z "$domain" ] || echo search $domain >>/etc/resolv.conf
+    for server in $dns; do echo nameserver $server >>/etc/resolv.conf; done
+    ;;
+esac
+exit 0
+""",
+}
 EXECUTABLE = ("etc/rc", "usr/share/udhcpc/default.script")
 
 

@@ -24,6 +24,10 @@ SUFFIX = {
     "lz4": ".tar.lz4", "squashfs": ".squashfs", "tar": ".tar",
 }  # fmt: skip
 CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "MKNOD", "SETFCAP", "SYS_ADMIN")
+TAR = (
+    "tar", "--extract", "--file=/archive", "--directory=/target", "--numeric-owner", "--preserve-permissions",
+    "--same-owner", "--delay-directory-restore", "--xattrs", "--xattrs-include=*", "--acls", "--restrict",
+)  # fmt: skip
 MOST_MEMBERS_BEFORE_METADATA = 1_000_000
 
 
@@ -88,8 +92,7 @@ def unpack(path: Path, target: Path) -> None:
     if kind == "squashfs":
         command = ["unsquashfs", "-force", "-no-progress", "-dest", "/target", "/archive"]
     else:
-        command = ["tar", "--extract", "--file=/archive", "--directory=/target", "--numeric-owner", "--preserve-permissions",
-                   "--same-owner", "--delay-directory-restore", "--xattrs", "--xattrs-include=*", "--acls", "--restrict"]  # fmt: skip
+        command = [*TAR]
         if kind != "tar":
             command.append(f"--use-compress-program={DECOMPRESSOR[kind]}")
     try:
