@@ -1,5 +1,7 @@
 """metadata.yaml of an image: read with limits, checked by LXD's rules. Source: LXD, image format."""
 
+from collections.abc import Iterable
+
 import msgspec
 import yaml
 
@@ -11,7 +13,8 @@ LARGEST = 1 << 20
 
 def _refuse_aliases(text: bytes) -> None:
     """A YAML bomb needs aliases; an image does not."""
-    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+    events: Iterable[object] = yaml.parse(text, Loader=yaml.CSafeLoader)  # pyright: ignore[reportUnknownMemberType]
+    for event in events:
         if isinstance(event, yaml.AliasEvent):
             raise Invalid("image metadata", cause="metadata.yaml uses YAML aliases")
 

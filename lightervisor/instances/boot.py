@@ -67,7 +67,6 @@ class Boot:
         self._kept: set[str] = set()
         self._remembered: set[str] = set()
         self._asked: set[str] = set()
-        self._cleared: dict[str, asyncio.Event] = {}
 
     def use(self, containers: Containers) -> None:
         """Take the runtime, which needs `on_exit` of this object to be made."""
@@ -95,6 +94,7 @@ class Boot:
 
     async def start(self, row: InstanceRow) -> None:
         """Start a stopped instance, whole or not at all."""
+        await self.cleaned_up(row.project, row.name)
         expanded = self._catalog.expand(row)
         idmap = self.idmap_of(expanded.config)
         pool = self._volumes.pool_of(expanded.devices)
@@ -190,8 +190,7 @@ class Boot:
 
     async def cleaned_up(self, project: str, name: str) -> None:
         """Wait until everything of a stopped instance has been taken back."""
-        if (cleared := self._cleared.get(volume_name(project, name))) is not None:
-            await cleared.wait()
+        await self.containers.settled(volume_name(project, name))
 
     @contextmanager
     def kept(self, project: str, name: str) -> Generator[None, None, None]:
@@ -219,12 +218,7 @@ class Boot:
             return
         asked = container in self._asked
         self._asked.discard(container)
-        cleared = self._cleared[container] = asyncio.Event()
-        try:
-            await self._clear(project, name)
-        finally:
-            cleared.set()
-            self._cleared.pop(container, None)
+        await self._clear(project, name)
         if not asked:
             self._events.lifecycle("instance-shutdown", f"/1.0/instances/{name}", project=project)
 

@@ -35,6 +35,7 @@ class _Running:
     monitor: int
     monitor_pid: int
     frozen: bool = False
+    ending: bool = False
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     watcher: "asyncio.Task[None] | None" = None
 
@@ -73,12 +74,20 @@ class Containers:
     def state(self, name: str) -> str:
         """Running, Frozen or Stopped, as LXD spells them."""
         found = self._running.get(name)
-        return "Stopped" if found is None else "Frozen" if found.frozen else "Running"
+        if found is None or found.ending:
+            return "Stopped"
+        return "Frozen" if found.frozen else "Running"
+
+    async def settled(self, name: str) -> None:
+        """Wait until what is ending has gone with everything that belongs to it."""
+        running = self._running.get(name)
+        if running is not None and running.ending:
+            await running.gone.wait()
 
     def init_pid(self, name: str) -> int | None:
         """The host's pid of init, None when the container does not run."""
         found = self._running.get(name)
-        return found.init_pid if found else None
+        return found.init_pid if found and not found.ending else None
 
     async def find(self, name: str) -> bool:
         """After a restart of the daemon: is this container running? If so it is watched from now on."""
@@ -118,16 +127,20 @@ class Containers:
     async def _watch(self, name: str, running: _Running) -> None:
         await pidfd.ended(running.init)
         successor = await self._outcome(name, running)
-        os.close(running.init)
-        os.close(running.monitor)
-        del self._running[name]
-        running.gone.set()
-        if successor:
-            self._adopt(name, successor, frozen=False)
-            await self._on_exit(name, "reboot")
-        else:
-            await asyncio.to_thread(cgroup.sweep, name)
-            await self._on_exit(name, "stop")
+        try:
+            if successor:
+                self._adopt(name, successor, frozen=False)
+                await self._on_exit(name, "reboot")
+            else:
+                running.ending = True
+                await asyncio.to_thread(cgroup.sweep, name)
+                await self._on_exit(name, "stop")
+        finally:
+            os.close(running.init)
+            os.close(running.monitor)
+            if self._running.get(name) is running:
+                del self._running[name]
+            running.gone.set()
 
     async def _outcome(self, name: str, running: _Running) -> int | None:
         """Init ended: wait for the monitor's end, or for the init of a reboot, whose pid is returned."""
@@ -179,7 +192,7 @@ class Containers:
 
     def _required(self, name: str) -> _Running:
         running = self._running.get(name)
-        if running is None:
+        if running is None or running.ending:
             raise Invalid("instance", name, text="Instance is not running")
         return running
 

@@ -59,7 +59,8 @@ class Spawner:
         return True
 
     def _answer(self, number: int, value: object, fds: "list[int] | None" = None) -> None:
-        socket.send_fds(self._channel, [marshal.dumps((number, value))  # pyright: ignore[reportArgumentType]  # only plain values are given], fds or [])
+        message = marshal.dumps((number, value))  # pyright: ignore[reportArgumentType]  # only plain values are given
+        socket.send_fds(self._channel, [message], fds or [])
         for descriptor in fds or ():
             os.close(descriptor)
 
