@@ -1,6 +1,7 @@
 """metadata.yaml of an image: read with limits, checked by LXD's rules. Source: LXD, image format."""
 
 from collections.abc import Iterable
+from typing import cast
 
 import msgspec
 import yaml
@@ -13,7 +14,7 @@ LARGEST = 1 << 20
 
 def _refuse_aliases(text: bytes) -> None:
     """A YAML bomb needs aliases; an image does not."""
-    events: Iterable[object] = yaml.parse(text, Loader=yaml.CSafeLoader)  # pyright: ignore[reportUnknownMemberType]
+    events = cast("Iterable[object]", yaml.parse(text, Loader=yaml.CSafeLoader))  # pyright: ignore[reportUnknownMemberType]
     for event in events:
         if isinstance(event, yaml.AliasEvent):
             raise Invalid("image metadata", cause="metadata.yaml uses YAML aliases")
