@@ -6,8 +6,6 @@ own: its images do not exist yet, the local daemon builds them when they are ask
 
 from __future__ import annotations
 
-import os
-
 from lightervisor.cli import plain_yaml
 from lightervisor.cli.errors import CommandError
 
@@ -75,6 +73,8 @@ class Config:
 
     def save(self) -> None:
         """Write config.yml; it is there whole or not at all."""
+        import os
+
         from lightervisor.cli import yaml_writer
 
         os.makedirs(self.folder, mode=0o750, exist_ok=True)  # noqa: PTH103 - pathlib is too slow to import here

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import gc
+import posix
 import sys
 
 from lightervisor.cli import aliases, config, parse
@@ -13,6 +14,7 @@ from lightervisor.errors import Failure
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import NoReturn
 
     from lightervisor.cli.parse import Parsed
 
@@ -24,19 +26,20 @@ Or for a virtual machine: lxc launch ubuntu:22.04 --vm
 """
 
 
-def main(words: list[str] | None = None, libraries: str = "") -> int:
-    """Run `lxc` with these words (else the program's own) and return its exit status.
+def main() -> NoReturn:
+    """The program: run the words it was started with and leave at once, without taking the interpreter down."""
+    # A command lives for milliseconds; collecting cycles would only cost it time.
+    gc.set_threshold(100_000)
+    status = run(sys.argv[1:], _environment())
+    sys.stderr.flush()
+    # Public only in `os`, which is not imported here.
+    posix._exit(status)  # pyright: ignore[reportPrivateUsage]
 
-    `libraries` is the folder of installed packages: the launcher starts Python without it, and the few commands that
-    need a package add it.
-    """
-    if libraries:
-        from lightervisor.cli import yaml_reader
 
-        yaml_reader.find_libraries_in(libraries)
-    words = sys.argv[1:] if words is None else words
+def run(words: list[str], environ: Mapping[str, str]) -> int:
+    """Run `lxc` with these words and return its exit status; all output is flushed."""
     try:
-        status = _run(words, os.environ)
+        status = _run(words, environ)
         sys.stdout.flush()
     except Failure as failure:
         sys.stdout.flush()
@@ -44,15 +47,24 @@ def main(words: list[str] | None = None, libraries: str = "") -> int:
         return 1
     except BrokenPipeError:
         # The reader of our output has gone (lxc list | head): not an error, and nothing may be flushed at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        posix.dup2(posix.open("/dev/null", posix.O_WRONLY), 1)
         return 141
     except KeyboardInterrupt:
         return 130
     except OSError as error:
+        sys.stdout.flush()
         reason = (error.strerror or str(error)).lower()
         print(f"Error: open {error.filename}: {reason}" if error.filename else f"Error: {error}", file=sys.stderr)
         return 1
     return status
+
+
+def _environment() -> dict[str, str]:
+    """The environment as text; importing `os` for it would cost a millisecond."""
+    return {
+        key.decode("utf-8", "surrogateescape"): value.decode("utf-8", "surrogateescape")
+        for key, value in posix.environ.items()
+    }
 
 
 def _run(words: list[str], environ: Mapping[str, str]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import posix
 import sys
 
 from lightervisor.cli import config as configuration
@@ -122,11 +122,11 @@ class Session:
 
     def shows_progress(self) -> bool:
         """Whether progress lines are wanted: a terminal, and not `--quiet`."""
-        return not self.is_quiet and os.isatty(1)
+        return not self.is_quiet and posix.isatty(1)
 
     def has_terminal(self) -> bool:
         """Whether a person can be asked something."""
-        return os.isatty(0)
+        return posix.isatty(0)
 
     def ask(self, question: str) -> str:
         """A line from the user; an end of input is an empty answer."""

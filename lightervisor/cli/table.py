@@ -119,7 +119,8 @@ _NOUNS = {
     "cluster": "cluster",
     "remote": "remote",
     "backup": "export import",
-    "server": "alias operation monitor query version warning manpage completion help __complete",
+    "server": "alias operation monitor query version warning manpage completion __complete",
+    "help": "help",
 }
 
 

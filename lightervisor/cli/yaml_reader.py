@@ -1,4 +1,7 @@
-"""YAML read with the library, which is found where the launcher said (it starts without site-packages)."""
+"""YAML read with the library.
+
+The launcher starts Python without site-packages, and says in `SITE_PACKAGES` where they are for what needs them.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +13,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_libraries: list[str] = []
-
-
-def find_libraries_in(folder: str) -> None:
-    """Tell where installed packages are; looked at only when one is needed."""
-    _libraries.append(folder)
-
 
 def load(text: str) -> Any:
     """The document, with safe types only; raises CommandError with the position of what is wrong."""
     try:
         import yaml
     except ImportError:
-        sys.path += _libraries
+        import __main__
+
+        sys.path.append(getattr(__main__, "SITE_PACKAGES", ""))
         import yaml
 
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -182,9 +182,9 @@ def _is_base60(text: str) -> bool:
     head, colon, tail = text.lstrip("+-").partition(":")
     parts = tail.split(":")
     last = parts[-1].split(".")[0]
-    return (
-        bool(colon) and head.isdecimal() and all(p.isdecimal() and int(p) < 60 and len(p) < 3 for p in [*parts[:-1], last])
-    )
+    if not (colon and head.isdecimal()):
+        return False
+    return all(part.isdecimal() and len(part) < 3 and int(part) < 60 for part in (*parts[:-1], last))
 
 
 def _is_date(text: str) -> bool:
