@@ -1,0 +1,74 @@
+"""Rows E1, E2, E6, E7, E16, E17: configuration and limits."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.harness.client_lxc import Lxc
+from tests.harness.daemon import Daemon
+from tests.harness.processes import REPOSITORY
+from tests.harness.terminal import Terminal
+from tests.seeds.conftest import Shell
+
+
+def test_e1_edit_opens_the_editor_and_opens_it_again_after_an_error(lxc: Lxc, running: str, tmp_path: Path) -> None:
+    program = tmp_path / "editor"
+    program.write_text(
+        "#!/bin/sh\n"
+        f"grep -q '^### ' \"$1\" && : >{tmp_path}/commented\n"
+        f'if [ -e {tmp_path}/second ]; then sed -i \'s/^config:.*/config: {{user.edited: "yes"}}/; /^  /d\' "$1"\n'
+        f"else : >{tmp_path}/second; echo '[}}' >>\"$1\"; fi\n"
+    )
+    program.chmod(0o755)
+    before = lxc.config(running)
+    terminal = Terminal([str(REPOSITORY / "bin/lxc"), "config", "edit", running], {**lxc.env, "EDITOR": str(program)})
+    terminal.expect("Config parsing error")
+    terminal.expect("Press enter to open the editor again or ctrl+c to abort change")
+    terminal.type("\x03")
+    assert terminal.end() != 0
+    assert (tmp_path / "commented").exists()
+    assert lxc.config(running) == before
+
+
+def test_e1_edit_changes_what_was_edited(lxc: Lxc, running: str, editor: Callable[[str], str]) -> None:
+    program = editor('s/^config:/config:\\n  user.edited: "yes"/')
+    terminal = Terminal([str(REPOSITORY / "bin/lxc"), "config", "edit", running], {**lxc.env, "EDITOR": program})
+    assert terminal.end() == 0
+    assert lxc.config(running)["user.edited"] == "yes"
+
+
+def test_e2_set_takes_the_old_form(shell: Shell, running: str) -> None:
+    shell(f"lxc config set {running} user.key value").ok()
+    assert shell(f"lxc config get {running} user.key").ok().stdout == "value\n"
+
+
+def test_e6_processors_live(shell: Shell, running: str) -> None:
+    shell(f"lxc config set {running} limits.cpu 1").ok()
+    assert shell(f"lxc exec {running} nproc").ok().stdout == "1\n"
+    shell(f"lxc config unset {running} limits.cpu").ok()
+    assert shell(f"lxc exec {running} nproc").ok().stdout == f"{len(os.sched_getaffinity(0))}\n"
+
+
+def test_e7_memory_live(shell: Shell, running: str) -> None:
+    shell(f"lxc config set {running} limits.memory 512MB").ok()
+    assert shell(f"lxc exec {running} -- free -m").ok().stdout.splitlines()[1].split()[1] == "488"
+
+
+def test_e16_namespaces_seccomp_capabilities_and_cgroups_hold_the_container(daemon: Daemon, running: str) -> None:
+    pid = daemon.request("GET", f"/1.0/instances/{running}/state").metadata["pid"]
+    for namespace in ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts"):
+        inside, outside = (Path(f"/proc/{who}/ns/{namespace}").readlink() for who in (pid, "self"))
+        assert inside != outside, namespace
+    status = Path(f"/proc/{pid}/status").read_text()
+    assert "Seccomp:\t2" in status
+    assert "lxc.payload" in Path(f"/proc/{pid}/cgroup").read_text()
+    assert Path(f"/proc/{pid}/root").stat().st_ino != Path("/").stat().st_ino
+
+
+def test_e17_the_files_of_a_running_container_are_where_others_look(daemon: Daemon, running: str) -> None:
+    assert (daemon.state / "logs" / running / "lxc.conf").is_file()
+    assert (daemon.state / "security/seccomp" / running).is_file()
+    if Path("/sys/module/apparmor/parameters/enabled").exists():
+        assert (daemon.state / "security/apparmor/profiles" / f"lxd-{running}").is_file()

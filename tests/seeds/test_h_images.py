@@ -1,0 +1,136 @@
+"""Rows H1, H4-H6, H15, H16, H18-H20, H27, H31: images."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.harness import images
+from tests.harness.daemon import Daemon
+from tests.seeds.conftest import Shell
+
+
+@pytest.fixture(autouse=True)
+def tidy(daemon: Daemon) -> Iterator[None]:
+    """Delete the images that a test added."""
+    before = set(daemon.request("GET", "/1.0/images").metadata)
+    yield
+    for url in set(daemon.request("GET", "/1.0/images").metadata) - before:
+        daemon.operation("DELETE", url)
+
+
+@pytest.fixture
+def tarball(folder: Path) -> Path:
+    """A unified image of its own in the shell's folder, called image.tar.gz."""
+    return images.unified(folder / "image.tar.gz", metadata=images.METADATA + f"  mark: {folder}\n")
+
+
+def heads(text: str) -> list[str]:
+    return [word.strip() for word in text.splitlines()[1].strip("| ").split("|")]
+
+
+def test_h1_list_shows_how_many_more_aliases(shell: Shell, tarball: Path) -> None:
+    shell("lxc image import image.tar.gz --alias w --alias x").ok()
+    text = shell("lxc image list").ok().stdout
+    assert heads(text) == [
+        "ALIAS", "FINGERPRINT", "PUBLIC", "DESCRIPTION", "ARCHITECTURE", "TYPE", "SIZE", "UPLOAD DATE",
+    ]  # fmt: skip
+    assert "w (1 more)" in text
+
+
+def test_h4_list_by_a_part_of_the_alias(shell: Shell, tarball: Path) -> None:
+    shell("lxc image import image.tar.gz --alias focal/amd64").ok()
+    assert "focal/amd64" in shell("lxc image list amd64").ok().stdout
+    assert "focal/amd64" not in shell("lxc image list armhf").ok().stdout
+
+
+def test_h5_list_by_a_property(shell: Shell, tarball: Path) -> None:
+    shell("lxc image import image.tar.gz --alias mine os=ubuntu").ok()
+    assert "mine" in shell("lxc image list os=ubuntu").ok().stdout
+    assert "mine" not in shell("lxc image list os=gentoo").ok().stdout
+
+
+def test_h6_info(shell: Shell, tarball: Path) -> None:
+    shell("lxc image import image.tar.gz --alias niji").ok()
+    text = shell("lxc image info niji").ok().stdout
+    for line in (
+        "Fingerprint: ", "Size: ", "Architecture: ", "Type: container", "Public: no", "Timestamps:", "    Created: ",
+        "    Uploaded: ", "    Expires: never", "    Last used: ", "Properties:", "Aliases:", "    - niji", "Cached: no",
+        "Auto update: disabled", "Profiles:",
+    ):  # fmt: skip
+        assert f"\n{line}" in f"\n{text}", line
+
+
+def test_h15_import_tells_the_hash_of_the_file(shell: Shell, tarball: Path) -> None:
+    fingerprint = hashlib.sha256(tarball.read_bytes()).hexdigest()
+    done = shell("lxc image import image.tar.gz --alias random-image").ok()
+    assert f"Image imported with fingerprint: {fingerprint}" in done.stdout
+
+
+def test_h16_import_of_two_files_hashes_both(shell: Shell, folder: Path) -> None:
+    meta, rootfs = images.split(folder, metadata=images.METADATA + f"  mark: {folder}\n")
+    fingerprint = hashlib.sha256(meta.read_bytes() + rootfs.read_bytes()).hexdigest()
+    done = shell(f"lxc image import {meta.name} {rootfs.name} --alias some-name").ok()
+    assert fingerprint in done.stdout
+
+
+def test_h18_edit_takes_the_old_key_too(shell: Shell, tarball: Path) -> None:
+    shell("lxc image import image.tar.gz --alias mine").ok()
+    shell(
+        "cat >image.yml && lxc image edit mine <image.yml",
+        stdin="autoupdate: false\npublic: true\nproperties: {os: changed}\n",
+    ).ok()  # noqa: E501  # one line, as typed
+    shown = shell("lxc image show mine").ok().stdout
+    assert "public: true" in shown
+    assert "os: changed" in shown
+
+
+def test_h19_delete_by_alias_and_by_fingerprint(shell: Shell, tarball: Path) -> None:
+    shell("lxc image import image.tar.gz --alias mine").ok()
+    assert shell("lxc image delete mine").ok().stdout == ""
+    shell("lxc image info mine").failed()
+    done = shell("lxc image import image.tar.gz").ok()
+    shell(f"lxc image delete {done.stdout.rsplit(maxsplit=1)[-1][:12]}").ok()
+
+
+def test_h20_export_gives_one_file_or_two(shell: Shell, folder: Path, tarball: Path) -> None:
+    meta, rootfs = images.split(folder, metadata=images.METADATA + f"  mark: split {folder}\n")
+    shell("lxc image import image.tar.gz --alias one").ok()
+    shell(f"lxc image import {meta.name} {rootfs.name} --alias two").ok()
+    for alias, count in (("one", 1), ("two", 2)):
+        done = shell(f"mkdir {alias} && cd {alias} && lxc image export {alias} .").ok()
+        assert "Image exported successfully!" in done.stdout
+        assert len(list((folder / alias).iterdir())) == count
+    names = sorted(path.name for path in (folder / "two").iterdir())
+    assert names[1].startswith("meta-")
+    assert names[1].endswith(".tar.xz")
+
+
+@pytest.mark.parametrize("missing", ["architecture", "creation_date"])
+def test_h27_metadata_needs_both_facts(shell: Shell, folder: Path, missing: str) -> None:
+    metadata = "".join(line for line in images.METADATA.splitlines(True) if not line.startswith(missing))
+    images.unified(folder / "bad.tar.gz", metadata=metadata)
+    shell("lxc image import bad.tar.gz").failed()
+
+
+def test_h27_everything_else_is_optional(shell: Shell, folder: Path) -> None:
+    shown = yaml.safe_load(images.METADATA)
+    del shown["properties"]
+    images.unified(folder / "plain.tar.gz", metadata=yaml.safe_dump(shown))
+    shell("lxc image import plain.tar.gz").ok()
+
+
+@pytest.mark.parametrize("suffix", ["tar", "tar.gz", "tar.xz", "tar.zst"])
+def test_h31_a_unified_tarball_of_any_compression(shell: Shell, folder: Path, suffix: str) -> None:
+    plain = images.unified(folder / "plain.tar", metadata=images.METADATA + f"  mark: {folder}{suffix}\n")
+    packed = plain.rename(folder / f"image.{suffix}") if suffix == "tar" else folder / f"image.{suffix}"
+    packers = {"tar.gz": ["gzip", "-c"], "tar.xz": ["xz", "-0c"], "tar.zst": ["zstd", "-1cq"]}
+    if suffix in packers:
+        packed.write_bytes(subprocess.run([*packers[suffix], plain], capture_output=True, check=True).stdout)
+    fingerprint = hashlib.sha256(packed.read_bytes()).hexdigest()
+    assert fingerprint in shell(f"lxc image import {packed.name}").ok().stdout
