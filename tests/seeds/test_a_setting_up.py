@@ -6,6 +6,7 @@ import os
 import pwd
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,14 @@ from tests.harness.daemon import Daemon
 from tests.harness.processes import REPOSITORY, eventually
 from tests.harness.terminal import Terminal
 from tests.seeds.conftest import Shell
+
+# What systemd does: the socket is descriptor 3, and two variables say so.
+HAND_OVER = """\
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
 
 
 def test_a2_init_asks_and_sets_up_pool_bridge_and_profile(bare_daemon: Daemon) -> None:
@@ -68,18 +77,11 @@ def test_a6_the_first_command_starts_a_socket_activated_daemon(bare_daemon: Daem
         listener.bind(str(bare_daemon.state / "unix.socket"))
         listener.listen()
 
-        def hand_over() -> None:
-            os.dup2(listener.fileno(), 3)
-            os.set_inheritable(3, True)
-            os.environ["LISTEN_PID"], os.environ["LISTEN_FDS"] = str(os.getpid()), "1"
-
-        script = 'export LISTEN_PID=$$ LISTEN_FDS=1; exec "$0" --group root'
         with bare_daemon.log.open("ab") as log:
             bare_daemon.process = subprocess.Popen(
-                ["sh", "-c", script, bare_daemon.program],
+                [sys.executable, "-c", HAND_OVER, str(listener.fileno()), bare_daemon.program, "--group", "root"],
                 env={**os.environ, **bare_daemon.env},
-                preexec_fn=hand_over,
-                pass_fds=(3,),
+                pass_fds=(listener.fileno(),),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -60,8 +60,8 @@ def test_h6_info(shell: Shell, tarball: Path) -> None:
     text = shell("lxc image info niji").ok().stdout
     for line in (
         "Fingerprint: ", "Size: ", "Architecture: ", "Type: container", "Public: no", "Timestamps:", "    Created: ",
-        "    Uploaded: ", "    Expires: never", "    Last used: ", "Properties:", "Aliases:", "    - niji", "Cached: no",
-        "Auto update: disabled", "Profiles:",
+        "    Uploaded: ", "    Expires: never", "    Last used: ", "Properties:", "Aliases:", "    - niji",
+        "Cached: no", "Auto update: disabled", "Profiles:",
     ):  # fmt: skip
         assert f"\n{line}" in f"\n{text}", line
 
@@ -84,7 +84,7 @@ def test_h18_edit_takes_the_old_key_too(shell: Shell, tarball: Path) -> None:
     shell(
         "cat >image.yml && lxc image edit mine <image.yml",
         stdin="autoupdate: false\npublic: true\nproperties: {os: changed}\n",
-    ).ok()  # noqa: E501  # one line, as typed
+    ).ok()
     shown = shell("lxc image show mine").ok().stdout
     assert "public: true" in shown
     assert "os: changed" in shown
