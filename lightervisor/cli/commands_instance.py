@@ -2,6 +2,28 @@
 
 from lightervisor.cli.table import Command, Flag
 
+_LIST = """\
+List instances
+
+Filters are added one on top of the other: the beginning of a name, a regular expression or glob for the whole name,
+key=value on the configuration (each dotted part may be cut: u.blah=abc), or one of type=, status=, architecture=,
+location=, ipv4= and ipv6= with values separated by commas.
+
+Columns (-c) are letters, and [config:|devices:]key[:header[:width]] between commas:
+  n name, s state, 4 IPv4, 6 IPv6, t type, S snapshots, L location, a architecture, b storage pool, c created at,
+  l last used at, d description, e project, f base image, F base image in full, P profiles, p pid, N processes,
+  u CPU usage, m memory usage, M memory usage in percent, D disk usage"""
+_LIST_EXAMPLES = """\
+lxc list -c nFs46,volatile.eth0.hwaddr:MAC,config:image.os,devices:eth0.parent:ETHP
+lxc list -c ns,user.comment:comment status=running"""
+_EXEC = """\
+Execute commands in instances
+
+The command is started directly: for patterns, variables and redirections start a shell, for example
+  lxc exec <instance> -- sh -c "cd /tmp && pwd"
+
+It gets a terminal when both standard input and standard output are one."""
+
 COMMANDS = (
     Command(
         "console",
@@ -41,6 +63,7 @@ COMMANDS = (
         "Execute commands in instances",
         least=2,
         most=None,
+        long=_EXEC,
         flags=(
             Flag("cwd", "", "text", help="Directory to run the command in (default /root)"),
             Flag("disable-stdin", "n", help="Disable stdin (reads from /dev/null)"),
@@ -120,6 +143,8 @@ COMMANDS = (
         "List instances",
         most=None,
         aliases=("ls",),
+        long=_LIST,
+        examples=_LIST_EXAMPLES,
         flags=(
             Flag("all-projects", help="Display instances from all projects"),
             Flag("columns", "c", "text", default="ns46tSL", help="Columns"),
