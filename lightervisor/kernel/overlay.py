@@ -78,8 +78,8 @@ def _make(layers: Layers, target: Path, namespace: int | None, scratch: Path) ->
     try:
         with ExitStack() as stack:
             try:
-                with contextlib.suppress(_ByPathOnly):
-                    _configure(context, layers, namespace, stack)
+                with contextlib.suppress(ByPathOnly):
+                    configure(context, layers, namespace, stack)
                     _attach(context, target)
                     return
             except OSError as error:
@@ -89,18 +89,19 @@ def _make(layers: Layers, target: Path, namespace: int | None, scratch: Path) ->
     _make_by_paths(layers, target, namespace, scratch)
 
 
-class _ByPathOnly(Exception):
-    pass
+class ByPathOnly(Exception):
+    """No error: this kernel takes layers by path only, as it is older than 6.13."""
 
 
-def _configure(context: int, layers: Layers, namespace: int | None, stack: ExitStack) -> None:
+def configure(context: int, layers: Layers, namespace: int | None, stack: ExitStack) -> None:
+    """Hand the layers over by descriptor. Raises OSError, or ByPathOnly where the kernel does not take them so."""
     syscalls.fsconfig_string(context, "source", SOURCE)
     for tree in [_tree(lower, namespace, stack) for lower in layers.lowers]:
         try:
             syscalls.fsconfig_descriptor(context, "lowerdir+", tree)
         except OSError as error:
             if error.errno in (errno.EINVAL, errno.ENOENT):  # takes strings only, or does not know the option
-                raise _ByPathOnly from error
+                raise ByPathOnly from error
             raise
     top = _tree(layers.top, namespace, stack)
     for option, name in (("upperdir", "upper"), ("workdir", "work")):

@@ -177,13 +177,21 @@ def _remove(directory: int, name: str, top: tuple[int, list[str]], depth: int) -
         waiting.append(f".deep-{secrets.token_hex(8)}")
         os.rename(name, waiting[-1], src_dir_fd=directory, dst_dir_fd=top_directory)
         return
-    opened = syscalls.openat2(directory, os.fsencode(name), os.O_RDONLY | os.O_DIRECTORY, 0, _SAME_TREE)
-    try:
-        for entry in _names(opened):
-            _remove(opened, entry, top, depth + 1)
-    finally:
-        os.close(opened)
-    os.rmdir(name, dir_fd=directory)
+    for attempt in range(_ATTEMPTS):
+        opened = syscalls.openat2(directory, os.fsencode(name), os.O_RDONLY | os.O_DIRECTORY, 0, _SAME_TREE)
+        try:
+            for entry in _names(opened):
+                _remove(opened, entry, top, depth + 1)
+        finally:
+            os.close(opened)
+        try:
+            os.rmdir(name, dir_fd=directory)
+        except OSError as error:
+            # Someone still writes there (a copy whose daemon was killed) and gives up when it is gone.
+            if error.errno != errno.ENOTEMPTY or attempt == _ATTEMPTS - 1:
+                raise
+        else:
+            return
 
 
 def tree_size(root: Root, path: str) -> int:

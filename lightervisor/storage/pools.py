@@ -115,11 +115,12 @@ class Pools:
     # Changing
 
     async def create(self, post: StoragePoolsPost, requestor: EventLifecycleRequestor | None = None) -> None:
-        """Create a pool, whole or not at all. Raises Invalid with LXD's texts, Conflict, Unsupported, HostError."""
+        """Create a pool, whole or not at all; without a driver, with the best one for this host.
+
+        Raises Invalid with LXD's texts, Conflict, Unsupported, HostError.
+        """
         check_name(post.name)
-        if not post.driver:
-            raise Invalid("storage pool", post.name, text="No driver provided")
-        kind = storage_driver(post.driver)
+        kind = storage_driver(post.driver or await self._default_driver(post.name))
         wanted = {key: value for key, value in post.config.items() if value != ""}
         check_config(kind, wanted)
         root = self._directory / post.name
@@ -175,6 +176,13 @@ class Pools:
             self._drivers.pop(name, None)
             self._failures.pop(name, None)
         self._publish("deleted", name, requestor)
+
+    async def _default_driver(self, pool: str) -> str:
+        choice = await asyncio.to_thread(self.choose_default)
+        if choice.reason:
+            words = (pool, choice.driver, choice.reason)
+            log.warning("Storage pool %s gets the driver %s, as a better one cannot be had: %s", *words)
+        return choice.driver
 
     def _made(self, row: PoolRow) -> StorageDriver:
         if row.name not in self._drivers:
