@@ -38,7 +38,6 @@ _FSOPEN_CLOEXEC = _FSMOUNT_CLOEXEC = 1
 _FSCONFIG_SET_STRING, _FSCONFIG_SET_FD, _FSCONFIG_CMD_CREATE = 1, 5, 6
 _PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP = 28, 4
 _STATX_ATTR_MOUNT_ROOT = 0x2000
-_RENAME_EXCHANGE = 2
 
 StrPath = str | Path
 
@@ -137,12 +136,6 @@ def file_system_magic(path: StrPath) -> int:
     buffer = ctypes.create_string_buffer(256)
     _checked("statfs", _libc.statfs(os.fsencode(path), buffer))
     return struct.unpack_from("l", buffer)[0] & 0xFFFFFFFF
-
-
-def exchange(first: StrPath, second: StrPath) -> None:
-    """Swap two directory entries atomically. Source: renameat2(2), RENAME_EXCHANGE."""
-    names = os.fsencode(first), os.fsencode(second)
-    _checked("renameat2", _libc.renameat2(AT_FDCWD, names[0], AT_FDCWD, names[1], _RENAME_EXCHANGE))
 
 
 def act_as(uid: int, gid: int) -> None:
