@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from lightervisor.cli.parse import Flags
+    from lightervisor.cli.flags import Flags
     from lightervisor.cli.session import Session
     from lightervisor.client.light import Server
 

@@ -9,7 +9,7 @@ from lightervisor.client.light_json import as_list
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lightervisor.cli.parse import Flags
+    from lightervisor.cli.flags import Flags
     from lightervisor.cli.session import Session
     from lightervisor.client.light import Server
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import BinaryIO
 
-    from lightervisor.cli.parse import Flags
+    from lightervisor.cli.flags import Flags
     from lightervisor.cli.session import Session
 
 

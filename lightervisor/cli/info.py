@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from lightervisor.cli.parse import Flags
+    from lightervisor.cli.flags import Flags
     from lightervisor.cli.session import Session
     from lightervisor.client.light import Server
 

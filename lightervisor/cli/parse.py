@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from lightervisor.cli import table
 from lightervisor.cli.errors import CommandError
+from lightervisor.cli.flags import Flags
 from lightervisor.cli.table import GLOBAL_FLAGS, ROOT_FLAG, Command, Flag
 
 TYPE_CHECKING = False
@@ -17,33 +18,6 @@ if TYPE_CHECKING:
 _TRUE = ("1", "t", "T", "true", "TRUE", "True")
 _FALSE = ("0", "f", "F", "false", "FALSE", "False")
 _SPLITS = ("many", "each")
-
-
-class Flags:
-    """The flags of one command line; what was not given has its declared default."""
-
-    def __init__(self, declared: dict[str, Flag], given: dict[str, list[str]]) -> None:
-        self._declared, self._given = declared, given
-
-    def given(self, name: str) -> bool:
-        """Whether the flag was typed at all."""
-        return name in self._given
-
-    def text(self, name: str) -> str:
-        """The value of a flag; the last one typed counts."""
-        return self._given[name][-1] if name in self._given else self._declared[name].default
-
-    def on(self, name: str) -> bool:
-        """Whether a switch is on."""
-        return name in self._given and self._given[name][-1] in _TRUE
-
-    def number(self, name: str) -> int:
-        """The value of a number flag."""
-        return int(self.text(name) or 0)
-
-    def many(self, name: str) -> list[str]:
-        """Every value of a repeatable flag, in order."""
-        return list(self._given.get(name, ()))
 
 
 class Parsed:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any
 
-    from lightervisor.cli.parse import Flags
+    from lightervisor.cli.flags import Flags
     from lightervisor.cli.session import Session
     from lightervisor.client.light import Server
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from lightervisor.cli.config import Config
-    from lightervisor.cli.parse import Flags
+    from lightervisor.cli.flags import Flags
     from lightervisor.client.light_http import Wire
 
 _REASONS = {2: "no such file or directory", 13: "permission denied", 111: "connection refused"}

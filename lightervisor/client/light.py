@@ -7,8 +7,10 @@ Synchronous HTTP/1.1 over a raw socket, plain dictionaries, nothing imported tha
 from __future__ import annotations
 
 from lightervisor.client import light_json
+from lightervisor.client.light_errors import ApiError
 from lightervisor.client.light_http import Response, Wire
-from lightervisor.errors import Failure
+
+__all__ = ["ApiError", "Server", "quote", "url"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,14 +20,6 @@ if TYPE_CHECKING:
     from lightervisor.client.light_websocket import WebSocket
 
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
-
-
-class ApiError(Failure):
-    """The server answered with an error; `code` is its status."""
-
-    def __init__(self, text: str, code: int) -> None:
-        super().__init__("request", text=text)
-        self.code = code
 
 
 def quote(text: str) -> str:

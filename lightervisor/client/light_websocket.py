@@ -11,7 +11,7 @@ import os
 import select
 
 from lightervisor.client import light_json
-from lightervisor.client.light import ApiError
+from lightervisor.client.light_errors import ApiError
 from lightervisor.client.light_http import Response
 
 TYPE_CHECKING = False
