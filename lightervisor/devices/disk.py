@@ -172,16 +172,15 @@ def _file_name(path: str) -> str:
 def _complaint(path: str, source: str, options: Options) -> str:
     both_words = options.get("required") and options.get("optional")
     deep_readonly = is_true(options.get("recursive")) and is_true(options.get("readonly"))
-    elsewhere = source.startswith(("ceph:", "cephfs:")) or (not options.get("pool") and not source.startswith("/"))
     rules = (
         (both_words, 'Cannot use both "required" and deprecated "optional" properties at the same time'),
-        (not path, 'Disk entry is missing the required "path" property'),
-        (not source, 'Disk entry is missing the required "source" property'),
+        (not path or not source, 'Disk entry is missing the required "source" or "path" property'),
         (options.get("size"), "Only the root disk may have a size quota"),
         (deep_readonly, "Recursive read-only bind-mounts aren't currently supported by the kernel"),
         (posixpath.normpath(f"/{path}") == "/", f"Invalid path {path!r}"),
         (options.get("pool") and source.startswith("/"), "Storage volumes cannot be specified as absolute paths"),
-        (elsewhere, f'Invalid source "{source}": only absolute paths of the host and volumes of a pool are supported'),
+        (source.startswith(("ceph:", "cephfs:")), f'Invalid source "{source}": Ceph is not supported by this server'),
+        (not options.get("pool") and not source.startswith("/"), "Source path must be absolute for local sources"),
         *((options.get(one), f'The option "{one}" is not supported by this server yet') for one in NOT_YET),
     )
     return next((complaint for applies, complaint in rules if applies), "")

@@ -98,8 +98,6 @@ class BridgedNic(Device, type="nic", variant="bridged"):
                     raise Invalid("device", name, text=text)
         elif not options.get("parent"):
             raise Invalid("device", name, text='Invalid value for device option "parent": Required value')
-        if options.get("limits.max") and (options.get("limits.ingress") or options.get("limits.egress")):
-            raise Invalid("device", name, text='Cannot use "limits.max" with "limits.ingress" or "limits.egress"')
         for option in NOT_YET:
             if options.get(option) and options[option].lower() not in ("false", "0", "no", "off"):
                 raise Invalid("device", name, text=f'The option "{option}" is not supported by this server yet')

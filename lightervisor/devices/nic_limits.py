@@ -28,8 +28,8 @@ def commands(host_name: str, ingress_bits: int, egress_bits: int) -> list[list[s
 def apply(host_name: str, options: Mapping[str, str]) -> None:
     """Make the host end have exactly the limits of these options. Raises HostError saying what the kernel lacks."""
     both = options.get("limits.max", "")
-    ingress = sizes.parse_bits(options.get("limits.ingress") or both or "0")
-    egress = sizes.parse_bits(options.get("limits.egress") or both or "0")
+    ingress = sizes.parse_bits(both or options.get("limits.ingress") or "0")
+    egress = sizes.parse_bits(both or options.get("limits.egress") or "0")
     for kind in ("root", "ingress"):
         with contextlib.suppress(HostError):  # there may be none yet
             process.run(["tc", "qdisc", "del", "dev", host_name, kind])

@@ -38,7 +38,7 @@ def eui64(prefix: str, hwaddr: str) -> str:
 
 
 def _lease(nic: Nic, address: str, kind: str) -> NetworkLease:
-    return NetworkLease(hostname=nic.instance, hwaddr=nic.hwaddr, address=address, type=kind, location="none")
+    return NetworkLease(hostname=nic.instance, hwaddr=nic.hwaddr, address=address, type=kind)
 
 
 def _slaac_prefix(config: Mapping[str, str]) -> str:

@@ -65,18 +65,18 @@ class Networks:
         return lease_lists.merged(self._users.nics(name), dynamic, driver.plan.config)
 
     def network_type(self, options: Mapping[str, str]) -> str:
-        """The type of the network a nic names with `network`; "bridge" without. Raises NotFound as LXD words it."""
+        """The type of the network a nic names with `network`; "bridge" without. Raises Invalid as LXD words it."""
         name = options.get("network", "")
         if not name:
             return "bridge"
         row = self._rows.find(name)
         if row is None:
-            text = f'Error loading network config for "{name}": Network not found'
-            raise NotFound("network", name, text=text, remedy="lxc network list")
+            text = f'Failed to load network "{name}" for project "default": Network not found'
+            raise Invalid("network", name, text=text, remedy="lxc network list")
         return row.type
 
     def port(self, options: Mapping[str, str]) -> BridgePort:
-        """Where a nic with these options (`network` or `parent`) is plugged in. Raises NotFound."""
+        """Where a nic with these options (`network` or `parent`) is plugged in. Raises Invalid."""
         self.network_type(options)
         name = options.get("network") or options.get("parent", "")
         row = self._rows.find(name)
@@ -108,13 +108,13 @@ class Networks:
     async def replace(self, name: str, put: NetworkPut, requestor: EventLifecycleRequestor | None = None) -> None:
         """Replace description and configuration, on the host at once; on failure the old ones stand again."""
         async with self._lock:
-            await self._replace(self._rows.get(name), put)
+            await self._replace(self._managed(name), put)
         self._publish("updated", name, requestor)
 
     async def merge(self, name: str, put: NetworkPut, requestor: EventLifecycleRequestor | None = None) -> None:
         """PATCH: merge configuration keys over what is there."""
         async with self._lock:
-            old = self._rows.get(name)
+            old = self._managed(name)
             merged = NetworkPut(description=put.description or old.description, config={**old.config, **put.config})
             await self._replace(old, merged)
         self._publish("updated", name, requestor)
@@ -139,8 +139,8 @@ class Networks:
         """Rename a network that nobody uses. Raises Invalid, Conflict, NotFound."""
         check_name(new_name)
         async with self._lock:
-            row = self._rows.get(name)
-            self._check_unused(name)
+            row = self._managed(name)
+            self._check_unused(name, "Network is currently in use")
             if self._rows.find(new_name):
                 raise Conflict("network", new_name, text=f'Network "{new_name}" already exists')
             self._check_free(new_name)
@@ -154,8 +154,9 @@ class Networks:
     async def delete(self, name: str, requestor: EventLifecycleRequestor | None = None) -> None:
         """Remove a network that nobody uses. Raises Invalid with LXD's text, NotFound."""
         async with self._lock:
-            row = self._rows.get(name)
-            self._check_unused(name)
+            if (row := self._rows.find(name)) is None:
+                raise NotFound("network", name, text="Failed loading network: Network not found")
+            self._check_unused(name, "The network is currently in use")
             await asyncio.to_thread(self._driver(row).delete)
             await self._rows.delete(name)
             await self._warnings.resolve("Networks", entity_url=f"/1.0/networks/{name}")
@@ -222,9 +223,17 @@ class Networks:
                 text = f'Network interface "{name}" already exists'
                 raise Invalid("network", name, text=text, remedy="choose another name, or remove it: ip link delete")
 
-    def _check_unused(self, name: str) -> None:
+    def _check_unused(self, name: str, text: str) -> None:
         if users := self._users.used_by().get(name):
-            raise Invalid("network", name, text="The network is currently in use", remedy=f"used by {', '.join(users)}")
+            raise Invalid("network", name, text=text, remedy=f"used by {', '.join(users)}")
+
+    def _managed(self, name: str) -> NetworkRow:
+        row = self._rows.find(name)
+        if row is None:
+            with Netlink() as host:
+                if host.link(name) is not None:
+                    raise Invalid("network", name, text="Only managed networks can be modified")
+        return row or self._rows.get(name)
 
     async def _warn(self, name: str, messages: Sequence[str]) -> None:
         url = f"/1.0/networks/{name}"

@@ -63,7 +63,7 @@ class Spawner:
 
     def _read(self) -> None:
         try:
-            message, fds, _, _ = socket.recv_fds(self._channel, LARGEST, 8)
+            message, fds, _, _ = socket.recv_fds(self._channel, LARGEST, 8, socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
             return
         if not message:

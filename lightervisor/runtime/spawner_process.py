@@ -28,6 +28,7 @@ class Spawner:
     """The loop: requests in, answers out, children reaped."""
 
     def __init__(self, channel: socket.socket) -> None:
+        channel.set_inheritable(False)  # else every program in every container could speak as the daemon
         self._channel, self._library = channel, liblxc.load()
         self._children: dict[int, tuple[int, int]] = {}
         self._poll = select.poll()
@@ -45,7 +46,7 @@ class Spawner:
                     return
 
     def _serve(self) -> bool:
-        message, fds, _, _ = socket.recv_fds(self._channel, LARGEST, 8)
+        message, fds, _, _ = socket.recv_fds(self._channel, LARGEST, 8, socket.MSG_CMSG_CLOEXEC)
         if not message:
             return False
         number, operation, arguments = marshal.loads(message)

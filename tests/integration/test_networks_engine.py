@@ -228,7 +228,7 @@ async def test_names_and_use_are_guarded(parts: Parts, name: str) -> None:
     assert parts.service.get(name).used_by == ["/1.0/profiles/default"]
     with pytest.raises(Invalid, match="The network is currently in use"):
         await parts.service.delete(name)
-    with pytest.raises(Invalid, match="The network is currently in use"):
+    with pytest.raises(Invalid, match="Network is currently in use"):
         await parts.service.rename(name, f"{name}x")
     await parts.profiles.replace(ProfileRow(project="default", name="default"))
     await parts.service.rename(name, f"{name}x")

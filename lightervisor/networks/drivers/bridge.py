@@ -113,7 +113,7 @@ class Bridge(NetworkDriver, name="bridge"):
         """The bridge's own addresses as type "gateway", then dnsmasq's leases."""
         gateway = f"{self.plan.name}.gw"
         own = [
-            NetworkLease(hostname=gateway, hwaddr=self._hwaddr, address=str(one.ip), type="gateway", location="none")
+            NetworkLease(hostname=gateway, address=str(one.ip), type="gateway")
             for one in (self._ipv4, self._ipv6)
             if one is not None
         ]

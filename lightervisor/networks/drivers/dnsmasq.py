@@ -245,7 +245,7 @@ def parse_leases(text: str) -> list[NetworkLease]:
             continue
         hwaddr = words[1] if len(words[1]) == 17 and words[1].count(":") == 5 else words[4][-17:]
         hostname = "" if words[3] == "*" else words[3]
-        found.append(NetworkLease(hostname=hostname, hwaddr=hwaddr, address=words[2], type="dynamic", location="none"))
+        found.append(NetworkLease(hostname=hostname, hwaddr=hwaddr, address=words[2], type="dynamic"))
     return found
 
 
