@@ -221,6 +221,20 @@ class Boot:
         await self._clear(project, name)
         if not asked:
             self._events.lifecycle("instance-shutdown", f"/1.0/instances/{name}", project=project)
+        if container not in self._kept and container not in self._remembered:
+            await self._end_ephemeral(project, name)
+
+    async def _end_ephemeral(self, project: str, name: str) -> None:
+        """An ephemeral instance ends with its stop. A daemon that dies here ends it at its next start."""
+        try:
+            row = self._rows.get(project, name)
+        except NotFound:
+            return
+        if row.ephemeral:
+            await self._volumes.delete(self._volumes.pool_of(self._catalog.expand(row).devices), project, name)
+            await self.forget(project, name)
+            await self._rows.delete(project, name)
+            self._events.lifecycle("instance-deleted", f"/1.0/instances/{name}", project=project)
 
     async def _clear(self, project: str, name: str) -> None:
         """Take back what a start prepares, as far as it is there."""
@@ -263,6 +277,8 @@ class Boot:
             if row.config.get("volatile.last_state.power") == "RUNNING":
                 with self.power_remembered(row.project, row.name):
                     await self._clear(row.project, row.name)
+            if row.ephemeral and row.config.get("volatile.last_state.power"):
+                await self._end_ephemeral(row.project, row.name)
 
     def wanted_at_boot(self) -> list[tuple[InstanceRow, float]]:
         """Stopped instances to be started with the daemon, in order, each with the seconds to wait after it."""

@@ -29,7 +29,7 @@ class Found(Struct, frozen=True, kw_only=True):
     modified_ns: int
     size: int = 0
     descriptor: int = -1
-    names: list[str] = []  # noqa: RUF012  # msgspec copies it
+    names: list[str] = []  # msgspec copies it
     target: str = ""
 
 

@@ -17,7 +17,7 @@ class Logs:
         raise NotImplementedError
 
     def open(self, project: str, name: str, file: str, requestor: EventLifecycleRequestor | None = None) -> int:
-        """A descriptor to read a log file, the caller's to close. Raises NotFound, Invalid for what is no log's name."""
+        """A descriptor to read a log file, the caller's to close. Raises NotFound, Invalid for a bad name."""
         raise NotImplementedError
 
     def delete(self, project: str, name: str, file: str, requestor: EventLifecycleRequestor | None = None) -> None:

@@ -3,109 +3,21 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import stat
 import subprocess
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from lightervisor.errors import Conflict, Failure, HostError, Invalid, NotFound, Unsupported
+from lightervisor.errors import Conflict, Failure, HostError, Invalid, NotFound
 from lightervisor.kernel import mounts
-from lightervisor.kernel.idmap import IdMap, IdRange
-from lightervisor.kernel.userns import namespace_of
-from lightervisor.storage.driver import PlainDirectories, StorageDriver, Volume, storage_drivers
+from lightervisor.storage.driver import PlainDirectories, StorageDriver, Volume
+from tests.contracts.storage_samples import BASE, C1, C2, MAP, OTHER, inside, unpack
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-
-DRIVERS = sorted(name for name, kind in storage_drivers().items() if kind.__module__.startswith("lightervisor."))
-BASE = 1_000_000
-MAP = IdMap((IdRange("both", BASE, 0, 65536),))
-OTHER = IdMap((IdRange("both", 2_000_000, 0, 65536),))
-C1, C2 = Volume("containers", "c1"), Volume("containers", "c2")
-CAPABILITY = bytes.fromhex("0100000200040000000000000000000000000000")[:20]  # cap_net_bind_service+ep, version 2
-Make = Callable[[Path], StorageDriver]
-
-
-def unpack(target: Path) -> None:
-    """A small image with everything that is hard to keep."""
-    root = target / "rootfs"
-    for name in ("etc/skel", "bin", "home/user", "var/lib"):
-        (root / name).mkdir(parents=True)
-    (root / "etc/hostname").write_text("image\n")
-    (root / "etc/skel/profile").write_text("x")
-    (root / "bin/tool").write_text("#!/bin/sh\n")
-    (root / "bin/tool").chmod(0o4755)
-    (root / "bin/ping").write_text("")
-    os.setxattr(root / "bin/ping", "security.capability", CAPABILITY)
-    os.setxattr(root / "bin/ping", "user.note", b"kept")
-    os.link(root / "bin/tool", root / "bin/same")
-    (root / "etc/mtab").symlink_to("/proc/mounts")
-    os.mkfifo(root / "var/pipe")
-    os.chown(root / "home/user", 1000, 1000)
-    root.chmod(0o751)
-    (target / "metadata.yaml").write_text("architecture: x86_64\n")
-    (target / "templates").mkdir()
-    (target / "templates/hostname.tpl").write_text("{{ container.name }}")
-    (target / "templates/evil.tpl").symlink_to("/etc/shadow")
-
-
-def inside(root: Path, script: str, idmap: IdMap = MAP) -> str:
-    """What a shell says that is root in the map's user namespace, and nobody outside."""
-    namespace = namespace_of(idmap)
-    enter = ["nsenter", f"--user=/proc/self/fd/{namespace}", "-S", "0", "-G", "0"]
-    done = subprocess.run(
-        [*enter, "--", "sh", "-ec", f"cd '{root}'\n{script}"],
-        pass_fds=[namespace],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A directory that everyone can walk through, as $LXD_DIR is."""
-    place = Path(tempfile.mkdtemp(prefix="lv-storage-"))
-    place.chmod(0o711)
-    yield place
-    left = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(place) in line]
-    for mounted in reversed(left):
-        mounts.umount(Path(mounted), lazy=True)
-    shutil.rmtree(place)
-    assert not left
-
-
-@pytest.fixture(params=DRIVERS)
-def kind(request: pytest.FixtureRequest, folder: Path) -> type[StorageDriver]:
-    """Each driver that works here."""
-    found = storage_drivers()[request.param]
-    try:
-        found.probe(folder)
-    except Unsupported as refusal:
-        pytest.skip(refusal.message())
-    return found
-
-
-@pytest.fixture
-def pool(kind: type[StorageDriver], folder: Path) -> Iterator[StorageDriver]:
-    """A pool with one image, img1."""
-    driver = kind(folder / "storage-pools/p1", {})
-    driver.create()
-    driver.create_image("img1", unpack)
-    yield driver
-    for volume in driver.volumes("containers"):
-        driver.unmount(volume)
-        driver.delete_volume(volume)
-    driver.delete()
-    assert not driver.layout.root.exists()
 
 
 def test_a_volume_shows_the_image_to_the_mapped_root(pool: StorageDriver) -> None:

@@ -1,0 +1,53 @@
+"""Fixtures of the contract suites."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lightervisor.errors import Unsupported
+from lightervisor.kernel import mounts
+from lightervisor.storage.driver import StorageDriver, storage_drivers
+from tests.contracts.storage_samples import DRIVERS, unpack
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A directory that everyone can walk through, as $LXD_DIR is."""
+    place = Path(tempfile.mkdtemp(prefix="lv-storage-"))
+    place.chmod(0o711)
+    yield place
+    left = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(place) in line]
+    for mounted in reversed(left):
+        mounts.umount(Path(mounted), lazy=True)
+    shutil.rmtree(place)
+    assert not left
+
+
+@pytest.fixture(params=DRIVERS)
+def kind(request: pytest.FixtureRequest, folder: Path) -> type[StorageDriver]:
+    """Each driver that works here."""
+    found = storage_drivers()[request.param]
+    try:
+        found.probe(folder)
+    except Unsupported as refusal:
+        pytest.skip(refusal.message())
+    return found
+
+
+@pytest.fixture
+def pool(kind: type[StorageDriver], folder: Path) -> Iterator[StorageDriver]:
+    """A pool with one image, img1."""
+    driver = kind(folder / "storage-pools/p1", {})
+    driver.create()
+    driver.create_image("img1", unpack)
+    yield driver
+    for volume in driver.volumes("containers"):
+        driver.unmount(volume)
+        driver.delete_volume(volume)
+    driver.delete()
+    assert not driver.layout.root.exists()
