@@ -30,10 +30,12 @@ async def everything(request: web.Request) -> web.StreamResponse:
     """GET /1.0/instances: URLs, objects, or objects with their state."""
     found, depth = services(request), recursion(request)
     chosen = None if request.query.get("all-projects") == "true" else project(request)
+    wanted = request.query.get("filter", "")
+    if depth == 0 and not wanted:
+        return envelope.sync([f"/1.0/{request.path.split('/')[2]}/{name}" for _, name in found.catalog.names(chosen)])
+    listed = filters.matching(wanted, found.catalog.list(chosen))
     if depth == 0:
-        kind = request.path.split("/")[2]
-        return envelope.sync([f"/1.0/{kind}/{name}" for _, name in found.catalog.names(chosen)])
-    listed = filters.matching(request.query.get("filter", ""), found.catalog.list(chosen))
+        return envelope.sync([f"/1.0/{request.path.split('/')[2]}/{one.name}" for one in listed])
     if depth == 1:
         return envelope.sync(listed)
     return envelope.sync(await asyncio.to_thread(lambda: [_full(found, instance) for instance in listed]))

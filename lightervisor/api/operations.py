@@ -12,6 +12,7 @@ from lightervisor.errors import Invalid
 from lightervisor.events.stream import TYPES
 
 PING_S = 10
+CLOSE_S = 0.5
 
 
 class WebsocketChannel:
@@ -76,7 +77,7 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     operations = services(request).operations
     identity = request.match_info["id"]
     name = operations.claim(identity, request.query.get("secret", ""))
-    socket = web.WebSocketResponse(max_msg_size=0, compress=False)
+    socket = web.WebSocketResponse(timeout=CLOSE_S, max_msg_size=0, compress=False)
     await socket.prepare(request)
     await operations.connect(identity, name, WebsocketChannel(socket))
     await socket.close()
