@@ -196,7 +196,7 @@ def page(bench: Bench) -> str:
         "# Benchmarks\n\n<!-- Written by scripts/bench.py (make bench); do not edit. -->\n\n"
         f"{machine()}\n\n"
         "`ours` is this checkout with its own `lxc` on an `overlay` pool; `lxd` is the distribution's LXD with Go's\n"
-        "`lxc` on a `dir` pool, its default. Medians, both systems in turn in one run; a ratio below 1 means that ours\n"
+        "`lxc` on a `dir` pool, its default. Medians, both systems in turn in one run; a ratio below 1 means ours\n"
         "needs less. Memory is PSS: of the daemon and its spawner, and of what watches one container.\n\n"
         f"{bench.table()}" + (f"\nWhat failed:\n\n{failed}" if failed else "")
     )
