@@ -36,7 +36,7 @@ integration: dev  ## tests with real containers; K=WORD picks some
 	@$(BIN)/python -m pytest tests/integration tests/faults tests/seeds $(if $(K),-k '$(K)')
 
 bench: dev  ## time the same work here and on the real LXD, write docs/benchmarks.md
-	@$(BIN)/python scripts/bench.py --write docs/benchmarks.md
+	@scripts/setup --bench && $(BIN)/python scripts/bench.py --write docs/benchmarks.md
 
 docs: dev  ## write docs/reference/ anew
 	@$(BIN)/python scripts/reference.py

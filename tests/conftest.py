@@ -86,6 +86,12 @@ def _watched(prepare: Callable[[Daemon], object]) -> Iterator[Daemon]:
     daemon = Daemon()
     try:
         prepare(daemon)
+    except BaseException:
+        if daemon.process is not None:
+            daemon.kill()
+        daemon.remove()
+        raise
+    try:
         yield daemon
     finally:
         daemon.forget()

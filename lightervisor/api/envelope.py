@@ -1,10 +1,12 @@
 """LXD's response envelope: seven keys, always in this order. Source: LXD REST API, return values."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
+from lightervisor.api import urls
 from lightervisor.model.operation import Operation
 
 JSON = "application/json"
@@ -22,20 +24,23 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     metadata: Any = None
 
 
-def sync(metadata: object = None, *, etag: str = "") -> web.Response:
+def sync(metadata: object = None, *, etag: str = "", headers: Mapping[str, str] | None = None) -> web.Response:
     """A finished answer; nothing becomes {}."""
     body = Envelope(type="sync", status="Success", status_code=200, metadata={} if metadata is None else metadata)
-    return _answer(body, 200, {"ETag": f'"{etag}"'} if etag else {})
+    more = dict(headers or {})
+    if etag:
+        more["ETag"] = f'"{etag}"'
+    return _answer(body, 200, more)
 
 
 def created(location: str) -> web.Response:
-    """201 with the URL of what was made."""
+    """201 with the URL of what was made; its envelope still says 200 and has no metadata, as LXD's."""
     return _answer(Envelope(type="sync", status="Success", status_code=200), 201, {"Location": location})
 
 
 def background(operation: Operation) -> web.Response:
     """202 with the operation that does the work."""
-    url = f"/1.0/operations/{operation.id}"
+    url = urls.of("operations", operation.id)
     body = Envelope(type="async", status="Operation created", status_code=100, operation=url, metadata=operation)
     return _answer(body, 202, {"Location": url})
 
@@ -43,9 +48,10 @@ def background(operation: Operation) -> web.Response:
 def failure(code: int, text: str) -> web.Response:
     """An error; ends with two newlines as Go's does."""
     body = msgspec.json.encode(Envelope(type="error", error_code=code, error=text)) + b"\n\n"
-    headers = {"X-Content-Type-Options": "nosniff"}
-    return web.Response(body=body, status=code, content_type=JSON, headers=headers)
+    headers = {"X-Content-Type-Options": "nosniff", "Content-Type": JSON}
+    return web.Response(body=body, status=code, headers=headers)
 
 
 def _answer(body: Envelope, status: int, headers: dict[str, str]) -> web.Response:
-    return web.Response(body=msgspec.json.encode(body) + b"\n", status=status, content_type=JSON, headers=headers)
+    headers["Content-Type"] = JSON
+    return web.Response(body=msgspec.json.encode(body) + b"\n", status=status, headers=headers)

@@ -1,4 +1,4 @@
-"""Failures to LXD's codes and texts: the one place."""
+"""Failures to LXD's codes and texts: the one place. Source: LXD REST API, error to HTTP code mapping."""
 
 import logging
 
@@ -11,8 +11,14 @@ log = logging.getLogger(__name__)
 
 
 def answer(error: Exception) -> web.Response:
-    """The answer for a failure; what is not ours is logged and told without details."""
+    """The answer for a failure; what is not ours is logged in full and told without a traceback."""
     if isinstance(error, Failure):
         return envelope.failure(error.status, error.message())
+    if isinstance(error, web.HTTPNotFound):
+        return envelope.failure(404, "not found")
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        return envelope.failure(501, "not implemented")
+    if isinstance(error, web.HTTPException):
+        return envelope.failure(error.status, error.reason)
     log.error("request failed", exc_info=error)
     return envelope.failure(500, f"Internal error: {type(error).__name__}: {error} (the daemon's log has more)")

@@ -1,26 +1,35 @@
-"""ETags as LXD computes them: sha256 of the JSON of the fields a user can edit. Source: LXD, lxd/util EtagHash."""
+"""ETags as LXD computes them: sha256 of the JSON of what a user can edit. Source: LXD, lxd/util EtagHash."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from lightervisor.errors import PreconditionFailed
 
+# Numbers of LXD's architectures, as its instance ETags contain them. Source: LXD, shared/osarch.
+ARCHITECTURES = {
+    "i686": 1, "x86_64": 2, "armv7l": 3, "aarch64": 4, "ppc": 5, "ppc64": 6, "ppc64le": 7, "s390x": 8,
+    "mips": 9, "mips64": 10, "riscv32": 11, "riscv64": 12,
+}  # fmt: skip
+# What Go's encoder writes differently: it escapes for HTML, and two line separators of JavaScript.
+ESCAPED = str.maketrans({character: f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"})
 
-def of(fields: Sequence[object]) -> str:
-    """The hash, without quotes. Maps are sorted by key as Go encodes them; <, > and & are escaped as Go does."""
-    text = msgspec.json.encode([_sorted(field) for field in fields]).decode()
-    for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
+
+def of(fields: object) -> str:
+    """The hash, without quotes, of a list of fields or of a whole object.
+
+    Encoded as Go does: compact, maps sorted by key, structs in order of declaration, a newline at the end.
+    """
+    text = msgspec.json.encode(fields, order="deterministic").decode().translate(ESCAPED)
     return hashlib.sha256(text.encode() + b"\n").hexdigest()
 
 
-def _sorted(value: object) -> object:
-    if isinstance(value, Mapping):
-        mapping: Mapping[str, object] = value  # pyright: ignore[reportUnknownVariableType]
-        return {key: _sorted(mapping[key]) for key in sorted(mapping)}
-    return value
+def of_instance(
+    architecture: str, config: object, devices: object, is_ephemeral: bool, profiles: Sequence[object]
+) -> str:
+    """The hash of an instance: its architecture's number, what it sets itself, and its whole profiles."""
+    return of([ARCHITECTURES.get(architecture, 0), config, devices, is_ephemeral, profiles])
 
 
 def check(header: str | None, current: str) -> None:

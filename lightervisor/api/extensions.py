@@ -1,7 +1,21 @@
-"""The API extensions of this server: only what works. Clients decide by this list what they may ask."""
+"""The API extensions of this server: only what works, in LXD's order, then our own.
+
+Clients decide by this list what they may ask. Source: LXD, doc/api-extensions.
+"""
 
 EXTENSIONS = [
-    "storage", "container_last_used_at", "etag", "patch", "network", "profile_usedby", "network_leases",
-    "entity_description", "operation_description", "event_lifecycle", "instances", "container_full", "projects",
-    "instance_get_full", "api_filtering", "image_source_build",
+    "container_host_shutdown_timeout", "container_stop_priority", "container_last_used_at", "etag", "patch",
+    "directory_manipulation", "container_cpu_time", "network", "profile_usedby", "container_exec_recording",
+    "container_exec_signal_handling", "container_image_properties", "storage", "file_delete", "file_append",
+    "network_dhcp_expiry", "entity_description", "file_symlinks", "container_edit_metadata", "resources",
+    "console", "file_get_symlink", "network_leases", "operation_description", "event_lifecycle", "network_state",
+    "container_protection_delete", "network_hwaddr", "container_full", "resources_cpu_socket", "resources_gpu",
+    "resources_numa", "resources_v2", "container_exec_user_group_cwd", "instances", "image_types",
+    "resources_disk_sata", "compression_squashfs", "image_profiles", "resources_disk_id", "api_filtering",
+    "instance_nic_network", "firewall_driver", "resources_usb_pci", "resources_cpu_threads_numa",
+    "resources_cpu_core_die", "api_os", "resources_system", "usedby_consistency", "resources_pci_iommu",
+    "resources_disk_address", "warnings", "server_instance_driver_operational", "server_supported_storage_drivers",
+    "event_lifecycle_requestor_address", "network_counters_errors_dropped", "instance_all_projects",
+    "instance_get_full", "event_project", "instance_file_head",
+    "metadata_configuration", "image_source_build",
 ]  # fmt: skip

@@ -1,17 +1,19 @@
 """/1.0/images. Source: LXD REST API, images."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 from urllib.parse import parse_qsl
 
-from aiohttp import BodyPartReader, web
+import msgspec
+from aiohttp import BodyPartReader, MultipartWriter, web
 
-from lightervisor.api import envelope, etag, filters
-from lightervisor.api.requests import body, project, recursion, requestor
+from lightervisor.api import envelope, etag, filters, raw, urls
+from lightervisor.api.requests import body, project, raw_body, recursion, requestor
 from lightervisor.api.services import services
 from lightervisor.errors import Invalid, Unsupported
-from lightervisor.images.store import Received
-from lightervisor.model.image import Image, ImageAliasesEntry, ImageAliasesEntryPost, ImageAliasesEntryPut, ImagePut
+from lightervisor.images.upload import Part, Received
+from lightervisor.model.decode import decode
+from lightervisor.model.image import Image, ImagePut
 from lightervisor.operations.operations import Run
 
 BLOCK = 1 << 20
@@ -25,12 +27,7 @@ async def everything(request: web.Request) -> web.StreamResponse:
     """GET /1.0/images."""
     project(request)
     found = filters.matching(request.query.get("filter", ""), services(request).images.list())
-    return envelope.sync(found if recursion(request) else [f"/1.0/images/{image.fingerprint}" for image in found])
-
-
-async def built(request: web.Request) -> web.StreamResponse:
-    """GET /1.0/images/build: what this host can build (extension image_source_build)."""
-    return envelope.sync(services(request).built.catalog())
+    return envelope.sync(found if recursion(request) else [urls.of("images", image.fingerprint) for image in found])
 
 
 async def upload(request: web.Request) -> web.StreamResponse:
@@ -59,13 +56,13 @@ async def upload(request: web.Request) -> web.StreamResponse:
 async def _form(request: web.Request) -> tuple[Received, str]:
     images = services(request).images
     reader = await request.multipart()
-    files: dict[str, Path] = {}
+    files: dict[str, Part] = {}
     filename = ""
     async for part in reader:
         if not isinstance(part, BodyPartReader) or part.name not in ("metadata", "rootfs"):
             raise Invalid("image", text="Invalid multipart image")
         filename = filename or part.filename or ""
-        files[part.name] = await images.receive(_blocks(part))
+        files[part.name] = await images.receive(_blocks(part), files.get("metadata"))
     if "metadata" not in files:
         raise Invalid("image", text="Invalid multipart image")
     return Received(files["metadata"], files.get("rootfs")), filename
@@ -78,6 +75,7 @@ async def _blocks(part: BodyPartReader) -> AsyncIterator[bytes]:
 
 async def show(request: web.Request) -> web.StreamResponse:
     """GET /1.0/images/{fingerprint}."""
+    project(request)
     image = services(request).images.get(request.match_info["fingerprint"])
     return envelope.sync(image, etag=_etag(image))
 
@@ -91,6 +89,18 @@ async def replace(request: web.Request) -> web.StreamResponse:
     return envelope.sync()
 
 
+async def merge(request: web.Request) -> web.StreamResponse:
+    """PATCH /1.0/images/{fingerprint}: what is not given stays, properties are merged by key."""
+    images, text = services(request).images, await raw_body(request)
+    image = images.get(request.match_info["fingerprint"])
+    etag.check(request.headers.get("If-Match"), _etag(image))
+    given, put = decode(text, dict[str, object]), decode(text, ImagePut)
+    kept = {name: getattr(image, name) for name in ImagePut.__struct_fields__ if name not in given}
+    kept["properties"] = {**image.properties, **put.properties}
+    await images.replace(image.fingerprint, msgspec.structs.replace(put, **kept), requestor(request))
+    return envelope.sync()
+
+
 async def delete(request: web.Request) -> web.StreamResponse:
     """DELETE /1.0/images/{fingerprint}."""
     found, who = services(request), requestor(request)
@@ -100,72 +110,31 @@ async def delete(request: web.Request) -> web.StreamResponse:
         await found.images.delete(image.fingerprint, [found.pools.driver(pool.name) for pool in found.pools.list()])
         found.images.publish("deleted", image.fingerprint, who)
 
-    resources = {"images": [f"/1.0/images/{image.fingerprint}"]}
+    resources = {"images": [urls.of("images", image.fingerprint)]}
     return envelope.background(found.operations.start("Deleting image", work, resources=resources))
 
 
 async def export(request: web.Request) -> web.StreamResponse:
-    """GET /1.0/images/{fingerprint}/export: the file, or both as a form."""
-    files = services(request).images.files(request.match_info["fingerprint"])
-    if len(files) > 1:
-        raise Unsupported("image", cause="exporting split images is not offered yet")
-    name = files[0].name
-    headers = {"Content-Disposition": f"inline;filename={name}", "Content-Type": "application/octet-stream"}
-    return web.FileResponse(files[0].path, headers=headers)
+    """GET /1.0/images/{fingerprint}/export: the file, or as a form metadata and root file system."""
+    project(request)
+    image = services(request).images.get(request.match_info["fingerprint"])
+    files = services(request).images.files(image.fingerprint)
+    services(request).images.publish("retrieved", image.fingerprint, requestor(request))
+    if len(files) == 1:
+        return web.FileResponse(files[0].path, chunk_size=BLOCK, headers=raw.headers_of(files[0].name))
+    form = MultipartWriter("form-data")
+    for field, file in zip(("metadata", "rootfs"), files, strict=True):
+        part = form.append(await asyncio.to_thread(file.path.open, "rb"), {"Content-Type": raw.STREAM})
+        part.set_content_disposition("form-data", name=field, filename=file.name)
+    return web.Response(body=form)
 
 
-async def aliases(request: web.Request) -> web.StreamResponse:
-    """GET /1.0/images/aliases."""
-    found = services(request).images.rows.aliases()
-    return envelope.sync(found if recursion(request) else [f"/1.0/images/aliases/{alias.name}" for alias in found])
-
-
-async def add_alias(request: web.Request) -> web.StreamResponse:
-    """POST /1.0/images/aliases."""
-    entry = await body(request, ImageAliasesEntry)
-    await services(request).images.rows.add_alias(entry)
-    return envelope.created(f"/1.0/images/aliases/{entry.name}")
-
-
-async def show_alias(request: web.Request) -> web.StreamResponse:
-    """GET /1.0/images/aliases/{name}."""
-    return envelope.sync(services(request).images.rows.alias(request.match_info["name"]))
-
-
-async def replace_alias(request: web.Request) -> web.StreamResponse:
-    """PUT /1.0/images/aliases/{name}."""
-    name, put = request.match_info["name"], await body(request, ImageAliasesEntryPut)
-    await services(request).images.rows.replace_alias(name, name, put.description, put.target)
-    return envelope.sync()
-
-
-async def rename_alias(request: web.Request) -> web.StreamResponse:
-    """POST /1.0/images/aliases/{name}."""
-    rows, post = services(request).images.rows, await body(request, ImageAliasesEntryPost)
-    entry = rows.alias(request.match_info["name"])
-    await rows.replace_alias(entry.name, post.name, entry.description, entry.target)
-    return envelope.created(f"/1.0/images/aliases/{post.name}")
-
-
-async def delete_alias(request: web.Request) -> web.StreamResponse:
-    """DELETE /1.0/images/aliases/{name}."""
-    await services(request).images.rows.delete_alias(request.match_info["name"])
-    return envelope.sync()
-
-
-ALIAS = "/1.0/images/aliases/{name:.+}"
 ROUTES = [
     web.get("/1.0/images", everything),
     web.post("/1.0/images", upload),
-    web.get("/1.0/images/build", built),
-    web.get("/1.0/images/aliases", aliases),
-    web.post("/1.0/images/aliases", add_alias),
-    web.get(ALIAS, show_alias),
-    web.put(ALIAS, replace_alias),
-    web.post(ALIAS, rename_alias),
-    web.delete(ALIAS, delete_alias),
     web.get("/1.0/images/{fingerprint}", show),
     web.put("/1.0/images/{fingerprint}", replace),
+    web.patch("/1.0/images/{fingerprint}", merge),
     web.delete("/1.0/images/{fingerprint}", delete),
     web.get("/1.0/images/{fingerprint}/export", export),
 ]

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from lightervisor.api import envelope, etag
+from lightervisor.api import envelope, etag, urls
 from lightervisor.api.requests import body, recursion, requestor
 from lightervisor.api.services import services
 from lightervisor.model.network import Network, NetworkPost, NetworkPut, NetworksPost
@@ -15,14 +15,14 @@ def _etag(one: Network) -> str:
 async def everything(request: web.Request) -> web.StreamResponse:
     """GET /1.0/networks."""
     found = services(request).networks.list()
-    return envelope.sync(found if recursion(request) else [f"/1.0/networks/{one.name}" for one in found])
+    return envelope.sync(found if recursion(request) else [urls.of("networks", one.name) for one in found])
 
 
 async def create(request: web.Request) -> web.StreamResponse:
     """POST /1.0/networks."""
     post = await body(request, NetworksPost)
     await services(request).networks.create(post, requestor(request))
-    return envelope.created(f"/1.0/networks/{post.name}")
+    return envelope.created(urls.of("networks", post.name))
 
 
 async def show(request: web.Request) -> web.StreamResponse:
@@ -59,7 +59,7 @@ async def rename(request: web.Request) -> web.StreamResponse:
     """POST /1.0/networks/{name}."""
     post = await body(request, NetworkPost)
     await services(request).networks.rename(request.match_info["name"], post.name, requestor(request))
-    return envelope.created(f"/1.0/networks/{post.name}")
+    return envelope.created(urls.of("networks", post.name))
 
 
 async def state(request: web.Request) -> web.StreamResponse:

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from lightervisor.api import envelope, etag
+from lightervisor.api import envelope, etag, urls
 from lightervisor.api.requests import body, project, recursion, requestor
 from lightervisor.api.services import services
 from lightervisor.model.profile import Profile, ProfilePost, ProfilePut, ProfilesPost
@@ -15,14 +15,14 @@ def _etag(one: Profile) -> str:
 async def everything(request: web.Request) -> web.StreamResponse:
     """GET /1.0/profiles."""
     found = services(request).profiles.list(project(request))
-    return envelope.sync(found if recursion(request) else [f"/1.0/profiles/{one.name}" for one in found])
+    return envelope.sync(found if recursion(request) else [urls.of("profiles", one.name) for one in found])
 
 
 async def create(request: web.Request) -> web.StreamResponse:
     """POST /1.0/profiles."""
     post = await body(request, ProfilesPost)
     await services(request).profiles.create(project(request), post, requestor(request))
-    return envelope.created(f"/1.0/profiles/{post.name}")
+    return envelope.created(urls.of("profiles", post.name))
 
 
 async def show(request: web.Request) -> web.StreamResponse:
@@ -59,7 +59,7 @@ async def rename(request: web.Request) -> web.StreamResponse:
     """POST /1.0/profiles/{name}."""
     post = await body(request, ProfilePost)
     await services(request).profiles.rename(project(request), request.match_info["name"], post.name, requestor(request))
-    return envelope.created(f"/1.0/profiles/{post.name}")
+    return envelope.created(urls.of("profiles", post.name))
 
 
 ROUTES = [

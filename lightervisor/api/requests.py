@@ -1,53 +1,85 @@
-"""What handlers read from a request: its project, its body, who asks."""
+"""What handlers read from a request: its project, its depth, its body, who asks."""
 
 import pwd
+import re
 import socket
 import struct
+from functools import lru_cache
 from typing import TypeVar
 
 from aiohttp import web
 
-from lightervisor.errors import Invalid, NotFound
+from lightervisor.errors import Failure, Invalid, NotFound
 from lightervisor.model.decode import decode
 from lightervisor.model.event import EventLifecycleRequestor
 
 Wire = TypeVar("Wire")
 LARGEST_JSON = 16 << 20
+CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
 
 
-def project(request: web.Request) -> str:
-    """The project asked for. Raises NotFound for any but `default`, the only one so far."""
+class TooLarge(Failure):
+    """The body is longer than any that makes sense here."""
+
+    status, slug, verdict = 413, "too-large", "is too large"
+
+
+def project(request: web.Request, *, kind: str = "project") -> str:
+    """The project asked for. Raises NotFound, about `kind`, for any but `default`, the only one so far."""
     name = request.query.get("project") or "default"
     if name != "default":
-        raise NotFound("project", name)
+        raise NotFound(kind, name)
     return name
 
 
+def projects(request: web.Request) -> str | None:
+    """The project asked for, or None for all of them. Raises Invalid with LXD's text for both."""
+    if request.query.get("all-projects") not in ("true", "1"):
+        return project(request)
+    if request.query.get("project"):
+        raise Invalid("project", text="Cannot specify a project when requesting all projects")
+    return None
+
+
 def recursion(request: web.Request) -> int:
-    """The depth asked for; anything but a number is 0."""
+    """The depth asked for; what is not a number is 0."""
     text = request.query.get("recursion", "")
-    return int(text) if text.isdecimal() else 0
+    return int(text) if re.fullmatch("[0-9]{1,9}", text) else 0
 
 
-async def body(request: web.Request, wanted: type[Wire]) -> Wire:
-    """The JSON body as a struct. Raises Invalid for bad JSON and for bodies above 16 MiB."""
+async def raw_body(request: web.Request, *, limit_bytes: int = LARGEST_JSON) -> bytes:
+    """The whole body. Raises TooLarge as soon as it is known to be longer than the limit."""
+    if (request.content_length or 0) > limit_bytes:
+        raise _too_large(limit_bytes)
     received = bytearray()
     async for block in request.content.iter_any():
         received += block
-        if len(received) > LARGEST_JSON:
-            raise Invalid("request body", cause=f"it is larger than {LARGEST_JSON >> 20} MiB")
-    return decode(bytes(received), wanted)
+        if len(received) > limit_bytes:
+            raise _too_large(limit_bytes)
+    return bytes(received)
+
+
+def _too_large(limit_bytes: int) -> TooLarge:
+    return TooLarge("request body", cause=f"it is larger than {limit_bytes >> 20} MiB")
+
+
+async def body(request: web.Request, wanted: type[Wire]) -> Wire:
+    """The JSON body as a struct. Raises Invalid for bad JSON or wrong types, TooLarge above 16 MiB."""
+    return decode(await raw_body(request), wanted)
 
 
 def requestor(request: web.Request) -> EventLifecycleRequestor:
-    """Who asks: the user at the other end of the unix socket."""
+    """Who asks: the user at the other end of the unix socket, as the kernel says (SO_PEERCRED)."""
     peer: socket.socket | None = request.transport.get_extra_info("socket") if request.transport else None
-    name = ""
-    if peer is not None:
-        credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        uid = struct.unpack("3i", credentials)[1]
-        try:
-            name = pwd.getpwuid(uid).pw_name
-        except KeyError:
-            name = str(uid)
-    return EventLifecycleRequestor(username=name, protocol="unix", address="@")
+    if peer is None or peer.family != socket.AF_UNIX:
+        return EventLifecycleRequestor(protocol="unix", address="@")
+    credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
+    return EventLifecycleRequestor(username=_user(CREDENTIALS.unpack(credentials)[1]), protocol="unix", address="@")
+
+
+@lru_cache(maxsize=256)
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)

@@ -7,31 +7,15 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from lightervisor.api import (
-    envelope,
-    errors,
-    images,
-    instances,
-    networks,
-    operations,
-    profiles,
-    server_info,
-    storage_pools,
-)
+from lightervisor.api import envelope, errors
+from lightervisor.api.requests import requestor
+from lightervisor.api.routes import ROUTES
 from lightervisor.api.services import SERVICES, Services
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 log = logging.getLogger(__name__)
+METHODS = ("GET", "PUT", "POST", "DELETE", "PATCH", "HEAD", "OPTIONS")
 OPEN_WHILE_STOPPING = ("/internal/", "/1.0/events", "/1.0/operations")
-ROUTES = [
-    *server_info.ROUTES,
-    *operations.ROUTES,
-    *instances.ROUTES,
-    *images.ROUTES,
-    *profiles.ROUTES,
-    *storage_pools.ROUTES,
-    *networks.ROUTES,
-]
 
 
 class Server:
@@ -41,7 +25,13 @@ class Server:
         self._state = "starting"
         self._app = web.Application(client_max_size=0, middlewares=[self._wrap])
         self._app[SERVICES] = services
-        self._app.add_routes(ROUTES)
+        for route in ROUTES:  # not add_routes: it would answer HEAD wherever there is a GET
+            self._app.router.add_route(route.method, route.path, route.handler)
+
+    @property
+    def application(self) -> web.Application:
+        """The aiohttp application."""
+        return self._app
 
     def ready(self) -> None:
         """From now on requests are served."""
@@ -64,18 +54,22 @@ class Server:
 
     @web.middleware
     async def _wrap(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        log.debug("%s %s", request.method, request.path_qs)
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("%s %s by %s", request.method, request.path_qs, requestor(request).username)
+        refusal = self._refusal(request)
+        if refusal is not None:
+            return refusal
+        try:
+            return await handler(request)
+        except Exception as error:  # noqa: BLE001  # every failure gets an answer
+            return errors.answer(error)
+
+    def _refusal(self, request: web.Request) -> web.Response | None:
+        """Why a request is not even looked at; None when it is."""
         if self._state == "starting":
             return envelope.failure(503, "LXD daemon setup in progress")
         if self._state == "stopping" and request.method != "GET" and not request.path.startswith(OPEN_WHILE_STOPPING):
             return envelope.failure(503, "LXD is shutting down")
-        try:
-            return await handler(request)
-        except web.HTTPNotFound:
-            return envelope.failure(404, "not found")
-        except web.HTTPMethodNotAllowed:
-            return envelope.failure(501, "not implemented")
-        except web.HTTPException:
-            raise
-        except Exception as error:  # noqa: BLE001  # every failure gets an answer
-            return errors.answer(error)
+        if request.method not in METHODS:
+            return envelope.failure(404, f'Method "{request.method}" not found')
+        return None

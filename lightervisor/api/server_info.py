@@ -1,11 +1,12 @@
-"""`/`, `/1.0` and the daemon's internal endpoints. Source: LXD, GET /1.0."""
+"""`/`, `/1.0` and the daemon's internal endpoints. Source: LXD, /1.0."""
 
 from aiohttp import web
 
 from lightervisor.api import envelope, etag
 from lightervisor.api.extensions import EXTENSIONS
+from lightervisor.api.requests import body, requestor
 from lightervisor.api.services import services
-from lightervisor.model.server import Server
+from lightervisor.model.server import Server, ServerPut
 
 
 async def versions(_request: web.Request) -> web.StreamResponse:
@@ -15,7 +16,7 @@ async def versions(_request: web.Request) -> web.StreamResponse:
 
 async def show(request: web.Request) -> web.StreamResponse:
     """GET /1.0: the server."""
-    config = services(request).server_config()
+    config = services(request).server_config.all()
     server = Server(
         config=config,
         api_extensions=EXTENSIONS,
@@ -26,7 +27,23 @@ async def show(request: web.Request) -> web.StreamResponse:
         auth_methods=["tls"],
         environment=services(request).environment(),
     )
-    return envelope.sync(server, etag=etag.of([config]))
+    return envelope.sync(server, etag=etag.of(config))
+
+
+async def replace(request: web.Request) -> web.StreamResponse:
+    """PUT /1.0: the server's configuration."""
+    config, put = services(request).server_config, await body(request, ServerPut)
+    etag.check(request.headers.get("If-Match"), etag.of(config.all()))
+    await config.replace(put.config, requestor(request))
+    return envelope.sync()
+
+
+async def merge(request: web.Request) -> web.StreamResponse:
+    """PATCH /1.0: some of the server's configuration."""
+    config, put = services(request).server_config, await body(request, ServerPut)
+    etag.check(request.headers.get("If-Match"), etag.of(config.all()))
+    await config.merge(put.config, requestor(request))
+    return envelope.sync()
 
 
 async def is_ready(_request: web.Request) -> web.StreamResponse:
@@ -43,6 +60,8 @@ async def shut_down(request: web.Request) -> web.StreamResponse:
 ROUTES = [
     web.get("/", versions),
     web.get("/1.0", show),
+    web.put("/1.0", replace),
+    web.patch("/1.0", merge),
     web.get("/internal/ready", is_ready),
     web.put("/internal/shutdown", shut_down),
 ]

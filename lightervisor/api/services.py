@@ -1,30 +1,81 @@
-"""The services that handlers call, as wiring hands them over."""
+"""The services that handlers call, as wiring hands them over.
 
-from collections.abc import Callable
+What another part provides is named here by what the handlers need of it (a Protocol), so that a test can give
+a small real one.
+"""
+
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
 from aiohttp import web
 
+from lightervisor.errors import Unsupported
 from lightervisor.events.stream import Events
 from lightervisor.images.built import BuiltImages
 from lightervisor.images.store import Images
 from lightervisor.instances.catalog import Catalog
+from lightervisor.instances.console import Consoles
 from lightervisor.instances.create import Creation
 from lightervisor.instances.delete import Removal
 from lightervisor.instances.exec import Execution
+from lightervisor.instances.files import Files
+from lightervisor.instances.logs import Logs
+from lightervisor.instances.metadata import Metadata
 from lightervisor.instances.power import Power
 from lightervisor.instances.state import States
 from lightervisor.instances.update import Update
+from lightervisor.model.event import EventLifecycleRequestor
+from lightervisor.model.resources import Resources
 from lightervisor.model.server import ServerEnvironment
+from lightervisor.model.warning import Warning
 from lightervisor.networks.managed import Networks
 from lightervisor.operations.operations import Operations
 from lightervisor.profiles.profiles import Profiles
 from lightervisor.storage.pools import Pools
 
+Part = TypeVar("Part")
+
+
+class ServerConfig(Protocol):
+    """The server's own configuration."""
+
+    def all(self) -> dict[str, str]:
+        """Every key that is set, secrets hidden."""
+        ...
+
+    async def replace(self, config: Mapping[str, Any], requestor: EventLifecycleRequestor | None) -> None:
+        """Set exactly these keys. Raises Invalid for an unknown key or a bad value."""
+        ...
+
+    async def merge(self, config: Mapping[str, Any], requestor: EventLifecycleRequestor | None) -> None:
+        """Set these keys and leave the others; an empty value unsets. Raises Invalid."""
+        ...
+
+
+class Warnings(Protocol):
+    """What the administrator should know."""
+
+    def list(self) -> list[Warning]:
+        """All warnings."""
+        ...
+
+    def get(self, identity: str) -> Warning:
+        """One warning. Raises NotFound."""
+        ...
+
+    async def set_status(self, identity: str, status: str) -> None:
+        """Acknowledge a warning or make it new again. Raises NotFound."""
+        ...
+
+    async def delete(self, identity: str) -> None:
+        """Remove a warning. Raises NotFound."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Services:
-    """One of each."""
+    """One of each; what is None is not offered yet."""
 
     operations: Operations
     events: Events
@@ -41,8 +92,14 @@ class Services:
     pools: Pools
     networks: Networks
     environment: Callable[[], ServerEnvironment]
-    server_config: Callable[[], dict[str, str]]
+    server_config: ServerConfig
+    warnings: Warnings
+    resources: Callable[[], Resources]
     shut_down: Callable[[], None]
+    files: Files | None = None
+    consoles: Consoles | None = None
+    logs: Logs | None = None
+    metadata: Metadata | None = None
 
 
 SERVICES = web.AppKey("services", Services)
@@ -51,3 +108,10 @@ SERVICES = web.AppKey("services", Services)
 def services(request: web.Request) -> Services:
     """The services of the application a request came to."""
     return request.app[SERVICES]
+
+
+def offered(part: Part | None, what: str) -> Part:
+    """A part of the services. Raises Unsupported when this daemon has none."""
+    if part is None:
+        raise Unsupported(what, cause="this server does not offer it yet")
+    return part

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from lightervisor.api import envelope, etag
+from lightervisor.api import envelope, etag, urls
 from lightervisor.api.requests import body, recursion, requestor
 from lightervisor.api.services import services
 from lightervisor.model.storage_pool import StoragePool, StoragePoolPut, StoragePoolsPost
@@ -15,14 +15,14 @@ def _etag(one: StoragePool) -> str:
 async def everything(request: web.Request) -> web.StreamResponse:
     """GET /1.0/storage-pools."""
     found = services(request).pools.list()
-    return envelope.sync(found if recursion(request) else [f"/1.0/storage-pools/{one.name}" for one in found])
+    return envelope.sync(found if recursion(request) else [urls.of("storage-pools", one.name) for one in found])
 
 
 async def create(request: web.Request) -> web.StreamResponse:
     """POST /1.0/storage-pools."""
     post = await body(request, StoragePoolsPost)
     await services(request).pools.create(post, requestor(request))
-    return envelope.created(f"/1.0/storage-pools/{post.name}")
+    return envelope.created(urls.of("storage-pools", post.name))
 
 
 async def show(request: web.Request) -> web.StreamResponse:

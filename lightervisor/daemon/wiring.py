@@ -11,8 +11,9 @@ from pathlib import Path
 from lightervisor.api.server import Server
 from lightervisor.api.services import Services
 from lightervisor.config.merge import expand, root_device
-from lightervisor.daemon import environment, logs
+from lightervisor.daemon import environment, logs, resources
 from lightervisor.daemon.options import Paths
+from lightervisor.daemon.server_config import ServerConfig
 from lightervisor.db.database import Database
 from lightervisor.db.images import ImageRows
 from lightervisor.db.instances import InstanceRows
@@ -30,9 +31,13 @@ from lightervisor.instances import create, delete
 from lightervisor.instances.boot import Boot, Places
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.checks import InstanceChecks
+from lightervisor.instances.console import Consoles
 from lightervisor.instances.create import Creation
 from lightervisor.instances.delete import Removal
 from lightervisor.instances.exec import Execution
+from lightervisor.instances.files import Files
+from lightervisor.instances.logs import Logs
+from lightervisor.instances.metadata import Metadata
 from lightervisor.instances.power import Power
 from lightervisor.instances.state import States
 from lightervisor.instances.update import Update
@@ -155,7 +160,13 @@ def _parts(
         pools=pools,
         networks=networks,
         environment=environment.reader(pools, liblxc_version),
-        server_config=server_config.all,
+        server_config=ServerConfig(server_config, events),
+        warnings=warnings,
+        resources=resources.read,
+        consoles=Consoles(catalog, boot, operations, events),
+        files=Files(catalog, boot, volumes, events),
+        logs=Logs(catalog, boot, events),
+        metadata=Metadata(catalog, volumes, events),
         shut_down=shut_down,
     )
     return Parts(

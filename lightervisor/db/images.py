@@ -61,6 +61,16 @@ class ImageRows:
             aliases=[ImageAlias(name=name, description=text) for name, text in aliases],
         )
 
+    def has(self, fingerprint: str) -> bool:
+        """Whether there is an image of exactly this fingerprint."""
+        query = "select 1 from images where fingerprint = ?"
+        return self._database.reader.execute(query, (fingerprint,)).fetchone() is not None
+
+    async def mark_used(self, fingerprint: str, moment: datetime) -> None:
+        """Note when an image was last used; nothing happens when it is gone."""
+        query = "update images set last_used_at = ? where fingerprint = ?"
+        await self._database.write(lambda connection: connection.execute(query, (moment.isoformat(), fingerprint)))
+
     async def add(self, image: Image) -> None:
         """Store a new image with its aliases. Fails with LXD's text when it is there already."""
 

@@ -9,9 +9,11 @@ import importlib
 import pkgutil
 
 from lightervisor.errors import NotFound
-from lightervisor.images import builders
+from lightervisor.images import builders, upload
 from lightervisor.images.builders.builder import BUILDERS, Builder, Product
-from lightervisor.images.store import Images, Progress, Received
+from lightervisor.images.meter import Progress
+from lightervisor.images.store import Images
+from lightervisor.images.upload import Received
 from lightervisor.kernel import paths
 from lightervisor.model.image import Image, ImageAlias, ImagePut, ImageSource
 from lightervisor.model.times import EPOCH
@@ -85,6 +87,7 @@ class BuiltImages:
             template = Image(
                 cached=True, update_source=ImageSource(protocol=PROTOCOL, server=SERVER, alias=product.alias)
             )
-            return await self._images.add(Received(archive, None), ImagePut(), template=template)
+            part = await asyncio.to_thread(upload.take, archive)
+            return await self._images.add(Received(part, None), ImagePut(), template=template)
         finally:
             await asyncio.to_thread(paths.remove_tree, directory)

@@ -1,7 +1,8 @@
 """metadata.yaml of an image: read with limits, checked by LXD's rules. Source: LXD, image format."""
 
 from collections.abc import Iterable
-from typing import cast
+from datetime import date
+from typing import Any, cast
 
 import msgspec
 import yaml
@@ -10,30 +11,69 @@ from lightervisor.errors import Invalid
 from lightervisor.model.image import ImageMetadata
 
 LARGEST = 1 << 20
+DEEPEST = 50
+ARCHITECTURES = {
+    "i686": ("i386", "i586"), "x86_64": ("amd64",), "armv7l": ("armhf", "armel"), "armv6l": (), "armv8l": (),
+    "aarch64": ("arm64",), "ppc": ("powerpc",), "ppc64": ("powerpc64",), "ppc64le": ("ppc64el",), "s390x": (),
+    "mips": ("mipsel", "mipsle"), "mips64": ("mips64el", "mips64le"), "riscv32": (), "riscv64": (),
+}  # fmt: skip
+"""Names of architectures, the kernel's first and then distributions' words for it. Source: LXD, shared/osarch."""
+_NAME_OF = {word: name for name, words in ARCHITECTURES.items() for word in (name, *words)}
 
 
-def _refuse_aliases(text: bytes) -> None:
-    """A YAML bomb needs aliases; an image does not."""
+def _refuse_bombs(text: bytes) -> None:
+    """A YAML bomb needs aliases, or a depth that no image has."""
     events = cast("Iterable[object]", yaml.parse(text, Loader=yaml.CSafeLoader))  # pyright: ignore[reportUnknownMemberType]
+    depth = 0
     for event in events:
         if isinstance(event, yaml.AliasEvent):
             raise Invalid("image metadata", cause="metadata.yaml uses YAML aliases")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise Invalid("image metadata", cause=f"metadata.yaml is nested more than {DEEPEST} levels deep")
 
 
 def parse(text: bytes) -> ImageMetadata:
-    """The checked contents. Raises Invalid for bad YAML, wrong types and a missing mandatory field."""
-    if len(text) > LARGEST:
-        raise Invalid("image metadata", cause=f"metadata.yaml is larger than {LARGEST} bytes")
-    try:
-        _refuse_aliases(text)
-        document: object = yaml.load(text, Loader=yaml.CSafeLoader)
-        if not isinstance(document, dict):
-            raise Invalid("image metadata", cause="metadata.yaml is not a mapping")
-        metadata = msgspec.convert(document, ImageMetadata, strict=False)
-    except (yaml.YAMLError, msgspec.ValidationError, RecursionError, ValueError) as error:
-        raise Invalid("image metadata", cause=f"metadata.yaml cannot be read: {error}") from error
+    """The checked contents, the architecture by the kernel's name.
+
+    Raises Invalid for bad YAML, wrong types, a missing mandatory field and an unknown architecture.
+    """
+    metadata = parse_loosely(text)
     if not metadata.architecture:
         raise Invalid("image metadata", text="Missing architecture in image metadata")
     if metadata.creation_date <= 0:
         raise Invalid("image metadata", text="Missing creation date in image metadata")
-    return metadata
+    if metadata.architecture not in _NAME_OF:
+        text_of = f"Architecture isn't supported: {metadata.architecture[:64]}"
+        raise Invalid("image metadata", text=text_of, remedy=f"known are: {', '.join(ARCHITECTURES)}")
+    return msgspec.structs.replace(metadata, architecture=_NAME_OF[metadata.architecture])
+
+
+def parse_loosely(text: bytes) -> ImageMetadata:
+    """The contents with any field missing, as an instance's own metadata.yaml may be. Raises Invalid."""
+    if len(text) > LARGEST:
+        raise Invalid("image metadata", cause=f"metadata.yaml is larger than {LARGEST} bytes")
+    try:
+        _refuse_bombs(text)
+        document: object = yaml.load(text, Loader=yaml.CSafeLoader)
+        if not isinstance(document, dict):
+            raise Invalid("image metadata", cause="metadata.yaml is not a mapping")
+        return msgspec.convert(_worded(cast("dict[Any, Any]", document)), ImageMetadata, strict=False)
+    except (yaml.YAMLError, msgspec.ValidationError, RecursionError, ValueError, OverflowError) as error:
+        cause = " ".join(str(error).split())[:300]
+        raise Invalid("image metadata", cause=f"metadata.yaml cannot be read: {cause}") from error
+
+
+def _worded(document: dict[Any, Any]) -> dict[Any, Any]:
+    """Leave out nulls, and write numbers, dates and booleans among the properties as words, as Go's reader does."""
+    known = {key: value for key, value in document.items() if value is not None}
+    if isinstance(known.get("properties"), dict):
+        properties = cast("dict[Any, Any]", known["properties"])
+        known["properties"] = {str(key): _word(value) for key, value in properties.items() if value is not None}
+    return known
+
+
+def _word(value: object) -> object:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | float | date) else value

@@ -1,13 +1,13 @@
-"""The image store: files by fingerprint, rows and aliases. Source: LXD, /1.0/images.
+"""The image store: files by fingerprint, and their rows. Source: LXD, /1.0/images.
 
-A fingerprint is the sha256 of the file, or of both files in their order when the root file system is apart.
-Nothing is in the store before it is whole: a file is renamed into place and then its row is written.
+Nothing is in the store before it is whole: files are renamed into place, then the row is written; what has no row
+when the daemon starts is removed. Deleting goes the other way round.
 """
 
 import asyncio
-import hashlib
 import os
-from collections.abc import AsyncIterator, Callable
+import threading
+from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -17,16 +17,16 @@ import msgspec
 from lightervisor.db.images import ImageRows
 from lightervisor.errors import Failure, Invalid, NotFound
 from lightervisor.events.stream import Events
-from lightervisor.images import metadata
-from lightervisor.images.formats import archive
+from lightervisor.images import upload
+from lightervisor.images.formats.format import format_of
+from lightervisor.images.meter import Limits, Meter, Progress
+from lightervisor.images.unpack import inspect, unpack
+from lightervisor.images.upload import Part, Received
 from lightervisor.kernel import paths
 from lightervisor.model.event import EventLifecycleRequestor
 from lightervisor.model.image import Image, ImagePut
 from lightervisor.model.times import EPOCH, now
 from lightervisor.storage.driver import StorageDriver
-
-Progress = Callable[[str], None]
-BLOCK = 1 << 20
 
 
 class ExportFile(NamedTuple):
@@ -36,18 +36,12 @@ class ExportFile(NamedTuple):
     name: str
 
 
-class Received(NamedTuple):
-    """What was uploaded, in the incoming directory: one file, or metadata and root file system."""
-
-    meta: Path
-    rootfs: Path | None
-
-
 class Images:
     """The images of this server."""
 
-    def __init__(self, rows: ImageRows, directory: Path, events: Events) -> None:
+    def __init__(self, rows: ImageRows, directory: Path, events: Events, limits: Limits | None = None) -> None:
         self.rows, self._directory, self._events = rows, directory, events
+        self._limits = limits or Limits()
         self._unpacking: dict[tuple[int, str], asyncio.Lock] = {}
 
     def start(self) -> None:
@@ -62,7 +56,7 @@ class Images:
 
     @property
     def incoming(self) -> Path:
-        """Where uploads are received before they are known to be whole."""
+        """Where files are received and built before they are known to be whole."""
         return self._directory / ".incoming"
 
     def fresh_directory(self) -> Path:
@@ -86,13 +80,16 @@ class Images:
         except NotFound:
             return self.rows.get(wanted)
 
-    async def receive(self, blocks: AsyncIterator[bytes]) -> Path:
-        """Write an upload to the incoming directory, with flat memory; the path of the file."""
-        target = self.incoming / os.urandom(16).hex()
-        with target.open("wb") as file:
-            async for block in blocks:
-                await asyncio.to_thread(file.write, block)
-        return target
+    def newest(self, properties: dict[str, str]) -> Image:
+        """The newest image that has all these properties. Raises NotFound."""
+        found = [image for image in self.rows.list() if properties.items() <= image.properties.items()]
+        if not found:
+            raise NotFound("image", text="No matching image could be found")
+        return max(found, key=lambda image: image.created_at)
+
+    async def receive(self, blocks: AsyncIterator[bytes], after: Part | None = None) -> Part:
+        """Write an upload to the incoming directory, with flat memory; `after` is the part that came before it."""
+        return await upload.receive(self.incoming, blocks, after)
 
     async def add(
         self,
@@ -105,22 +102,23 @@ class Images:
     ) -> Image:
         """Take received files into the store. Raises Invalid for a bad image or an unexpected fingerprint.
 
-        `template` gives what cannot be read from the files: cached, aliases and source.
+        `template` gives what cannot be read from the files: cached, aliases and source. The files are gone from the
+        incoming directory afterwards, whatever happens.
         """
+        fingerprint = received.fingerprint
         try:
-            text = await asyncio.to_thread(archive.read_metadata, received.meta)
-            facts = metadata.parse(text)
-            fingerprint, size = await asyncio.to_thread(_fingerprint, received)
-            if expected and expected != fingerprint:
-                text_of = f"Image fingerprint doesn't match. Got {fingerprint} expected {expected}"
-                raise Invalid("image", text=text_of)
-            if any(image.fingerprint == fingerprint for image in self.rows.list()):
+            if expected and expected.lower() != fingerprint:
+                text = f"Image fingerprint doesn't match. Got {fingerprint} expected {expected}"
+                raise Invalid("image", text=text)
+            if self.rows.has(fingerprint):
                 raise Failure("image", fingerprint, text="Image with same fingerprint already exists")
+            root = received.rootfs.path if received.rootfs else None
+            facts = await asyncio.to_thread(inspect, received.meta.path, root)
             image = msgspec.structs.replace(
                 template or Image(),
                 fingerprint=fingerprint,
-                filename=filename or f"{fingerprint}{archive.SUFFIX[archive.kind_of(received.meta)]}",
-                size=size,
+                filename=Path(filename).name or f"{fingerprint}{format_of(received.meta.path).SUFFIX}",
+                size=received.size,
                 architecture=facts.architecture,
                 type="container",
                 created_at=_moment(facts.creation_date),
@@ -132,52 +130,69 @@ class Images:
                 auto_update=put.auto_update,
                 profiles=put.profiles or ["default"],
             )
-            received.meta.rename(self._directory / fingerprint)
-            if received.rootfs is not None:
-                received.rootfs.rename(self._directory / f"{fingerprint}.rootfs")
-            try:
-                await self.rows.add(image)
-            except BaseException:
-                self._unlink(fingerprint)
-                raise
+            await self._keep(received, image)
         finally:
-            received.meta.unlink(missing_ok=True)
-            if received.rootfs is not None:
-                received.rootfs.unlink(missing_ok=True)
+            received.discard()
         self.publish("created", fingerprint, None)
         return image
 
+    async def _keep(self, received: Received, image: Image) -> None:
+        received.meta.path.rename(self._directory / image.fingerprint)
+        if received.rootfs is not None:
+            received.rootfs.path.rename(self._directory / f"{image.fingerprint}.rootfs")
+        try:
+            await asyncio.to_thread(_sync, self._directory)
+            await self.rows.add(image)
+        except BaseException:
+            if not self.rows.has(image.fingerprint):
+                self._unlink(image.fingerprint)
+            raise
+
     def files(self, fingerprint: str) -> "list[ExportFile]":
-        """The files of an image, to be exported."""
-        image = self.rows.get(fingerprint)
-        main, rootfs = self._directory / image.fingerprint, self._directory / f"{image.fingerprint}.rootfs"
-        suffix = archive.SUFFIX[archive.kind_of(main)]
-        if not rootfs.exists():
-            return [ExportFile(main, f"{image.fingerprint}{suffix}")]
-        root_suffix = archive.SUFFIX[archive.kind_of(rootfs)]
+        """The files of an image, to be exported: one, or metadata and root file system."""
+        main, rootfs = self._files(self.rows.get(fingerprint).fingerprint)
+        suffix = format_of(main).SUFFIX
+        if rootfs is None:
+            return [ExportFile(main, f"{main.name}{suffix}")]
         return [
-            ExportFile(main, f"meta-{image.fingerprint}{suffix}"),
-            ExportFile(rootfs, f"{image.fingerprint}{root_suffix}"),
+            ExportFile(main, f"meta-{main.name}{suffix}"),
+            ExportFile(rootfs, f"{main.name}{format_of(rootfs).SUFFIX}"),
         ]
 
+    def _files(self, fingerprint: str) -> tuple[Path, Path | None]:
+        rootfs = self._directory / f"{fingerprint}.rootfs"
+        return self._directory / fingerprint, rootfs if rootfs.exists() else None
+
     async def ensure_unpacked(self, fingerprint: str, driver: StorageDriver, progress: Progress) -> None:
-        """Unpack an image in a pool unless it is there; two that want the same wait for one."""
+        """Unpack an image in a pool unless it is there, and note that it is used.
+
+        Of those that want the same, one unpacks and the others wait. Cancelling takes back what was unpacked.
+        """
         key = (id(driver), fingerprint)
         async with self._unpacking.setdefault(key, asyncio.Lock()):
-            if driver.has_image(fingerprint):
-                return
-            progress("Unpack: 0%")
-            await asyncio.to_thread(driver.create_image, fingerprint, lambda target: self._unpack(fingerprint, target))
-            progress("Unpack: 100%")
+            if not driver.has_image(fingerprint):
+                await self._unpack(fingerprint, driver, progress)
+        await self.mark_used(fingerprint)
 
-    def _unpack(self, fingerprint: str, target: Path) -> None:
-        rootfs = self._directory / f"{fingerprint}.rootfs"
-        archive.unpack(self._directory / fingerprint, target)
-        if rootfs.exists():
-            (target / "rootfs").mkdir(exist_ok=True)
-            archive.check_tree(target)
-            archive.unpack(rootfs, target / "rootfs")
-        archive.check_tree(target)
+    async def _unpack(self, fingerprint: str, driver: StorageDriver, progress: Progress) -> None:
+        loop, stop = asyncio.get_running_loop(), threading.Event()
+        meta, rootfs = self._files(fingerprint)
+        size = meta.stat().st_size + (rootfs.stat().st_size if rootfs else 0)
+
+        def show(text: str) -> None:
+            loop.call_soon_threadsafe(progress, text)
+
+        def fill(target: Path) -> None:
+            unpack(meta, rootfs, target, Meter(size, target, show, limits=self._limits, stop=stop))
+
+        work = asyncio.ensure_future(asyncio.to_thread(driver.create_image, fingerprint, fill))
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            stop.set()
+            await asyncio.wait([work])
+            raise
+        progress("Unpack: 100%")
 
     async def replace(self, fingerprint: str, put: ImagePut, requestor: EventLifecycleRequestor | None = None) -> None:
         """PUT: replace what a user may change."""
@@ -195,10 +210,10 @@ class Images:
         self.publish("updated", image.fingerprint, requestor)
 
     async def mark_used(self, fingerprint: str) -> None:
-        """Note that an instance was just made from an image."""
-        await self.rows.replace(msgspec.structs.replace(self.rows.get(fingerprint), last_used_at=now()))
+        """Note that an instance is being made from an image."""
+        await self.rows.mark_used(fingerprint, now())
 
-    async def delete(self, fingerprint: str, drivers: "list[StorageDriver]") -> None:
+    async def delete(self, fingerprint: str, drivers: Iterable[StorageDriver]) -> None:
         """Remove an image, its files and what is unpacked of it."""
         image = self.rows.get(fingerprint)
         await self.rows.delete(image.fingerprint)
@@ -216,16 +231,15 @@ class Images:
 
 
 def _moment(seconds: int) -> datetime:
-    return datetime.fromtimestamp(max(0, seconds), UTC)
+    try:
+        return datetime.fromtimestamp(max(0, seconds), UTC)
+    except (OverflowError, ValueError, OSError) as error:
+        raise Invalid("image metadata", cause=f"{seconds} is no date") from error
 
 
-def _fingerprint(received: Received) -> tuple[str, int]:
-    digest, size = hashlib.sha256(), 0
-    for path in (received.meta, received.rootfs):
-        if path is None:
-            continue
-        with path.open("rb") as file:
-            while block := file.read(BLOCK):
-                digest.update(block)
-                size += len(block)
-    return digest.hexdigest(), size
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -14,6 +14,7 @@ from lightervisor.errors import HostError
 Argument = str | bytes | os.PathLike[str]
 PIPE = subprocess.PIPE
 Child = subprocess.Popen[bytes]
+Expired = subprocess.TimeoutExpired
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 
 

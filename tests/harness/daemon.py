@@ -95,9 +95,23 @@ class Daemon:
                 stderr=log,
                 start_new_session=True,
             )
-        ready = self.run("waitready", f"--timeout={int(wait_s)}", timeout_s=wait_s + 10)
-        assert ready.status == 0, f"waitready: {ready.stderr}\n{self.tail()}"
+        try:
+            eventually(self._serves_or_ended, timeout_s=wait_s, what="the daemon to serve")
+            assert self.process.poll() is None, f"the daemon ended with {self.process.returncode}\n{self.tail()}"
+        except BaseException:
+            self.process.kill()
+            self.process.wait(timeout=10)
+            self.process = None
+            raise
         return self
+
+    def _serves_or_ended(self) -> bool:
+        if self.process is None or self.process.poll() is not None:
+            return True
+        try:
+            return self.request("GET", "/1.0").status == 200
+        except OSError:
+            return False
 
     def run(self, *words: str, stdin: str = "", timeout_s: float = 60) -> Done:
         """Run one of the program's own commands (`init`, `shutdown`, `waitready`, ...) on this state."""

@@ -88,6 +88,7 @@ def test_d11_move_renames(shell: Shell, lxc: Lxc, running: str) -> None:
 def test_d16_the_container_sees_its_own_limits(shell: Shell, running: str) -> None:
     shell(f"lxc config set {running} limits.memory 512MB").ok()
     shell(f"lxc config set {running} limits.cpu 1").ok()
-    total = shell(f"lxc exec {running} -- free -m").ok().stdout.splitlines()[1].split()[1]
-    assert total == "488"
+    # What `free` reads; busybox' own `free` asks the kernel by sysinfo(2) instead.
+    total = shell(f"lxc exec {running} -- grep MemTotal /proc/meminfo").ok().stdout.split()[1]
+    assert int(total) // 1024 == 488
     assert shell(f"lxc exec {running} nproc").ok().stdout == "1\n"

@@ -1,0 +1,110 @@
+"""/1.0/instances/{name}/files: files in and out. Source: LXD REST API, files."""
+
+from datetime import UTC, datetime
+
+from aiohttp import web
+
+from lightervisor.api import envelope, raw
+from lightervisor.api.instance_paths import named, routes
+from lightervisor.api.requests import requestor
+from lightervisor.api.services import offered, services
+from lightervisor.errors import Invalid
+from lightervisor.instances.files import Files, Found, Wanted
+
+BLOCK = 1 << 20
+TYPES = ("file", "directory", "symlink")
+
+
+def _files(request: web.Request) -> Files:
+    return offered(services(request).files, "instance files")
+
+
+def _path(request: web.Request) -> str:
+    if path := request.query.get("path"):
+        return path
+    raise Invalid("path", text="Missing path argument")
+
+
+def _headers(found: Found) -> dict[str, str]:
+    modified = datetime.fromtimestamp(found.modified_ns // 10**9, UTC)
+    return {
+        "X-LXD-uid": str(found.uid),
+        "X-LXD-gid": str(found.gid),
+        "X-LXD-mode": f"{found.mode:04o}",
+        "X-LXD-modified": f"{modified:%Y-%m-%d %H:%M:%S} +0000 UTC",
+        "X-LXD-type": found.kind,
+    }
+
+
+async def show(request: web.Request) -> web.StreamResponse:
+    """GET ?path=: a file's content, a directory's names, a link's target."""
+    path = _path(request)
+    async with _files(request).open(*named(request), path, requestor=requestor(request)) as found:
+        headers = _headers(found)
+        if found.kind == "directory":
+            return envelope.sync(found.names, headers=headers)
+        headers |= raw.headers_of(path.rstrip("/").rpartition("/")[2])
+        if found.kind == "symlink":
+            return web.Response(body=found.target.encode(errors="surrogateescape"), headers=headers)
+        return await raw.descriptor(request, found.descriptor, headers)
+
+
+async def head(request: web.Request) -> web.StreamResponse:
+    """HEAD ?path=: only what is known of it."""
+    async with _files(request).open(*named(request), _path(request), head=True) as found:
+        response = web.Response(headers=_headers(found))
+        if found.kind == "file":
+            response.content_length = found.size
+        return response
+
+
+async def push(request: web.Request) -> web.StreamResponse:
+    """POST ?path=: create or change a file, a directory or a link."""
+    path, wanted = _path(request), _wanted(request)
+    content = request.content.iter_chunked(BLOCK)
+    await _files(request).write(*named(request), path, wanted, content, requestor(request))
+    return envelope.sync()
+
+
+async def delete(request: web.Request) -> web.StreamResponse:
+    """DELETE ?path=: a file or an empty directory."""
+    await _files(request).delete(*named(request), _path(request), requestor(request))
+    return envelope.sync()
+
+
+def _wanted(request: web.Request) -> Wanted:
+    """What the headers ask for. Raises Invalid for what LXD would not understand either."""
+    kind = request.headers.get("X-LXD-type") or "file"
+    if kind not in TYPES:
+        raise Invalid("file type", kind, text=f'Bad file type: "{kind}"')
+    write = request.headers.get("X-LXD-write") or "overwrite"
+    if write not in ("overwrite", "append"):
+        raise Invalid("write mode", write, text=f'Bad file write mode: "{write}"')
+    return Wanted(
+        kind=kind,
+        uid=_number(request, "X-LXD-uid", 10) or 0,
+        gid=_number(request, "X-LXD-gid", 10) or 0,
+        mode=_number(request, "X-LXD-mode", 8),
+        is_append=write == "append",
+    )
+
+
+def _number(request: web.Request, header: str, base: int) -> int | None:
+    text = request.headers.get(header)
+    if not text:
+        return None
+    try:
+        number = int(text, base)
+    except ValueError:
+        number = -1
+    if not 0 <= number < 1 << 32:
+        raise Invalid("header", header, cause=f"{text!r} is not such a number")
+    return number
+
+
+ROUTES = [
+    *routes("GET", "/{name}/files", show),
+    *routes("HEAD", "/{name}/files", head),
+    *routes("POST", "/{name}/files", push),
+    *routes("DELETE", "/{name}/files", delete),
+]

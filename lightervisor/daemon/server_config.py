@@ -1,0 +1,47 @@
+"""The server's own configuration, as the API changes it. Source: LXD, PUT and PATCH /1.0."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lightervisor.config import server_keys
+from lightervisor.config.key import REGISTRY
+from lightervisor.db.server_config import ServerConfigRows
+from lightervisor.errors import Invalid
+from lightervisor.events.stream import Events
+from lightervisor.model.event import EventLifecycleRequestor
+
+SCOPE = "server"
+DECLARED = server_keys  # importing it declares the keys
+
+
+class ServerConfig:
+    """Reads, checks and stores the keys of the server."""
+
+    def __init__(self, rows: ServerConfigRows, events: Events) -> None:
+        self._rows, self._events = rows, events
+
+    def all(self) -> dict[str, str]:
+        """Every key that is set."""
+        return self._rows.all()
+
+    async def replace(self, config: Mapping[str, Any], requestor: EventLifecycleRequestor | None = None) -> None:
+        """Set exactly these keys; empty values unset. Raises Invalid for an unknown key or a bad value."""
+        texts = {name: _text(name, value) for name, value in config.items()}
+        REGISTRY.check_all(SCOPE, texts)
+        await self._rows.replace({name: text for name, text in texts.items() if text})
+        self._events.lifecycle("config-updated", "/1.0", requestor=requestor)
+
+    async def merge(self, config: Mapping[str, Any], requestor: EventLifecycleRequestor | None = None) -> None:
+        """Set these keys and leave the others. Raises Invalid."""
+        await self.replace({**self.all(), **config}, requestor)
+
+
+def _text(name: str, value: object) -> str:
+    """A value as it is stored: clients send booleans and numbers too."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case str() | int() | float():
+            return str(value)
+        case _:
+            raise Invalid("configuration key", name, cause="its value is not a text, a number or a boolean")

@@ -1,0 +1,86 @@
+"""squashfs file systems: looked at and unpacked by squashfs-tools, confined. Source: unsquashfs(1), squashfs.rst."""
+
+import contextlib
+import re
+import struct
+import tempfile
+from pathlib import Path
+
+from lightervisor.errors import HostError, Invalid
+from lightervisor.images.formats.format import Format
+from lightervisor.images.metadata import LARGEST
+from lightervisor.images.meter import Meter, no_space
+from lightervisor.images.sandbox import confined
+from lightervisor.images.tar_members import damaged
+from lightervisor.kernel import process
+
+_LONGEST_S = 60
+_POLL_S = 0.1
+_SUPERBLOCK = struct.Struct("<IIIIIHHHHHHQQ")
+"""magic, inodes, time, block size, fragments, compressor, …, root inode, bytes used."""
+
+
+class Squashfs(Format, name="squashfs"):
+    """A file system in a file, compressed by any of its compressors."""
+
+    SUFFIX = ".squashfs"
+    MAGIC = (0, b"hsqs")
+
+    def inspect(self, path: Path, meter: Meter, *, metadata: bool) -> bytes:
+        """The superblock says how long the file has to be."""
+        with path.open("rb") as file:
+            head = file.read(_SUPERBLOCK.size)
+        if len(head) < _SUPERBLOCK.size or _SUPERBLOCK.unpack(head)[12] > path.stat().st_size:
+            raise damaged("it is shorter than it should be")
+        if not metadata:
+            return b""
+        listed = self._run(path, "-lln", "metadata.yaml").decode(errors="replace").splitlines()
+        lines = [
+            line.split(maxsplit=5) for line in listed if line.endswith("/metadata.yaml") or "/metadata.yaml -> " in line
+        ]
+        if not lines:
+            raise Invalid("image", text="Metadata tarball is missing metadata.yaml")
+        if not lines[0][0].startswith("-"):
+            raise Invalid("image", cause="its metadata.yaml is not a plain file")
+        if not lines[0][2].isdigit() or int(lines[0][2]) > LARGEST:
+            raise Invalid("image", cause=f"its metadata.yaml is larger than {LARGEST} bytes")
+        return self._run(path, "-cat", "metadata.yaml")
+
+    @staticmethod
+    def _run(path: Path, option: str, name: str) -> bytes:
+        words = ["unsquashfs", option, "/archive", name]
+        try:
+            return process.run(confined(words, archive=path), timeout_s=_LONGEST_S)
+        except HostError as error:
+            raise damaged(error.cause) from error
+
+    def unpack(self, path: Path, target: Path, meter: Meter) -> None:
+        """Run unsquashfs, looking at the space it leaves every moment."""
+        words = ["unsquashfs", "-force", "-no-progress", "-dest", "/target", "/archive"]
+        with tempfile.TemporaryFile() as said:
+            child = process.spawn(confined(words, archive=path, target=target), stderr=said.fileno())
+            with child:
+                try:
+                    while child.poll() is None:
+                        meter.check()
+                        with contextlib.suppress(process.Expired):
+                            child.wait(_POLL_S)
+                finally:
+                    child.kill()
+            said.seek(0)
+            _judge(said.read(1 << 20).decode(errors="replace"), child.returncode)
+
+
+def _judge(said: str, status: int) -> None:
+    """Status 2 is "not all could be done": only extended attributes that nobody may set are no reason to refuse."""
+    if status == 0:
+        return
+    if "No space left" in said or "Disk quota exceeded" in said:
+        raise no_space()
+    complaints = [
+        line.strip() for line in said.splitlines() if line.strip() and not re.search(r"xattr|ERROR.S. ", line)
+    ]
+    if status == 2 and not complaints:
+        return
+    words = process.last_words("\n".join(complaints).encode(), status)
+    raise Invalid("image", cause=f"the archive cannot be unpacked: {words}")

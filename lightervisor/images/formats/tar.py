@@ -1,0 +1,191 @@
+"""Tar archives, plain and compressed; the native programs read them, the bytes pass through us to be counted.
+
+Each part of the pipeline runs confined: the program that decompresses sees no directory at all, tar sees the target.
+Bytes go from pipe to pipe inside the kernel. Source: tar(1), splice(2).
+"""
+
+import contextlib
+import fcntl
+import os
+import tempfile
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, ClassVar
+
+from lightervisor.errors import HostError, Invalid
+from lightervisor.images.formats.format import Format
+from lightervisor.images.metadata import LARGEST
+from lightervisor.images.meter import Meter, no_space
+from lightervisor.images.sandbox import confined, makes_devices
+from lightervisor.images.tar_members import DIRECTORY, REGULAR, Member, Read, damaged, members
+from lightervisor.kernel import process
+
+BLOCK = 1 << 20
+_LIST_S = 60
+_LAST_WORDS_S = 0.5
+_BROKEN_PIPE = (-13, 128 + 13)
+EXTRACT = (
+    "tar", "--extract", "--file=-", "--directory=/target", "--numeric-owner", "--same-owner", "--preserve-permissions",
+    "--delay-directory-restore", "--acls", "--xattrs", "--xattrs-include=*", "--xattrs-exclude=trusted.*",
+)  # fmt: skip
+# trusted.overlay.* on an image's files would be orders to overlayfs. Source: overlayfs.rst, "metadata only copy up".
+NO_DEVICES = ("--exclude=dev/*", "--exclude=./dev/*", "--exclude=rootfs/dev/*", "--exclude=./rootfs/dev/*")
+
+
+class Tar(Format, name="tar"):
+    """A tar archive that is not compressed."""
+
+    SUFFIX = ".tar"
+    MAGIC = (257, b"ustar")
+    DECOMPRESS: ClassVar[tuple[str, ...]] = ()
+    LIST: ClassVar[tuple[str, ...]] = ()
+    """A program that can tell a truncated file without decompressing it; without one the file is read whole."""
+
+    def inspect(self, path: Path, meter: Meter, *, metadata: bool) -> bytes:
+        """Walk through the members, to the end unless `LIST` can tell that the file is whole."""
+        if self.LIST:
+            self._list(path)
+            if not metadata:
+                return b""
+        with self._plain(path, meter) as stream:
+            text = _search(_counted(stream, meter), to_the_end=not self.LIST, metadata=metadata)
+            if self.LIST:
+                return text
+            while block := stream.read(BLOCK):
+                meter.written(len(block))
+        return text
+
+    def _list(self, path: Path) -> None:
+        try:
+            process.run(confined([*self.LIST, "/archive"], archive=path), timeout_s=_LIST_S)
+        except HostError as error:
+            raise damaged(error.cause) from error
+
+    @contextmanager
+    def _plain(self, path: Path, meter: Meter) -> Generator[IO[bytes], None, None]:
+        """The stream of the tar archive. Raises Invalid at its end if the program that decompresses has failed."""
+        with path.open("rb") as file:
+            meter.follow(file.fileno())
+            if not self.DECOMPRESS:
+                yield file
+                return
+            with tempfile.TemporaryFile() as said:
+                child = process.spawn(
+                    confined(self.DECOMPRESS), stdin=file.fileno(), stdout=process.PIPE, stderr=said.fileno()
+                )
+                finished = False
+                with child:
+                    if child.stdout is None:
+                        raise HostError("program", self.DECOMPRESS[0])
+                    try:
+                        yield child.stdout
+                        finished = not child.stdout.read(1)
+                    except Invalid as error:
+                        child.stdout.close()
+                        with contextlib.suppress(process.Expired):
+                            child.wait(_LAST_WORDS_S)
+                        if child.returncode and child.returncode not in _BROKEN_PIPE:
+                            raise damaged(_words(said, child.returncode)) from error
+                        raise
+                    finally:
+                        child.stdout.close()
+                        if not finished:
+                            child.kill()
+                    if finished and child.wait() != 0:
+                        raise damaged(_words(said, child.returncode))
+
+    def unpack(self, path: Path, target: Path, meter: Meter) -> None:
+        """Decompress into tar, counting."""
+        words = [*EXTRACT, *(() if makes_devices() else NO_DEVICES)]
+        with tempfile.TemporaryFile() as said, self._plain(path, meter) as stream:
+            child = process.spawn(confined(words, target=target), stdin=process.PIPE, stderr=said.fileno())
+            with child:
+                if child.stdin is None:
+                    raise HostError("program", "tar")
+                try:
+                    _pour(stream, child.stdin, meter)
+                    child.stdin.close()
+                    child.wait()
+                finally:
+                    child.kill()
+            if child.returncode != 0:
+                _fail(_words(said, child.returncode))
+
+
+def _pour(stream: IO[bytes], sink: IO[bytes], meter: Meter) -> None:
+    source, target = stream.fileno(), sink.fileno()
+    for pipe in (source, target):
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, BLOCK)
+    with contextlib.suppress(BrokenPipeError):  # tar has given up: its status says why
+        while count := os.splice(source, target, BLOCK):
+            meter.written(count)
+
+
+def _counted(stream: IO[bytes], meter: Meter) -> Read:
+    def read(count: int) -> bytes:
+        block = stream.read(count)
+        meter.written(len(block))
+        return block
+
+    return read
+
+
+def _search(read: Read, *, to_the_end: bool, metadata: bool) -> bytes:
+    text: bytes | None = None
+    for member in members(read):
+        if not metadata:
+            continue
+        if member.name == "metadata.yaml" and text is None:
+            text = _metadata(member)
+            if not to_the_end:
+                return text
+        if member.name in ("rootfs", "templates") and member.type != DIRECTORY:
+            raise Invalid("image", cause=f"its {member.name} is not a directory")
+    if metadata and text is None:
+        raise Invalid("image", text="Metadata tarball is missing metadata.yaml")
+    return text or b""
+
+
+def _metadata(member: Member) -> bytes:
+    if member.type != REGULAR:
+        raise Invalid("image", cause="its metadata.yaml is not a plain file")
+    if member.size > LARGEST:
+        raise Invalid("image", cause=f"its metadata.yaml is larger than {LARGEST} bytes")
+    return member.data()
+
+
+def _words(said: IO[bytes], status: int) -> str:
+    said.seek(max(0, said.seek(0, os.SEEK_END) - 4096))
+    text = said.read()
+    lines = [
+        line for line in text.splitlines() if b"Exiting with failure" not in line and b"not recoverable" not in line
+    ]
+    return process.last_words(b"\n".join(lines), status)
+
+
+def _fail(words: str) -> None:
+    if "No space left" in words or "Disk quota exceeded" in words:
+        raise no_space()
+    raise Invalid("image", cause=f"the archive cannot be unpacked: {words}")
+
+
+def _compressed(name: str, magic: bytes, words: Sequence[str], listing: Sequence[str] = ()) -> type[Tar]:
+    """A tar archive behind a program that decompresses from its input to its output."""
+
+    class Compressed(Tar, name=name):
+        SUFFIX = f".tar.{name}"
+        MAGIC = (0, magic)
+        DECOMPRESS = tuple(words)
+        LIST = tuple(listing)
+
+    return Compressed
+
+
+_compressed("gz", b"\x1f\x8b", ["gzip", "-dc"])
+_compressed("bz2", b"BZh", ["bzip2", "-dc"])
+_compressed("xz", b"\xfd7zXZ\0", ["xz", "-dc", "-T0", "-M1GiB"], ["xz", "--robot", "--list"])
+_compressed("lzma", b"\x5d\0\0", ["xz", "--format=lzma", "-dc", "-M1GiB"])
+_compressed("zst", b"\x28\xb5\x2f\xfd", ["zstd", "-dcq"], ["zstd", "--list"])
+_compressed("lz4", b"\x04\x22\x4d\x18", ["lz4", "-dcq"])
