@@ -1,6 +1,6 @@
 """Background work: a coroutine with progress, cancellation, websockets and undo. Source: LXD, /1.0/operations.
 
-The life of an operation: `start` runs it at once, its events tell listeners of each change, and half a minute
+The life of an operation: `start` runs it at once, its events tell listeners of each change, and ten seconds
 after its end it is forgotten (LXD: five seconds, too short for a client on a busy machine). What its `work` did in
 steps is undone when it fails, is cancelled or dies.
 """
@@ -26,7 +26,7 @@ STATUS = {
     PENDING: "Pending", RUNNING: "Running", CANCELLING: "Cancelling",
     SUCCESS: "Success", FAILURE: "Failure", CANCELLED: "Cancelled",
 }  # fmt: skip
-KEEP_FINISHED_S = 30
+KEEP_FINISHED_S = 10
 Answer = TypeVar("Answer")
 log = logging.getLogger(__name__)
 
@@ -183,7 +183,7 @@ class Operations:
             raise NotFound("operation", operation_id) from None
 
     def get(self, operation_id: str) -> Operation:
-        """The operation now. Raises NotFound, also half a minute after its end."""
+        """The operation now. Raises NotFound, also ten seconds after its end."""
         return self._find(operation_id).view()
 
     def project_of(self, operation_id: str) -> str:
