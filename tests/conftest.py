@@ -24,11 +24,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """pylxd leaves its sockets to the garbage collector; that is not a failure of ours."""
+    """pylxd leaves its sockets to the garbage collector and its threads to themselves: no failure of ours."""
     for item in items:
         if isinstance(item, pytest.Function) and "pylxd" in item.name:
             item.add_marker(pytest.mark.filterwarnings("ignore::ResourceWarning"))
             item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))
+            item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"))
 
 
 class Foreign(Daemon):

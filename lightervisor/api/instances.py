@@ -56,7 +56,7 @@ async def everything(request: web.Request) -> web.StreamResponse:
 
 async def create(request: web.Request) -> web.StreamResponse:
     """POST /1.0/instances."""
-    if request.content_type == "application/octet-stream":
+    if request.headers.get("Content-Type") == "application/octet-stream":  # aiohttp takes it for the default
         raise Unsupported("backup", cause="importing backups is not offered yet")
     found, post = services(request), await body(request, InstancesPost)
     if kind_of(request) == MACHINES:
