@@ -11,7 +11,7 @@ from lightervisor.api import envelope, etag, filters, raw, urls
 from lightervisor.api.requests import body, project, raw_body, recursion, requestor
 from lightervisor.api.services import services
 from lightervisor.errors import Invalid, Unsupported
-from lightervisor.images.upload import Part, Received
+from lightervisor.images.upload import Received
 from lightervisor.model.decode import decode
 from lightervisor.model.image import Image, ImagePut
 from lightervisor.operations.operations import Run
@@ -54,18 +54,25 @@ async def upload(request: web.Request) -> web.StreamResponse:
 
 
 async def _form(request: web.Request) -> tuple[Received, str]:
-    images = services(request).images
-    reader = await request.multipart()
-    files: dict[str, Part] = {}
+    """The parts of a form, metadata first; what was received of a bad one is removed."""
+    images, reader = services(request).images, await request.multipart()
+    received: Received | None = None
     filename = ""
-    async for part in reader:
-        if not isinstance(part, BodyPartReader) or part.name not in ("metadata", "rootfs"):
+    try:
+        async for part in reader:
+            wanted = "rootfs" if received else "metadata"
+            if not isinstance(part, BodyPartReader) or part.name != wanted or (received and received.rootfs):
+                raise Invalid("image", text="Invalid multipart image")
+            filename = filename or part.filename or ""
+            file = await images.receive(_blocks(part), received.meta if received else None)
+            received = Received(received.meta, file) if received else Received(file, None)
+        if received is None:
             raise Invalid("image", text="Invalid multipart image")
-        filename = filename or part.filename or ""
-        files[part.name] = await images.receive(_blocks(part), files.get("metadata"))
-    if "metadata" not in files:
-        raise Invalid("image", text="Invalid multipart image")
-    return Received(files["metadata"], files.get("rootfs")), filename
+    except BaseException:
+        if received is not None:
+            received.discard()
+        raise
+    return received, filename
 
 
 async def _blocks(part: BodyPartReader) -> AsyncIterator[bytes]:

@@ -1,75 +1,91 @@
-"""/1.0/instances, and /1.0/containers beside it. Source: LXD REST API, instances."""
+"""/1.0/instances: the instances themselves. Source: LXD REST API, instances."""
 
 import asyncio
 
+import msgspec
 from aiohttp import web
 
-from lightervisor.api import envelope, etag, filters
-from lightervisor.api.requests import body, project, recursion, requestor
+from lightervisor.api import envelope, etag, filters, urls
+from lightervisor.api.instance_paths import MACHINES, kind_of, named, routes
+from lightervisor.api.requests import body, project, projects, recursion, requestor
 from lightervisor.api.services import Services, services
 from lightervisor.errors import Invalid, Unsupported
-from lightervisor.model.exec import InstanceExecPost
 from lightervisor.model.instance import Instance, InstanceFull, InstancePost, InstancePut, InstancesPost
-from lightervisor.model.instance_state import InstanceStatePut
+from lightervisor.model.profile import Profile
 
-KINDS = ("instances", "containers")
+OWN_FIELDS = Instance.__struct_fields__
 
 
-def _etag(instance: Instance) -> str:
-    return etag.of(
-        [instance.architecture, instance.config, instance.devices, instance.ephemeral, instance.profiles or []]
-    )
+def _etag(found: Services, instance: Instance) -> str:
+    profiles = [
+        # LXD hashes its profiles as they are stored, where nobody has counted their users.
+        {**msgspec.to_builtins(Profile(name=one.name, description=one.description)), "config": one.config,
+         "devices": one.devices, "used_by": None}
+        for one in found.catalog.profiles_named(instance.project, instance.profiles or [])
+    ]  # fmt: skip
+    return etag.of_instance(instance.architecture, instance.config, instance.devices, instance.ephemeral, profiles)
+
+
+def _check_unchanged(request: web.Request) -> None:
+    """Raise PreconditionFailed when the instance is not as the caller read it."""
+    if given := request.headers.get("If-Match"):
+        found = services(request)
+        etag.check(given, _etag(found, found.catalog.get(*named(request))))
 
 
 def _full(found: Services, instance: Instance) -> InstanceFull:
-    fields = {name: getattr(instance, name) for name in Instance.__struct_fields__}
+    fields = {name: getattr(instance, name) for name in OWN_FIELDS}
     return InstanceFull(**fields, state=found.states.get(instance.project, instance.name))
 
 
 async def everything(request: web.Request) -> web.StreamResponse:
     """GET /1.0/instances: URLs, objects, or objects with their state."""
-    found, depth = services(request), recursion(request)
-    chosen = None if request.query.get("all-projects") == "true" else project(request)
-    wanted = request.query.get("filter", "")
-    if depth == 0 and not wanted:
-        return envelope.sync([f"/1.0/{request.path.split('/')[2]}/{name}" for _, name in found.catalog.names(chosen)])
-    listed = filters.matching(wanted, found.catalog.list(chosen))
+    found, depth, kind = services(request), recursion(request), kind_of(request)
+    chosen, expression = projects(request), request.query.get("filter", "")
+    if kind == MACHINES:
+        return envelope.sync([])
+    if depth == 0 and not expression:
+        return envelope.sync([urls.of(kind, name, project=where) for where, name in found.catalog.names(chosen)])
+    listed = filters.matching(expression, found.catalog.list(chosen))
     if depth == 0:
-        return envelope.sync([f"/1.0/{request.path.split('/')[2]}/{one.name}" for one in listed])
+        return envelope.sync([urls.of(kind, one.name, project=one.project) for one in listed])
     if depth == 1:
         return envelope.sync(listed)
-    return envelope.sync(await asyncio.to_thread(lambda: [_full(found, instance) for instance in listed]))
+    return envelope.sync(await asyncio.to_thread(lambda: [_full(found, one) for one in listed]))
 
 
 async def create(request: web.Request) -> web.StreamResponse:
     """POST /1.0/instances."""
-    post = await body(request, InstancesPost)
-    found = services(request)
+    if request.headers.get("Content-Type") == "application/octet-stream":  # aiohttp takes it for the default
+        raise Unsupported("backup", cause="importing backups is not offered yet")
+    found, post = services(request), await body(request, InstancesPost)
+    if kind_of(request) == MACHINES:
+        post = msgspec.structs.replace(post, type="virtual-machine")
+    if request.query.get("target"):
+        raise Invalid("target", text="Target only allowed when clustered")
     return envelope.background(found.creation.create(project(request), post, found.events, requestor(request)))
 
 
 async def show(request: web.Request) -> web.StreamResponse:
-    """GET /1.0/instances/{name}."""
+    """GET /1.0/instances/{name}: the object, or with its state when any recursion is asked."""
     found = services(request)
-    instance = found.catalog.get(project(request), request.match_info["name"])
+    instance = found.catalog.get(*named(request))
     shown = await asyncio.to_thread(_full, found, instance) if recursion(request) else instance
-    return envelope.sync(shown, etag=_etag(instance))
+    return envelope.sync(shown, etag=_etag(found, instance))
 
 
 async def replace(request: web.Request) -> web.StreamResponse:
     """PUT /1.0/instances/{name}."""
-    found, name = services(request), request.match_info["name"]
-    put = await body(request, InstancePut)
-    etag.check(request.headers.get("If-Match"), _etag(found.catalog.get(project(request), name)))
-    return envelope.background(found.update.replace(project(request), name, put, found.events, requestor(request)))
+    found, put = services(request), await body(request, InstancePut)
+    _check_unchanged(request)
+    return envelope.background(found.update.replace(*named(request), put, found.events, requestor(request)))
 
 
 async def merge(request: web.Request) -> web.StreamResponse:
-    """PATCH /1.0/instances/{name}."""
-    found, name = services(request), request.match_info["name"]
-    put = await body(request, InstancePut)
-    etag.check(request.headers.get("If-Match"), _etag(found.catalog.get(project(request), name)))
-    await found.update.merge(project(request), name, put, found.events, requestor(request))
+    """PATCH /1.0/instances/{name}: answers when it is done."""
+    found, put = services(request), await body(request, InstancePut)
+    _check_unchanged(request)
+    await found.update.merge(*named(request), put, found.events, requestor(request))
     return envelope.sync()
 
 
@@ -80,51 +96,28 @@ async def rename(request: web.Request) -> web.StreamResponse:
         raise Unsupported("migration", cause="moving between servers or pools is not offered yet")
     if not post.name:
         raise Invalid("instance", text="No name provided")
-    removal = services(request).removal
-    name = request.match_info["name"]
-    return envelope.background(removal.rename(project(request), name, post.name, requestor(request)))
+    return envelope.background(services(request).removal.rename(*named(request), post.name, requestor(request)))
 
 
 async def delete(request: web.Request) -> web.StreamResponse:
     """DELETE /1.0/instances/{name}."""
-    name = request.match_info["name"]
-    return envelope.background(services(request).removal.delete(project(request), name, requestor(request)))
+    return envelope.background(services(request).removal.delete(*named(request), requestor(request)))
 
 
-async def state(request: web.Request) -> web.StreamResponse:
-    """GET /1.0/instances/{name}/state."""
-    found, name = services(request), request.match_info["name"]
-    found.catalog.row(project(request), name)
-    return envelope.sync(await asyncio.to_thread(found.states.get, project(request), name))
-
-
-async def change_state(request: web.Request) -> web.StreamResponse:
-    """PUT /1.0/instances/{name}/state."""
-    put = await body(request, InstanceStatePut)
-    name = request.match_info["name"]
-    return envelope.background(services(request).power.change(project(request), name, put, requestor(request)))
-
-
-async def execute(request: web.Request) -> web.StreamResponse:
-    """POST /1.0/instances/{name}/exec."""
-    post = await body(request, InstanceExecPost)
-    name = request.match_info["name"]
-    return envelope.background(services(request).exec.run(project(request), name, post, requestor(request)))
+async def nothing_kept(request: web.Request) -> web.StreamResponse:
+    """GET /1.0/instances/{name}/snapshots and /backups: none can be made yet, so there are none."""
+    services(request).catalog.row(*named(request))
+    return envelope.sync([])
 
 
 ROUTES = [
-    route
-    for kind in KINDS
-    for route in (
-        web.get(f"/1.0/{kind}", everything),
-        web.post(f"/1.0/{kind}", create),
-        web.get(f"/1.0/{kind}/{{name}}", show),
-        web.put(f"/1.0/{kind}/{{name}}", replace),
-        web.patch(f"/1.0/{kind}/{{name}}", merge),
-        web.post(f"/1.0/{kind}/{{name}}", rename),
-        web.delete(f"/1.0/{kind}/{{name}}", delete),
-        web.get(f"/1.0/{kind}/{{name}}/state", state),
-        web.put(f"/1.0/{kind}/{{name}}/state", change_state),
-        web.post(f"/1.0/{kind}/{{name}}/exec", execute),
-    )
+    *routes("GET", "", everything),
+    *routes("POST", "", create),
+    *routes("GET", "/{name}", show),
+    *routes("PUT", "/{name}", replace),
+    *routes("PATCH", "/{name}", merge),
+    *routes("POST", "/{name}", rename),
+    *routes("DELETE", "/{name}", delete),
+    *routes("GET", "/{name}/snapshots", nothing_kept),
+    *routes("GET", "/{name}/backups", nothing_kept),
 ]

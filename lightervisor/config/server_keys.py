@@ -24,3 +24,4 @@ key(
     group="images",
     help="Days after which an unused cached image is removed",
 )
+key("user.*", scope="server", live=True, group="user", help="Free text of the administrator's")

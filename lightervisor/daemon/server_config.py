@@ -27,13 +27,24 @@ class ServerConfig:
     async def replace(self, config: Mapping[str, Any], requestor: EventLifecycleRequestor | None = None) -> None:
         """Set exactly these keys; empty values unset. Raises Invalid for an unknown key or a bad value."""
         texts = {name: _text(name, value) for name, value in config.items()}
-        REGISTRY.check_all(SCOPE, texts)
+        for name in sorted(texts):
+            _check(name, texts[name])
         await self._rows.replace({name: text for name, text in texts.items() if text})
         self._events.lifecycle("config-updated", "/1.0", requestor=requestor)
 
     async def merge(self, config: Mapping[str, Any], requestor: EventLifecycleRequestor | None = None) -> None:
         """Set these keys and leave the others. Raises Invalid."""
         await self.replace({**self.all(), **config}, requestor)
+
+
+def _check(name: str, value: str) -> None:
+    """Raise Invalid with LXD's text for this place, which names key and value before the reason."""
+    try:
+        REGISTRY.check(SCOPE, name, value)
+    except Invalid as refused:
+        reason = refused.sentence() if REGISTRY.lookup(SCOPE, name) else "unknown key"
+        text = f"cannot set '{name}' to '{value}': {reason}"
+        raise Invalid("configuration key", name, text=text, remedy=refused.remedy) from refused
 
 
 def _text(name: str, value: object) -> str:

@@ -36,6 +36,7 @@ from lightervisor.instances.create import Creation
 from lightervisor.instances.delete import Removal
 from lightervisor.instances.exec import Execution
 from lightervisor.instances.files import Files
+from lightervisor.instances.guest_root import GuestRoots
 from lightervisor.instances.logs import Logs
 from lightervisor.instances.metadata import Metadata
 from lightervisor.instances.power import Power
@@ -119,7 +120,8 @@ def _parts(
     events = Events()
     logging.getLogger().addHandler(logs.EventHandler(events))
     journal = Journal(database)
-    operations = Operations(events, journal, Locks())
+    locks = Locks()
+    operations = Operations(events, journal, locks)
     instances, profile_rows, warnings = InstanceRows(database), ProfileRows(database), WarningRows(database)
     server_config = ServerConfigRows(database)
     pools = Pools(PoolRows(database), paths.state / "storage-pools", events, _pool_users(instances, profile_rows))
@@ -164,7 +166,7 @@ def _parts(
         warnings=warnings,
         resources=resources.read,
         consoles=Consoles(catalog, boot, operations, events),
-        files=Files(catalog, boot, volumes, events),
+        files=Files(GuestRoots(catalog, boot, volumes, locks), events),
         logs=Logs(catalog, boot, events),
         metadata=Metadata(catalog, volumes, events),
         shut_down=shut_down,

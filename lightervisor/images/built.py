@@ -1,26 +1,39 @@
 """The image source "build": images that this host makes out of nothing, cached like any other.
 
-Two launches of the same image share one build. Source: an API extension of ours, `image_source_build`.
+Launches that want the same image share one build; when the last of them is cancelled, so is the build, and nothing
+of it stays. Source: an API extension of ours, `image_source_build`.
 """
 
 import asyncio
 import hashlib
-import importlib
-import pkgutil
+from pathlib import Path
 
 from lightervisor.errors import NotFound
-from lightervisor.images import builders, upload
-from lightervisor.images.builders.builder import BUILDERS, Builder, Product
+from lightervisor.images import upload
+from lightervisor.images.builders.builder import Builder, Product, Workshop, builders
 from lightervisor.images.meter import Progress
 from lightervisor.images.store import Images
-from lightervisor.images.upload import Received
+from lightervisor.images.upload import Part, Received
 from lightervisor.kernel import paths
 from lightervisor.model.image import Image, ImageAlias, ImagePut, ImageSource
 from lightervisor.model.times import EPOCH
 
 PROTOCOL, SERVER = "build", "build:"
-for _module in pkgutil.iter_modules(builders.__path__):
-    importlib.import_module(f"{builders.__name__}.{_module.name}")
+_SHORTEST = 8
+
+
+class _Build:
+    """One build that goes on, and those who wait for it."""
+
+    def __init__(self) -> None:
+        self.task: asyncio.Task[Image] | None = None
+        self.listeners: list[Progress] = []
+        self.said = ""
+
+    def tell(self, text: str) -> None:
+        self.said = text
+        for listener in self.listeners:
+            listener(text)
 
 
 class BuiltImages:
@@ -28,17 +41,16 @@ class BuiltImages:
 
     def __init__(self, images: Images, architecture: str) -> None:
         self._images, self._architecture = images, architecture
-        self._builders: list[Builder] = [kind() for kind in BUILDERS.values()]
-        self._running: dict[str, asyncio.Task[Image]] = {}
+        self._running: dict[str, _Build] = {}
 
     def catalog(self) -> list[Image]:
         """Every product as an image that is not there yet; its fingerprint stands for its name."""
-        return [self._view(product) for builder in self._builders for product in builder.products()]
+        return [self._view(product) for builder in builders() for product in builder.products()]
 
     def _view(self, product: Product) -> Image:
         return Image(
-            fingerprint=hashlib.sha256(product.alias.encode()).hexdigest(),
-            aliases=[ImageAlias(name=product.alias)],
+            fingerprint=_stand_in(product),
+            aliases=[ImageAlias(name=name) for name in product.aliases],
             architecture=self._architecture,
             public=True,
             type="container",
@@ -53,41 +65,77 @@ class BuiltImages:
             },
         )
 
-    def _find(self, wanted: str) -> tuple[Builder, Product]:
-        for builder in self._builders:
+    @staticmethod
+    def _find(wanted: str) -> tuple[Builder, Product]:
+        for builder in builders():
             for product in builder.products():
-                name = hashlib.sha256(product.alias.encode()).hexdigest()
-                if product.alias == wanted or (len(wanted) >= 8 and name.startswith(wanted)):
+                if wanted in product.aliases or (len(wanted) >= _SHORTEST and _stand_in(product).startswith(wanted)):
                     return builder, product
         raise NotFound("image", wanted, text="Image not found", remedy="lxc image list build:")
 
-    async def fetch(self, alias: str, progress: Progress) -> Image:
+    async def fetch(self, wanted: str, progress: Progress) -> Image:
         """The image of an alias, built unless it is cached. Raises NotFound, HostError."""
-        builder, product = self._find(alias)
+        builder, product = self._find(wanted)
         for image in self._images.list():
             source = image.update_source
             if isinstance(source, ImageSource) and (source.protocol, source.alias) == (PROTOCOL, product.alias):
                 return image
-        task = self._running.get(product.alias)
-        if task is None:
-            task = asyncio.create_task(self._build(builder, product, progress), name=f"build {product.alias}")
-            self._running[product.alias] = task
-            task.add_done_callback(lambda _: self._running.pop(product.alias, None))
-        return await asyncio.shield(task)
+        build = self._running.get(product.alias)
+        if build is None:
+            build = self._running[product.alias] = _Build()
+            work = self._build(builder, product, build)
+            build.task = asyncio.create_task(work, name=f"build {product.alias}")
+            build.task.add_done_callback(lambda _: self._forget(product.alias, build))
+        return await self._wait(product.alias, build, progress)
 
-    async def _build(self, builder: Builder, product: Product, progress: Progress) -> Image:
+    def _forget(self, alias: str, build: _Build) -> None:
+        if self._running.get(alias) is build:
+            del self._running[alias]
+
+    async def _wait(self, alias: str, build: _Build, progress: Progress) -> Image:
+        if build.task is None:
+            raise RuntimeError("a build is listed before it runs")
+        build.listeners.append(progress)
+        if build.said:
+            progress(build.said)
+        try:
+            return await asyncio.shield(build.task)
+        except asyncio.CancelledError:
+            build.listeners.remove(progress)
+            if not build.listeners and not build.task.done():
+                self._forget(alias, build)  # whoever asks from now on begins anew
+                build.task.cancel()
+                await asyncio.wait([build.task])
+            raise
+
+    async def _build(self, builder: Builder, product: Product, build: _Build) -> Image:
         loop = asyncio.get_running_loop()
         directory = self._images.fresh_directory()
+
+        def tell(text: str) -> None:
+            loop.call_soon_threadsafe(build.tell, text)
+
+        workshop = Workshop(directory, tell)
+        work = asyncio.ensure_future(asyncio.to_thread(self._make, builder, product, workshop))
         try:
-
-            def tell(text: str) -> None:
-                loop.call_soon_threadsafe(progress, text)
-
-            archive = await asyncio.to_thread(builder.build, product, directory, tell)
-            template = Image(
-                cached=True, update_source=ImageSource(protocol=PROTOCOL, server=SERVER, alias=product.alias)
-            )
-            part = await asyncio.to_thread(upload.take, archive)
-            return await self._images.add(Received(part, None), ImagePut(), template=template)
+            received = await asyncio.shield(work)
+            if self._images.rows.has(received.fingerprint):  # somebody uploaded the very same bytes
+                return self._images.get(received.fingerprint)
+            source = ImageSource(protocol=PROTOCOL, server=SERVER, alias=product.alias)
+            return await self._images.add(received, ImagePut(), template=Image(cached=True, update_source=source))
         finally:
+            workshop.close()
+            await asyncio.wait([work])
+            if not work.cancelled():
+                work.exception()
             await asyncio.to_thread(paths.remove_tree, directory)
+
+    def _make(self, builder: Builder, product: Product, workshop: Workshop) -> Received:
+        files = builder.build(product, self._architecture, workshop)
+        meta = upload.take(files.meta)
+        rootfs: Part | None = upload.take(files.rootfs, meta) if isinstance(files.rootfs, Path) else None
+        return Received(meta, rootfs)
+
+
+def _stand_in(product: Product) -> str:
+    return hashlib.sha256(product.alias.encode()).hexdigest()

@@ -90,3 +90,12 @@ class Catalog:
                     layers.append(layer)
             found.append(self._view(row, expand(layers, row.config, row.devices)))
         return found
+
+
+def check_running(catalog: Catalog, project: str, name: str) -> None:
+    """Raise Invalid with LXD's texts unless an instance runs and is not frozen."""
+    status = catalog.status(project, name)
+    if status == "Running":
+        return
+    text = "Instance is frozen" if status == "Frozen" else "Instance is not running"
+    raise Invalid("instance", name, text=text, remedy=f"lxc start {name}")

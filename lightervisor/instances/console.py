@@ -1,12 +1,29 @@
-"""The console of an instance: attached to, read, emptied. Source: LXD, /1.0/instances/<name>/console."""
+"""The console of an instance: attached to, read, emptied. Source: LXD, /1.0/instances/<name>/console.
 
+A console has one user: who attaches takes it over from whoever had it.
+"""
+
+import asyncio
+import os
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+from lightervisor.config.names import volume_name
+from lightervisor.errors import HostError, Invalid, NotFound, Unsupported
 from lightervisor.events.stream import Events
+from lightervisor.instances import terminals
 from lightervisor.instances.boot import Boot
-from lightervisor.instances.catalog import Catalog
+from lightervisor.instances.catalog import Catalog, check_running
+from lightervisor.instances.pumps import Ended, close_all, gone, pump_in, pump_out
+from lightervisor.instances.sockets import Sockets
 from lightervisor.model.console import InstanceConsolePost
 from lightervisor.model.event import EventLifecycleRequestor
 from lightervisor.model.operation import Operation
-from lightervisor.operations.operations import Operations
+from lightervisor.operations.operations import Channel, Operations, Run
+
+LOG = "console.log"
+LET_GO_S, ATTEMPT_S = 2.0, 0.02
 
 
 class Consoles:
@@ -14,17 +31,119 @@ class Consoles:
 
     def __init__(self, catalog: Catalog, boot: Boot, operations: Operations, events: Events) -> None:
         self._catalog, self._boot, self._operations, self._events = catalog, boot, operations, events
+        self._users: dict[str, Ended] = {}
 
     def attach(
         self, project: str, name: str, post: InstanceConsolePost, requestor: EventLifecycleRequestor | None = None
     ) -> Operation:
         """Attach a client: an operation with websockets `0` and `control`. Raises NotFound, Invalid, Unsupported."""
-        raise NotImplementedError
+        self._catalog.row(project, name)
+        if post.type == "vga":
+            raise Unsupported("console", text="VGA console is only supported by virtual machines")
+        if post.type not in ("", "console"):
+            raise Invalid("console", post.type, text=f'Unknown console type "{post.type}"')
+        check_running(self._catalog, project, name)
+        sockets = Sockets(("0", "control"))
+
+        async def work(_run: Run) -> None:
+            async with sockets.connected():
+                source = f"/1.0/instances/{name}"
+                self._events.lifecycle("instance-console", source, project=project, requestor=requestor)
+                await self._use(volume_name(project, name), post, sockets)
+
+        return self._operations.start(
+            "Showing console",
+            work,
+            project=project,
+            resources={"instances": [f"/1.0/instances/{name}"], "containers": [f"/1.0/containers/{name}"]},
+            sockets=sockets.names,
+            connect=sockets.connect,
+        )
+
+    async def _use(self, container: str, post: InstanceConsolePost, sockets: Sockets) -> None:
+        ended: Ended = asyncio.get_running_loop().create_future()
+        former, self._users[container] = self._users.get(container), ended
+        if former is not None and not former.done():
+            former.set_result(None)
+        try:
+            terminal, master = await self._open(container, was_in_use=former is not None)
+            try:
+                terminals.resize(master, post.width, post.height)
+                await _first_to_end(
+                    pump_out(os.dup(master), sockets["0"], ended),
+                    _type(sockets["0"], os.dup(master)),
+                    _control(sockets["control"], master),
+                )
+            finally:
+                close_all(terminal, master)
+        finally:
+            if self._users.get(container) is ended:
+                del self._users[container]
+
+    async def _open(self, container: str, *, was_in_use: bool) -> tuple[int, int]:
+        """The console's descriptors. liblxc's monitor takes a moment to notice that its former user has gone."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + LET_GO_S
+        while True:
+            try:
+                return await self._boot.containers.console(container)
+            except HostError as error:
+                if not was_in_use or loop.time() > deadline:
+                    remedy = "another program is attached to it, such as lxc-console"
+                    raise HostError("console", cause=error.cause, remedy=remedy) from error
+            await asyncio.sleep(ATTEMPT_S)
 
     async def log(self, project: str, name: str, requestor: EventLifecycleRequestor | None = None) -> bytes:
         """What the console showed lately; of a stopped instance, its log file. Raises NotFound."""
-        raise NotImplementedError
+        self._catalog.row(project, name)
+        if self._catalog.status(project, name) == "Stopped":
+            text = await asyncio.to_thread(_read, self._boot.log_directory(project, name) / LOG)
+        else:
+            text = await self._boot.containers.console_log(volume_name(project, name))
+        self._publish("retrieved", project, name, requestor)
+        return text
 
     async def clear(self, project: str, name: str, requestor: EventLifecycleRequestor | None = None) -> None:
-        """Forget what the console showed. Raises NotFound, Invalid when the instance does not run."""
-        raise NotImplementedError
+        """Forget what the console showed. Raises NotFound."""
+        self._catalog.row(project, name)
+        if self._catalog.status(project, name) == "Stopped":
+            (self._boot.log_directory(project, name) / LOG).unlink(missing_ok=True)
+        else:
+            await self._boot.containers.console_log(volume_name(project, name), clear=True)
+        self._publish("reset", project, name, requestor)
+
+    def _publish(self, action: str, project: str, name: str, requestor: EventLifecycleRequestor | None) -> None:
+        source = f"/1.0/instances/{name}/console"
+        self._events.lifecycle(f"instance-console-{action}", source, project=project, requestor=requestor)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise NotFound("console log", text="Not Found") from error
+
+
+async def _first_to_end(*works: Coroutine[Any, Any, None]) -> None:
+    """Run all until one of them ends, then end the others."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _type(channel: Channel, master: int) -> None:
+    """Pass on what is typed until the client has gone; the end of its input alone does not detach it."""
+    if await pump_in(channel, master):
+        await gone(channel)
+
+
+async def _control(channel: Channel, master: int) -> None:
+    """Obey window sizes until the client has gone."""
+    while (frame := await channel.receive()) is not None:
+        control = terminals.message(frame)
+        if control is not None:
+            terminals.obey(control, master)

@@ -1,55 +1,35 @@
-"""Files in instances, running or stopped. Source: LXD, /1.0/instances/<name>/files."""
+"""Files in instances, running or stopped, streamed in both directions.
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
-from typing import Literal
+Source: LXD, /1.0/instances/<name>/files; texts compared with LXD 5.0.2, which speaks SFTP to itself and shows it.
+"""
 
-from msgspec import Struct
+import asyncio
+import errno
+import os
+import posixpath
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from contextlib import asynccontextmanager, contextmanager
 
+from lightervisor.errors import Failure, Forbidden, Invalid, NotFound
 from lightervisor.events.stream import Events
-from lightervisor.instances.boot import Boot
-from lightervisor.instances.catalog import Catalog
-from lightervisor.instances.volumes import InstanceVolumes
+from lightervisor.instances import guest_files
+from lightervisor.instances.guest_files import Found, Opened, Wanted
+from lightervisor.instances.guest_root import GuestRoot, GuestRoots
 from lightervisor.model.event import EventLifecycleRequestor
 
-Kind = Literal["file", "directory", "symlink"]
-
-
-class Found(Struct, frozen=True, kw_only=True):
-    """What is at a path: owner and mode as the instance sees them, and its content in the field of its kind.
-
-    `descriptor` is a regular file open for reading (`size` bytes), -1 for other kinds and for HEAD; it is
-    closed with the context that gave it. `modified_ns` is since the epoch.
-    """
-
-    kind: Kind
-    uid: int
-    gid: int
-    mode: int
-    modified_ns: int
-    size: int = 0
-    descriptor: int = -1
-    names: list[str] = []  # msgspec copies it
-    target: str = ""
-
-
-class Wanted(Struct, frozen=True, kw_only=True):
-    """What a POST asks for: the X-LXD-* headers; owner and mode count only when the file is made."""
-
-    kind: str = "file"
-    uid: int = 0
-    gid: int = 0
-    mode: int | None = None
-    is_append: bool = False
+__all__ = ["Files", "Found", "Wanted"]
+BATCH = 1 << 20
+LONGEST_TARGET = 4095
 
 
 class Files:
-    """The files of all instances."""
+    """The files of all instances; every function raises NotFound for what is not there."""
 
-    def __init__(self, catalog: Catalog, boot: Boot, volumes: InstanceVolumes, events: Events) -> None:
-        self._catalog, self._boot, self._volumes, self._events = catalog, boot, volumes, events
+    def __init__(self, roots: GuestRoots, events: Events) -> None:
+        self._roots, self._events = roots, events
 
-    def open(
+    @asynccontextmanager
+    async def open(
         self,
         project: str,
         name: str,
@@ -57,9 +37,19 @@ class Files:
         *,
         head: bool = False,
         requestor: EventLifecycleRequestor | None = None,
-    ) -> AbstractAsyncContextManager[Found]:
-        """What is at a path, open while the context lasts. Raises NotFound, Invalid for an empty path."""
-        raise NotImplementedError
+    ) -> AsyncGenerator[Found, None]:
+        """What is at a path, its last part not followed, open while the context lasts. Raises NotFound, Forbidden."""
+        path = _clean(path)
+        async with self._roots.opened(project, name) as root:
+            with _told("open", path):
+                found = await asyncio.to_thread(guest_files.look, root, path, head=head)
+            try:
+                if not head:
+                    self._publish("retrieved", project, name, path, requestor)
+                yield found
+            finally:
+                if found.descriptor >= 0:
+                    os.close(found.descriptor)
 
     async def write(
         self,
@@ -72,12 +62,101 @@ class Files:
     ) -> None:
         """Make or overwrite what is at a path from a stream of bytes (a link's target for a symlink).
 
-        Raises NotFound for a missing parent, Invalid, Failure with LXD's texts.
+        A file that is made is there whole or not at all. Raises NotFound for a missing parent, Invalid for ids that
+        the instance does not have, Forbidden, and Failure with LXD's texts.
         """
-        raise NotImplementedError
+        path = _clean(path)
+        async with self._roots.opened(project, name) as root:
+            match wanted.kind:
+                case "file":
+                    with _told("open", path):
+                        opened = await asyncio.to_thread(guest_files.open_to_write, root, path, wanted)
+                    await _save(opened, path, content)
+                    changed = True
+                case "directory":
+                    with _told("mkdir", path):
+                        changed = await asyncio.to_thread(guest_files.make_directory, root, path, wanted)
+                case "symlink":
+                    changed = await _link(root, path, wanted, content)
+                case _:
+                    raise Invalid("file type", wanted.kind, text=f"Bad file type: {wanted.kind}")
+        if changed:
+            self._publish("pushed", project, name, path, requestor)
 
     async def delete(
         self, project: str, name: str, path: str, requestor: EventLifecycleRequestor | None = None
     ) -> None:
-        """Remove a file or an empty directory. Raises NotFound, Invalid, Failure with LXD's text."""
-        raise NotImplementedError
+        """Remove a file or an empty directory. Raises NotFound, Forbidden, Failure with LXD's text."""
+        path = _clean(path)
+        async with self._roots.opened(project, name) as root:
+            with _told("remove", path):
+                await asyncio.to_thread(guest_files.remove, root, path)
+        self._publish("deleted", project, name, path, requestor)
+
+    def _publish(
+        self, action: str, project: str, name: str, path: str, requestor: EventLifecycleRequestor | None
+    ) -> None:
+        source = f"/1.0/instances/{name}"
+        context = {"path": path}
+        self._events.lifecycle(f"instance-file-{action}", source, project=project, context=context, requestor=requestor)
+
+
+async def _save(opened: Opened, path: str, content: AsyncIterator[bytes]) -> None:
+    """Write a stream, one batch on a worker while the next one arrives."""
+    batch: list[bytes] = []
+    size, is_complete = 0, False
+    writing: asyncio.Task[None] | None = None
+    try:
+        with _told("write", path):
+            async for block in content:
+                batch.append(block)
+                size += len(block)
+                if size >= BATCH:
+                    if writing is not None:
+                        await writing
+                    writing = asyncio.create_task(asyncio.to_thread(guest_files.write_all, opened.descriptor, batch))
+                    batch, size = [], 0
+            if writing is not None:
+                await writing
+            await asyncio.to_thread(guest_files.write_all, opened.descriptor, batch)
+        is_complete = True
+    finally:
+        if writing is not None and not writing.done():
+            await asyncio.wait([writing])
+        await asyncio.to_thread(guest_files.close, opened, is_complete=is_complete)
+
+
+async def _link(root: GuestRoot, path: str, wanted: Wanted, content: AsyncIterator[bytes]) -> bool:
+    target = b""
+    async for block in content:
+        target += block
+        if len(target) > LONGEST_TARGET:
+            raise Invalid("link", path, cause="its target is too long")
+    text = os.fsdecode(target)
+    if not text or "\0" in text:
+        raise Invalid("link", path, cause="this cannot be its target")
+    with _told(f"symlink {text}", path):
+        return await asyncio.to_thread(guest_files.make_link, root, path, text, wanted)
+
+
+def _clean(path: str) -> str:
+    """The path from the root, without what leads nowhere. Raises Invalid."""
+    if not path:
+        raise Invalid("path", text="Missing path argument")
+    if "\0" in path:
+        raise Invalid("path", cause="it has a zero byte in it")
+    return posixpath.normpath("/" + path.lstrip("/"))
+
+
+@contextmanager
+def _told(verb: str, path: str) -> Generator[None, None, None]:
+    """The kernel's refusals in LXD's words."""
+    try:
+        yield
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        if error.errno == errno.ENOENT:
+            raise NotFound("file", path, text="Not Found") from error
+        if error.errno in (errno.EACCES, errno.EPERM):
+            raise Forbidden("file", path, text=f"{verb} {path}: {reason}") from error
+        raise Failure("file", path, text=f'sftp: "{verb} {path}: {reason}" (SSH_FX_FAILURE)') from error

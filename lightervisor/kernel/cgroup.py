@@ -1,6 +1,9 @@
 """Cgroups of a container, on v1, hybrid and v2 hosts. Source: cgroups(7), Documentation/admin-guide/cgroup-v2.rst."""
 
+import contextlib
+import functools
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,7 +36,7 @@ def directories(pid: int) -> dict[str, Path]:
             base = ROOT if (ROOT / "cgroup.controllers").exists() else ROOT / "unified"
             found[""] = base / path.lstrip("/")
             continue
-        for controller in controllers.split(","):
+        for controller in controllers.removeprefix("name=").split(","):
             mount = ROOT / controllers if (ROOT / controllers).is_dir() else ROOT / controller
             found[controller] = mount / path.lstrip("/")
     return found
@@ -115,16 +118,53 @@ def write(groups: dict[str, Path], setting: tuple[str, str, str, str], *, is_wan
         raise HostError("limit", v1 or v2, cause=cause) from error
 
 
-def sweep(name: str) -> None:
-    """Remove empty cgroups that a killed monitor of this container left behind."""
-    for hierarchy in (ROOT, *(path for path in ROOT.iterdir() if path.is_dir())):
-        for kind in ("payload", "monitor"):
-            for top in hierarchy.glob(f"lxc.{kind}.{name}"):
-                for directory in sorted((top, *top.rglob("*/")), reverse=True):
-                    try:
-                        directory.rmdir()
-                    except OSError:
-                        break
+def remove(groups: Iterable[Path]) -> None:
+    """Remove these cgroups and what is below them, as far as they are empty: what a killed monitor left."""
+    for top in groups:
+        below = [top / name for name, _, _ in os.walk(top)] if top.is_dir() else []
+        for directory in reversed(below):
+            with contextlib.suppress(OSError):
+                directory.rmdir()
+
+
+def monitor(pid: int, name: str) -> dict[str, Path]:
+    """The cgroups of the monitor with this pid, for `remove`."""
+    return {
+        controller: path for controller, path in directories(pid).items() if path.name.startswith(f"lxc.monitor.{name}")
+    }
+
+
+class Offered(NamedTuple):
+    """What this host's cgroups have: files of v1 controllers, and the names of v2's controllers."""
+
+    files_v1: frozenset[str]
+    controllers_v2: frozenset[str]
+
+    def has(self, name: str, *, version: int) -> bool:
+        """Whether a file such as "memory.max" can be written in that version's hierarchy."""
+        return name in self.files_v1 if version == 1 else name.partition(".")[0] in self.controllers_v2
+
+
+@functools.cache
+def offered() -> Offered:
+    """Look once, with a scratch cgroup in each v1 hierarchy: files of limits are not in the root."""
+    files: set[str] = set()
+    for hierarchy in ROOT.iterdir() if ROOT.is_dir() else ():
+        if hierarchy.is_symlink() or not (hierarchy / "cgroup.clone_children").exists():
+            continue
+        scratch = hierarchy / f"lightervisor.probe.{os.getpid()}"
+        with contextlib.suppress(OSError):
+            scratch.mkdir()
+            try:
+                files.update(one.name for one in scratch.iterdir())
+            finally:
+                scratch.rmdir()
+    unified = ROOT if (ROOT / "cgroup.controllers").exists() else ROOT / "unified"
+    try:
+        controllers = (unified / "cgroup.controllers").read_text().split()
+    except OSError:
+        return Offered(frozenset(files), frozenset())
+    return Offered(frozenset(files), frozenset([*controllers, "devices"]))
 
 
 def set_frozen(groups: dict[str, Path], *, frozen: bool) -> None:

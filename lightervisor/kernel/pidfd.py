@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 import signal
 from pathlib import Path
 
@@ -24,18 +25,44 @@ def send(pidfd: int, number: int) -> None:
 
 async def ended(pidfd: int) -> None:
     """Wait until the process has ended."""
+    await first_ended(pidfd)
+
+
+async def first_ended(*pidfds: int) -> int:
+    """Wait until one of these processes has ended; its descriptor."""
     loop = asyncio.get_running_loop()
-    done = loop.create_future()
+    done: asyncio.Future[int] = loop.create_future()
 
-    def wake() -> None:
+    def wake(pidfd: int) -> None:
         if not done.done():
-            done.set_result(None)
+            done.set_result(pidfd)
 
-    loop.add_reader(pidfd, wake)
+    # A descriptor has one reader in a loop, so each waiter watches copies of its own.
+    copies = {os.dup(pidfd): pidfd for pidfd in pidfds}
+    for copy, pidfd in copies.items():
+        loop.add_reader(copy, wake, pidfd)
     try:
-        await done
+        return await done
     finally:
-        loop.remove_reader(pidfd)
+        for copy in copies:
+            loop.remove_reader(copy)
+            os.close(copy)
+
+
+def has_ended(pidfd: int) -> bool:
+    """Whether the process has ended."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def start_time(pid: int) -> int:
+    """When the process was started, in clock ticks since boot: with the pid it names one process. 0 if it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return int(fields[19])
 
 
 def parent(pid: int) -> int | None:
@@ -51,11 +78,3 @@ def status(pid: int) -> dict[str, str]:
     except (FileNotFoundError, ProcessLookupError):
         return {}
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
-
-
-def children(pid: int) -> list[int]:
-    """The pids of a process's children; none when it is gone."""
-    try:
-        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except (FileNotFoundError, ProcessLookupError):
-        return []

@@ -1,51 +1,40 @@
 """The containers that run on this host, through liblxc's monitors, which outlive the daemon.
 
-The state of a container is known without asking: it is set when it starts, and its exit arrives through
-pidfds. A restarted daemon asks each monitor once (`find`). A forced stop kills init through its pidfd and
-waits for the monitor to finish cleaning up.
+The state of a container is known without asking: it is set when it starts, its exit arrives through pidfds, and a
+hook tells a reboot from a stop. A restarted daemon asks each monitor once (`find`). A forced stop kills init
+through its pidfd and waits for the monitor to finish cleaning up.
 """
 
 import asyncio
+import logging
 import os
-import signal
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from lightervisor.errors import HostError, Invalid
+from lightervisor.errors import Failure, HostError, Invalid
 from lightervisor.kernel import cgroup, pidfd
 from lightervisor.kernel.cgroup import Usage
-from lightervisor.runtime import failures
+from lightervisor.runtime import failures, signals
+from lightervisor.runtime.exits import Exits
 from lightervisor.runtime.render import render
-from lightervisor.runtime.settings import limits, seccomp
+from lightervisor.runtime.running import Running, remove_remains
+from lightervisor.runtime.settings import cpu, limits, seccomp, setting
 from lightervisor.runtime.spawner import Followed, Spawner
 from lightervisor.runtime.spec import ContainerSpec, HostFacts
 
-RTMIN = 34
 OnExit = Callable[[str, str], Awaitable[None]]
-LEAK_GRACE_S = 10
-
-
-@dataclass
-class _Running:
-    """One container that runs."""
-
-    init_pid: int
-    init: int
-    monitor: int
-    monitor_pid: int
-    frozen: bool = False
-    ending: bool = False
-    gone: asyncio.Event = field(default_factory=asyncio.Event)
-    watcher: "asyncio.Task[None] | None" = None
+PATIENCE_S = 5.0
+BETWEEN = ("STARTING", "STOPPING", "ABORTING")
+log = logging.getLogger(__name__)
 
 
 class Attached:
     """A program that runs inside a container."""
 
-    def __init__(self, pid: int, followed: Followed) -> None:
-        self.pid, self._followed = pid, followed
-        self.pidfd = pidfd.open_process(pid)
+    def __init__(self, followed: Followed) -> None:
+        self.pid, self._followed = int(followed.first.value[1]), followed
+        self.pidfd: int | None = followed.first.fds[0]
 
     def send(self, number: int) -> None:
         """Send it a signal; nothing happens when it has ended."""
@@ -53,7 +42,7 @@ class Attached:
             pidfd.send(self.pidfd, number)
 
     async def wait(self) -> int:
-        """Its exit status, 128 + signal when a signal ended it."""
+        """Its exit status, 128 + signal when a signal ended it. Raises HostError when the spawner died."""
         try:
             status = int((await self._followed.last()).value[1])
         finally:
@@ -64,12 +53,26 @@ class Attached:
 
 
 class Containers:
-    """Start, stop and reach into containers. Names are liblxc's; `on_exit(name, "stop" | "reboot")` is awaited."""
+    """Start, stop and reach into containers. Names are liblxc's; `on_exit(name, "stop" | "reboot")` is awaited.
+
+    To be made on the running loop. `directory` is liblxc's lxcpath; what the daemon notes about running
+    containers is in its `.running`.
+    """
 
     def __init__(self, spawner: Spawner, directory: Path, host: HostFacts, on_exit: OnExit) -> None:
         self._spawner, self._path, self._host, self._on_exit = spawner, str(directory), host, on_exit
-        self._running: dict[str, _Running] = {}
+        self._running: dict[str, Running] = {}
         directory.mkdir(mode=0o711, parents=True, exist_ok=True)
+        self._notes = directory / ".running"
+        self._notes.mkdir(mode=0o700, exist_ok=True)
+        self._exits = Exits(self._notes / ".exits", self._told)
+
+    def close(self) -> None:
+        """Stop watching; what runs goes on."""
+        self._exits.close()
+        for running in self._running.values():
+            if running.watcher is not None:
+                running.watcher.cancel()
 
     def state(self, name: str) -> str:
         """Running, Frozen or Stopped, as LXD spells them."""
@@ -89,84 +92,131 @@ class Containers:
         found = self._running.get(name)
         return found.init_pid if found and not found.ending else None
 
-    async def find(self, name: str) -> bool:
-        """After a restart of the daemon: is this container running? If so it is watched from now on."""
+    async def find(self, name: str, config: Mapping[str, str] | None = None) -> bool:
+        """After a restart of the daemon: is this container running? If so it is watched from now on.
+
+        What is left of one whose monitor was killed is ended and removed.
+        """
+        deadline = time.monotonic() + PATIENCE_S
         state, pid = (await self._spawner.request("state", name, self._path)).value
+        while state in BETWEEN and time.monotonic() < deadline:
+            await asyncio.sleep(0.05)  # a reboot that began before this daemon did: no event of it can come here
+            state, pid = (await self._spawner.request("state", name, self._path)).value
         if state not in ("RUNNING", "FROZEN") or pid <= 0:
+            await remove_remains(self._notes, name)
             return False
-        self._adopt(name, pid, frozen=cgroup.is_frozen(cgroup.payload(pid, name)))
+        running = self._adopt(name, pid, config)
+        running.frozen = cgroup.is_frozen(cgroup.payload(pid, name))
         return True
 
     async def start(self, spec: ContainerSpec) -> None:
-        """Start a container. Raises HostError with the reason from liblxc's log."""
-        limits.check_host(spec.config)
-        text = render(spec, self._host)
+        """Start a container, whole or not at all. Raises HostError with the reason from liblxc's log."""
+        starting = asyncio.create_task(self._start(spec))
+        try:
+            await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # liblxc cannot be interrupted: what comes up now would be nobody's.
+            await asyncio.wait([starting])
+            await self.kill(spec.name)
+            raise
+
+    async def _start(self, spec: ContainerSpec) -> None:
+        for file in setting.missing(limits.settings(spec.config, self._host), self._host):
+            log.warning("instance %s: this host has no cgroup file %s, the limit has no effect", spec.hostname, file)
+        cpus = self._shares({spec.name: spec.config}).get(spec.name)
+        text = render(spec, self._host, cpus=cpus, fifo=self._exits.path)
         spec.log_dir.mkdir(parents=True, exist_ok=True)
         seccomp.write(spec)
-        config, log = spec.log_dir / "lxc.conf", spec.log_dir / "lxc.log"
+        config, logfile = spec.log_dir / "lxc.conf", spec.log_dir / "lxc.log"
         config.write_text(text)
-        log.unlink(missing_ok=True)
-        followed = await self._spawner.request("start", spec.name, self._path, str(config))
-        if followed.value[1] != 0:
-            cgroup.sweep(spec.name)
-            raise HostError("instance", spec.hostname, text=failures.explain(spec, log))
+        logfile.unlink(missing_ok=True)
+        await remove_remains(self._notes, spec.name)
+        outcome = (await self._spawner.request("start", spec.name, self._path, str(config))).value[1]
+        if outcome != 0:
+            raise HostError("instance", spec.hostname, text=failures.explain(spec, logfile, outcome))
         _, pid = (await self._spawner.request("state", spec.name, self._path)).value
-        if pid <= 0:
-            raise HostError("instance", spec.hostname, text=failures.died_at_once(spec))
-        self._adopt(spec.name, pid, frozen=False)
+        try:
+            running = self._adopt(spec.name, pid, spec.config)
+        except Failure as error:
+            raise HostError("instance", spec.hostname, text=failures.died_at_once(spec, logfile)) from error
+        running.cpus = cpus
+        self._rebalance()
 
-    def _adopt(self, name: str, pid: int, *, frozen: bool) -> None:
-        init, monitor_pid = pidfd.open_process(pid), pidfd.parent(pid)
-        monitor = pidfd.open_process(monitor_pid) if monitor_pid else None
-        if init is None or monitor is None or monitor_pid is None:
-            raise HostError("instance", name, cause="it ended as soon as it was started")
-        running = _Running(pid, init, monitor, monitor_pid, frozen)
+    def _adopt(self, name: str, pid: int, config: Mapping[str, str] | None) -> Running:
+        running = Running.of(name, pid)
+        running.config = config
+        running.note(self._notes)
         self._running[name] = running
-        running.watcher = asyncio.create_task(self._watch(name, running), name=f"watch {name}")
+        running.watcher = asyncio.create_task(self._watch(running), name=f"watch {name}")
+        running.watcher.add_done_callback(_report)
+        return running
 
-    async def _watch(self, name: str, running: _Running) -> None:
-        await pidfd.ended(running.init)
-        successor = await self._outcome(name, running)
+    def _told(self, name: str, word: str) -> None:
+        running = self._running.get(name)
+        if running is not None:
+            running.words.put_nowait(word)
+
+    async def _watch(self, running: Running) -> None:
         try:
-            if successor:
-                self._adopt(name, successor, frozen=False)
-                await self._on_exit(name, "reboot")
-            else:
-                running.ending = True
-                await asyncio.to_thread(cgroup.sweep, name)
-                await self._on_exit(name, "stop")
+            while await self._rebooted(running):
+                running.note(self._notes)
+                await self._on_exit(running.name, "reboot")
+            running.ending = True
+            await asyncio.to_thread(cgroup.remove, running.groups)
+            (self._notes / running.name).unlink(missing_ok=True)
+            await self._on_exit(running.name, "stop")
         finally:
-            os.close(running.init)
-            os.close(running.monitor)
-            if self._running.get(name) is running:
-                del self._running[name]
+            running.close()
+            if self._running.get(running.name) is running:
+                del self._running[running.name]
             running.gone.set()
+        self._rebalance()
 
-    async def _outcome(self, name: str, running: _Running) -> int | None:
-        """Init ended: wait for the monitor's end, or for the init of a reboot, whose pid is returned."""
-        ended = asyncio.create_task(pidfd.ended(running.monitor))
+    async def _rebooted(self, running: Running) -> bool:
+        """Wait for init's end; whether another init followed it."""
+        if await pidfd.first_ended(running.init, running.monitor) == running.monitor and not pidfd.has_ended(
+            running.init
+        ):
+            # Somebody killed the monitor: nobody can reach the container any more.
+            running.kill()
+            await pidfd.ended(running.init)
+            return False
+        pid = await self._next_init(running)
+        if pid is None or not running.become(pid):
+            return False
+        if running.stop_wanted:
+            running.kill()
+        return True
+
+    async def _next_init(self, running: Running) -> int | None:
+        """Init ended: the pid of the one that follows it, or None with the monitor's end."""
+        monitor = asyncio.create_task(pidfd.ended(running.monitor))
         try:
-            while not ended.done():
-                await asyncio.wait([ended], timeout=0.1)
-                if ended.done():
+            while True:
+                word = asyncio.create_task(running.words.get())
+                await asyncio.wait({monitor, word}, timeout=PATIENCE_S, return_when=asyncio.FIRST_COMPLETED)
+                if monitor.done():
+                    word.cancel()
                     return None
-                alive = pidfd.children(running.monitor_pid)
-                if alive and alive[0] != running.init_pid:
-                    state, pid = (await self._spawner.request("state", name, self._path)).value
-                    if state == "RUNNING" and pid > 0:
-                        return int(pid)
+                if not word.cancel():
+                    if word.result().isdecimal() and int(word.result()) != running.init_pid:
+                        return int(word.result())
+                    continue
+                state, pid = (await self._spawner.request("state", running.name, self._path)).value
+                if state == "RUNNING" and pid not in (running.init_pid, -1):
+                    return int(pid)
         finally:
-            ended.cancel()
-        return None
+            monitor.cancel()
 
     async def kill(self, name: str) -> None:
         """Stop by force and wait until everything of it has gone; nothing happens when it does not run."""
         running = self._running.get(name)
         if running is None:
             return
-        pidfd.send(running.init, signal.SIGKILL)
-        if running.frozen:
-            await self.unfreeze(name)
+        running.stop_wanted = True
+        running.kill()
+        if running.frozen and not running.ending:
+            await asyncio.to_thread(cgroup.set_frozen, cgroup.payload(running.init_pid, name), frozen=False)
         await running.gone.wait()
 
     async def shut_down(self, name: str, timeout_s: float | None, number: int | None = None) -> None:
@@ -174,9 +224,13 @@ class Containers:
         running = self._running.get(name)
         if running is None:
             return
-        pidfd.send(running.init, number or halt_signal(running.init_pid))
-        async with asyncio.timeout(timeout_s):
-            await running.gone.wait()
+        running.stop_wanted = True
+        try:
+            pidfd.send(running.init, number or signals.halt(running.init_pid, running.config or {}))
+            async with asyncio.timeout(timeout_s):
+                await running.gone.wait()
+        finally:
+            running.stop_wanted = False
 
     async def freeze(self, name: str) -> None:
         """Freeze all processes. Raises Invalid when it does not run, HostError when the kernel refuses."""
@@ -190,7 +244,7 @@ class Containers:
         await asyncio.to_thread(cgroup.set_frozen, cgroup.payload(running.init_pid, name), frozen=False)
         running.frozen = False
 
-    def _required(self, name: str) -> _Running:
+    def _required(self, name: str) -> Running:
         running = self._running.get(name)
         if running is None or running.ending:
             raise Invalid("instance", name, text="Instance is not running")
@@ -207,13 +261,14 @@ class Containers:
         ids: tuple[int, int] = (0, 0),
     ) -> Attached:
         """Run a program inside with these descriptors as its standard streams; they stay the caller's to close."""
-        self._required(name)
+        if self._required(name).frozen:
+            raise Invalid("instance", name, text="Instance is frozen")
         encoded = [os.fsencode(word) for word in argv]
         variables = [os.fsencode(f"{key}={value}") for key, value in (env or {}).items()]
         followed = await self._spawner.follow(
             "attach", name, self._path, encoded, variables, os.fsencode(cwd), ids, fds=fds
         )
-        return Attached(int(followed.first.value[1]), followed)
+        return Attached(followed)
 
     async def open_pty(self, name: str, owner: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
         """A terminal on the container's own devpts: master and slave; `owner` are host ids, size is (width, height)."""
@@ -228,7 +283,7 @@ class Containers:
         return terminal, master
 
     async def console_log(self, name: str, *, clear: bool = False) -> bytes:
-        """What the console's ring buffer holds."""
+        """What the console's ring buffer holds; with `clear` it is emptied instead."""
         self._required(name)
         return bytes((await self._spawner.request("console_log", name, self._path, clear)).value)
 
@@ -237,17 +292,47 @@ class Containers:
         return cgroup.usage(cgroup.payload(self._required(name).init_pid, name))
 
     def apply_limits(self, name: str, config: Mapping[str, str]) -> None:
-        """Make a running container follow its limits, lifted ones too. Raises HostError for what is refused."""
-        groups = cgroup.payload(self._required(name).init_pid, name)
-        wanted = set(limits.settings(config, self._host))
-        for setting in limits.settings(config, self._host, reset=True):
-            cgroup.write(groups, setting, is_wanted=setting in wanted)
+        """Make a running container follow its limits, lifted ones too; blocking.
+
+        Raises HostError for what the kernel refuses; the limits are then as they were.
+        """
+        running = self._required(name)
+        groups, before = cgroup.payload(running.init_pid, name), running.config
+        try:
+            for one, is_wanted in limits.changes(before, config, self._host):
+                cgroup.write(groups, one, is_wanted=is_wanted and not setting.missing([one], self._host))
+        except HostError:
+            for one, _ in limits.changes(config, before or {}, self._host):
+                _try_write(running, one)
+            raise
+        running.config = config
+        if before is not None and before.get(limits.CPUS) and not config.get(limits.CPUS):
+            running.cpus = None
+            cgroup.write(groups, cpu.pin(cpu.online()))
+        self._rebalance()
+
+    def _shares(self, more: Mapping[str, Mapping[str, str]]) -> dict[str, set[int]]:
+        """Which CPUs each container gets that has limits.cpu, with these beside those that run."""
+        configs = {name: one.config or {} for name, one in self._running.items() if not one.ending} | dict(more)
+        wanted = {name: config[limits.CPUS] for name, config in configs.items() if config.get(limits.CPUS)}
+        return cpu.share_out(wanted, cpu.online()) if wanted else {}
+
+    def _rebalance(self) -> None:
+        for name, cpus in self._shares({}).items():
+            running = self._running[name]
+            if running.cpus != cpus and _try_write(running, cpu.pin(cpus)):
+                running.cpus = cpus
 
 
-def halt_signal(pid: int) -> int:
-    """The signal that makes an init stop: SIGRTMIN+3 where it waits for it (systemd), else SIGPWR. Source: liblxc."""
-    fields = pidfd.status(pid)
-    bit = 1 << (RTMIN + 3 - 1)
-    if any(int(fields.get(name, "0"), 16) & bit for name in ("SigBlk", "SigCgt")):
-        return RTMIN + 3
-    return signal.SIGPWR
+def _try_write(running: Running, one: setting.Setting) -> bool:
+    try:
+        cgroup.write(cgroup.payload(running.init_pid, running.name), one, is_wanted=False)
+    except HostError as error:
+        log.warning("instance %s: %s", running.name, error.sentence())
+        return False
+    return True
+
+
+def _report(watcher: "asyncio.Task[None]") -> None:
+    if not watcher.cancelled() and (error := watcher.exception()) is not None:
+        log.error("%s: what belongs to it could not be taken back", watcher.get_name(), exc_info=error)

@@ -52,7 +52,7 @@ class AttachCommand(c.Structure):
 class ConsoleLog(c.Structure):
     """struct lxc_console_log."""
 
-    _fields_ = (("clear", Flag), ("read", Flag), ("read_max", c.POINTER(c.c_uint64)), ("data", c.POINTER(Text)))
+    _fields_ = (("clear", Flag), ("read", Flag), ("read_max", c.POINTER(c.c_uint64)), ("data", Pointer))
 
 
 class ContainerStruct(c.Structure):
@@ -119,6 +119,8 @@ class Container:
         if not self._pointer:
             raise Library(f"liblxc cannot open container {name}")
         self._struct = self._pointer.contents
+        self._free = c.CDLL(None).free
+        self._free.argtypes = [Pointer]
 
     def close(self) -> None:
         """Give the handle back."""
@@ -132,13 +134,16 @@ class Container:
         """The host's pid of init, or a negative number."""
         return int(self._struct.init_pid(self._pointer))
 
-    def start(self, config_file: str) -> bool:
-        """Load a configuration file and start, as a daemon of its own, with all descriptors closed."""
+    def start(self, config_file: str) -> int:
+        """Load a configuration file and start, as a daemon of its own, with all descriptors closed.
+
+        0 when the container runs, 2 when the file was not accepted, 1 for all else; the log tells why.
+        """
         if not self._struct.load_config(self._pointer, config_file.encode()):
-            return False
+            return 2
         self._struct.want_daemonize(self._pointer, True)
         self._struct.want_close_all_fds(self._pointer, True)
-        return bool(self._struct.start(self._pointer, 0, None))
+        return 0 if self._struct.start(self._pointer, 0, None) else 1
 
     def attach(
         self, argv: Sequence[bytes], env: Sequence[bytes], cwd: bytes, ids: tuple[int, int], fds: Sequence[int]
@@ -166,8 +171,11 @@ class Container:
 
     def console_log(self, *, clear: bool) -> bytes:
         """What the console's ring buffer holds, emptied when asked."""
-        size, data = c.c_uint64(0), Text()
-        request = ConsoleLog(clear, not clear, c.pointer(size), c.pointer(data))
-        if self._struct.console_log(self._pointer, c.byref(request)) != 0 or not data.value:
+        size = c.c_uint64(0)
+        request = ConsoleLog(clear, not clear, c.pointer(size), None)
+        if self._struct.console_log(self._pointer, c.byref(request)) != 0 or not request.data:
             return b""
-        return data.value
+        try:
+            return c.string_at(request.data, size.value)
+        finally:
+            self._free(request.data)

@@ -1,22 +1,50 @@
 """liblxc's configuration format: the one serializer. Source: lxc.container.conf(5)."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from pathlib import Path
 
 from lightervisor.errors import Invalid
-from lightervisor.runtime.settings import limits, mounts, namespaces, raw, seccomp
+from lightervisor.runtime.settings import (
+    apparmor,
+    console,
+    environment,
+    hooks,
+    identity,
+    limits,
+    lxcfs,
+    mounts,
+    raw_lxc,
+    rlimits,
+    seccomp,
+    security,
+    sysctl,
+)
 from lightervisor.runtime.spec import ContainerSpec, HostFacts, Lines
 
 
-def render(spec: ContainerSpec, host: HostFacts) -> str:
-    """The whole configuration file of a container. Raises Invalid for a value with control characters."""
+def render(
+    spec: ContainerSpec, host: HostFacts, *, cpus: Collection[int] | None = None, fifo: Path | None = None
+) -> str:
+    """The whole configuration file of a container. Raises Invalid for a value with control characters.
+
+    `cpus` are those it shall run on, `fifo` is where its hooks tell what becomes of it.
+    """
     lines: Lines = [
-        *namespaces.lines(spec, host),
-        *mounts.lines(spec, host),
+        *console.lines(spec),
+        *identity.lines(spec),
+        *security.lines(spec, host),
+        *apparmor.lines(spec, host),
         *seccomp.lines(spec),
-        *limits.lines(spec.config, host),
+        *mounts.lines(spec),
+        *lxcfs.lines(host.lxcfs),
+        *hooks.lines(fifo),
+        *environment.lines(spec.config),
+        *rlimits.lines(spec.config),
+        *sysctl.lines(spec.config),
+        *limits.lines(spec.config, host, cpus),
         *spec.device_lines,
     ]
-    return serialize(lines) + raw.text(spec.config)
+    return serialize(lines) + raw_lxc.text(spec.config)
 
 
 def serialize(lines: Iterable[tuple[str, str]]) -> str:

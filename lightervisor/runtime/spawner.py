@@ -1,15 +1,17 @@
 """The daemon's side of the spawner: requests as coroutines."""
 
 import asyncio
+import logging
 import marshal
 import os
 import socket
 import sys
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from lightervisor.errors import HostError
+from lightervisor.errors import HostError, Invalid
 from lightervisor.kernel import process
 
 PACKAGE = Path(__file__).parent.parent.parent
@@ -18,6 +20,8 @@ START = (
     "runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
 )
 LARGEST = 1 << 20
+SO_SNDBUFFORCE = 32  # socket(7); Python has no name for it
+log = logging.getLogger(__name__)
 
 
 class Answer(NamedTuple):
@@ -28,29 +32,22 @@ class Answer(NamedTuple):
 
 
 class Spawner:
-    """One request, one answer; `attach` gets a second one when its program ends."""
+    """One request, one answer; `attach` gets a second one when its program ends.
+
+    A spawner that dies fails the requests under way and is started anew with the next one.
+    """
 
     def __init__(self, channel: socket.socket, child: process.Child) -> None:
         self._channel, self._child = channel, child
         self._waiting: dict[int, asyncio.Queue[Answer]] = {}
+        self._unsent: deque[tuple[bytes, list[int]]] = deque()
         self._number = 0
+        self._alive = True
 
     @classmethod
     def launch(cls) -> "Spawner":
         """Start the spawner's process; to be called before the first thread."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        for end in (ours, theirs):
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LARGEST)
-        module = "lightervisor.runtime.spawner_process"
-        child = process.spawn(
-            [sys.executable, "-IS", "-c", START, PACKAGE, module, str(theirs.fileno())],
-            pass_fds=[theirs.fileno()],
-            stderr=None,
-            new_session=True,
-        )
-        theirs.close()
-        ours.setblocking(False)
-        return cls(ours, child)
+        return cls(*_start())
 
     def connect(self) -> None:
         """Begin to read answers on the running loop."""
@@ -58,25 +55,37 @@ class Spawner:
 
     def close(self) -> None:
         """Let the spawner end; what it started goes on."""
-        asyncio.get_running_loop().remove_reader(self._channel)
+        if self._alive:
+            self._lost()
+        self._child.wait()
+
+    def _lost(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._channel)
+        loop.remove_writer(self._channel)
         self._channel.close()
+        self._alive = False
+        for _, fds in self._unsent:
+            _close(fds)
+        self._unsent.clear()
+        for queue in self._waiting.values():
+            queue.put_nowait(Answer(("error", "the process that holds liblxc has ended; try again"), []))
 
     def _read(self) -> None:
         try:
             message, fds, _, _ = socket.recv_fds(self._channel, LARGEST, 8, socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
             return
+        except ConnectionError:
+            message, fds = b"", list[int]()
         if not message:
-            asyncio.get_running_loop().remove_reader(self._channel)
-            failure = Answer(("error", "the spawner has died; restart the daemon"), [])
-            for queue in self._waiting.values():
-                queue.put_nowait(failure)
+            log.error("the spawner has ended with status %s", self._child.wait())
+            self._lost()
             return
         number, value = marshal.loads(message)  # our own child wrote it
         queue = self._waiting.get(number)
         if queue is None:
-            for descriptor in fds:
-                os.close(descriptor)
+            _close(fds)
         else:
             queue.put_nowait(Answer(value, fds))
 
@@ -101,16 +110,56 @@ class Spawner:
     def _send(
         self, operation: str, arguments: Sequence[object], fds: Sequence[int]
     ) -> tuple[int, "asyncio.Queue[Answer]"]:
+        if not self._alive:
+            self._channel, self._child = _start()
+            self._alive = True
+            self.connect()
         self._number += 1
         queue: asyncio.Queue[Answer] = asyncio.Queue()
-        self._waiting[self._number] = queue
         message = marshal.dumps(cast("Any", (self._number, operation, tuple(arguments))))
-        try:
-            socket.send_fds(self._channel, [message], list(fds))
-        except OSError as error:
-            del self._waiting[self._number]
-            raise HostError("spawner", cause=f"cannot be reached: {error.strerror}") from error
+        if len(message) > LARGEST // 2:
+            raise Invalid("command", cause="its arguments and environment are too long")
+        # Copies: the caller may close its own while this one still waits for room in the socket.
+        self._unsent.append((message, [os.dup(descriptor) for descriptor in fds]))
+        self._waiting[self._number] = queue
+        self._flush()
         return self._number, queue
+
+    def _flush(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._unsent:
+            message, fds = self._unsent[0]
+            try:
+                socket.send_fds(self._channel, [message], fds)
+            except BlockingIOError:
+                loop.add_writer(self._channel, self._flush)
+                return
+            except OSError:
+                break  # it has ended; `_read` finds out and tells everybody
+            self._unsent.popleft()
+            _close(fds)
+        loop.remove_writer(self._channel)
+
+
+def _start() -> tuple[socket.socket, process.Child]:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    for end in (ours, theirs):
+        end.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, LARGEST)
+    module = "lightervisor.runtime.spawner_process"
+    child = process.spawn(
+        [sys.executable, "-IS", "-c", START, PACKAGE, module, str(theirs.fileno())],
+        pass_fds=[theirs.fileno()],
+        stderr=None,
+        new_session=True,
+    )
+    theirs.close()
+    ours.setblocking(False)
+    return ours, child
+
+
+def _close(fds: Sequence[int]) -> None:
+    for descriptor in fds:
+        os.close(descriptor)
 
 
 class Followed:

@@ -72,19 +72,20 @@ class Spawner:
         _, status = os.waitpid(pid, 0)
         self._answer(number, ("exit", os.waitstatus_to_exitcode(status)))
 
-    def _watch(self, number: int, pid: int) -> None:
+    def _watch(self, number: int, pid: int) -> int:
         pidfd = os.pidfd_open(pid)
         self._children[pidfd] = (number, pid)
         self._poll.register(pidfd, select.POLLIN)
+        return pidfd
 
     def _in_child(self, number: int, name: str, lxcpath: str, verb: str, *arguments: str) -> None:
         pid = os.fork()
         if pid == 0:
-            worked = False
+            status = 1
             try:
-                worked = getattr(liblxc.Container(self._library, name, lxcpath), verb)(*arguments)
+                status = getattr(liblxc.Container(self._library, name, lxcpath), verb)(*arguments)
             finally:
-                os._exit(0 if worked else 1)
+                os._exit(status)
         self._watch(number, pid)
 
     def do_version(self, number: int, _fds: "list[int]") -> None:
@@ -119,8 +120,7 @@ class Spawner:
         if pid <= 0:
             self._answer(number, ("error", "liblxc could not attach to the container"))
             return
-        self._answer(number, ("started", pid))
-        self._watch(number, pid)
+        self._answer(number, ("started", pid), [os.dup(self._watch(number, pid))])
 
     def do_pty(
         self, number: int, _fds: "list[int]", name: str, lxcpath: str, owner: "tuple[int, int]", size: "tuple[int, int]"

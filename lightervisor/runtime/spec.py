@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lightervisor.kernel.cgroup import Offered, offered
 from lightervisor.kernel.idmap import IdMap
 
 Lines = list[tuple[str, str]]
@@ -15,14 +16,18 @@ class HostFacts:
 
     has_apparmor: bool
     lxcfs: Path | None
-    hook: Path | None = None
     cpu_count: int = 1
     memory_bytes: int = 0
+    cgroups: Offered = field(default_factory=offered)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ContainerSpec:
-    """One container: its liblxc name, expanded configuration, mounted root and device lines."""
+    """One container: its liblxc name, expanded configuration, mounted root and device lines.
+
+    `devlxd` is the directory with the guest API's socket, `shmounts` a shared mount through which disks can be
+    plugged into the running container.
+    """
 
     name: str
     hostname: str
@@ -32,4 +37,6 @@ class ContainerSpec:
     security_dir: Path
     idmap: IdMap | None = None
     architecture: str = "x86_64"
+    devlxd: Path | None = None
+    shmounts: Path | None = None
     device_lines: Lines = field(default_factory=list[tuple[str, str]])

@@ -66,7 +66,7 @@ def whole_or_gone(daemon: Daemon, name: str) -> str:
     assert status in ("Running", "Stopped"), status
     if status == "Stopped":
         started = daemon.operation("PUT", f"/1.0/instances/{name}/state", {"action": "start", "timeout": 30})
-        assert started["status"] == "Success", started
+        assert started["status"] == "Success", started["err"]
     body = {"command": ["cat", "/etc/passwd"], "record-output": True, "interactive": False}
     assert daemon.operation("POST", f"/1.0/instances/{name}/exec", body)["metadata"]["return"] == 0
     return status

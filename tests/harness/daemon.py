@@ -173,9 +173,10 @@ class Daemon:
     ) -> Answer:
         """One request to the API; a body that is not bytes is sent as JSON."""
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        kind = {} if isinstance(body, bytes) else {"Content-Type": "application/json"}
         connection = UnixConnection(self.state / "unix.socket", timeout_s)
         try:
-            connection.request(method, path, data, dict(headers or {}))
+            connection.request(method, path, data, {**kind, **(headers or {})})
             answer = connection.getresponse()
             return Answer(answer.status, dict(answer.getheaders()), answer.read())
         finally:

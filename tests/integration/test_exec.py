@@ -80,6 +80,7 @@ def test_a_command_sees_no_descriptor_of_the_daemon(either: Lxc, running: str) -
 
 def test_an_interactive_shell_has_a_terminal_and_gives_its_status(either: Lxc, running: str) -> None:
     terminal = Terminal([str(either.program), "exec", running, "--", "sh"], either.env)
+    terminal.expect("# ")
     terminal.type("test -t 0 && echo 'on a 'terminal\n")
     terminal.expect("on a terminal")
     terminal.type("exit 5\n")

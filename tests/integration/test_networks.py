@@ -119,4 +119,4 @@ def test_show_get_set_and_info(either: Lxc, bridge: str) -> None:
     info = either("network", "info", bridge).ok().stdout
     assert "10.243.78.1" in info
     either("network", "unset", bridge, "ipv4.nat").ok()
-    assert either("network", "get", bridge, "ipv4.nat").ok().stdout == "\n"
+    assert either("network", "get", bridge, "ipv4.nat").ok().stdout.strip() == ""

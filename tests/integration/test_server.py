@@ -70,6 +70,13 @@ def test_wrong_json_is_a_bad_request(daemon: Daemon, body: bytes) -> None:
     assert daemon.request("POST", "/1.0/instances", body).status == 400
 
 
+def test_a_body_that_does_not_say_what_it_is_is_json(daemon: Daemon, name: str) -> None:
+    body = json.dumps({"name": name, "source": {"type": "none"}}).encode()
+    answer = daemon.request("POST", "/1.0/instances", body)
+    assert answer.status == 202, answer.body
+    daemon.request("GET", f"{answer.envelope['operation']}/wait")
+
+
 def test_a_body_of_100_megabytes_is_refused(daemon: Daemon) -> None:
     body = b'{"name": "' + b"x" * 100_000_000 + b'"}'
     # The server may hang up without reading it all.
@@ -90,7 +97,7 @@ def test_an_operation_is_listed_waited_for_and_forgotten(daemon: Daemon, running
 
 def test_events_tell_what_happens(either: Lxc, daemon: Daemon, image: str, name: str) -> None:
     with subprocess.Popen(
-        [either.program, "monitor", "--type=lifecycle,operation", "--format=json"],
+        [either.program, "monitor", "--type=lifecycle", "--type=operation", "--format=json"],
         env=either.env,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -26,6 +26,7 @@ def test_d2_stop_and_start_are_silent(shell: Shell, running: str) -> None:
 
 def test_d3_exec_gives_a_shell_and_its_status(shell: Shell, lxc: Lxc, running: str) -> None:
     terminal = Terminal([LXC, "exec", running, "sh"], lxc.env)
+    terminal.expect("# ")
     terminal.type("tty; exit 3\n")
     terminal.expect("/dev/pts/")
     assert terminal.end() == 3

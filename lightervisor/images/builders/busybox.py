@@ -1,62 +1,29 @@
-"""build:busybox: a small Linux around the host's static busybox; no network needed, the same bytes every time."""
+"""build:busybox: a small Linux around the host's static busybox; no network needed, the same bytes every time.
+
+What is in it beside the program lies in `files/busybox`, as it will lie in the image.
+"""
 
 import io
 import os
-import platform
 import tarfile
 from pathlib import Path
 
-import yaml
-
 from lightervisor.errors import HostError
-from lightervisor.images.builders.builder import Builder, Product, Progress
+from lightervisor.images.builders.builder import Builder, Files, Product, Workshop, metadata_text
 from lightervisor.kernel import process
+from lightervisor.model.image import ImageMetadataTemplate
 
-DIRECTORIES = (
-    "bin dev etc home mnt proc root run sbin sys tmp usr usr/bin usr/sbin usr/share usr/share/udhcpc var var/log"
-)
 BORN = 1_700_000_000
-FILES = {
-    "etc/inittab": """\
-::sysinit:/etc/rc
-::respawn:/sbin/udhcpc -f -S -i eth0
-::respawn:/sbin/getty -L console 0 linux
-::ctrlaltdel:/sbin/reboot
-::shutdown:/bin/umount -a -r
-""",
-    "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
-    "etc/shadow": "root:*:19000:0:99999:7:::\nnobody:*:19000:0:99999:7:::\n",
-    "etc/group": "root:x:0:\ntty:x:5:\nnogroup:x:65534:\n",
-    "etc/hosts": "127.0.0.1 localhost\n::1 localhost ip6-localhost\n",
-    "etc/hostname": "busybox\n",
-    "etc/profile": "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n",
-    "etc/rc": """\
-#!/bin/sh
-mount -t tmpfs tmpfs /run 2>/dev/null
-ip link set lo up
-ip link set eth0 up 2>/dev/null
-exit 0
-""",
-    "usr/share/udhcpc/default.script": """\
-#!/bin/sh
-case $1 in
-deconfig)
-    ip addr flush dev $interface
-    ip link set $interface up
-    ;;
-bound | renew)
-    ip addr flush dev $interface scope global
-    ip addr add $ip/$mask dev $interface
-    for gateway in $router; do ip route replace default via $gateway dev $interface; done
-    : >/etc/resolv.conf
-    [ -z "$domain" ] || echo search $domain >>/etc/resolv.conf
-    for server in $dns; do echo nameserver $server >>/etc/resolv.conf; done
-    ;;
-esac
-exit 0
-""",
-}
-EXECUTABLE = ("etc/rc", "usr/share/udhcpc/default.script")
+"""The date of every file: the same input gives the same image."""
+FILES = Path(__file__).parent / "files/busybox"
+DIRECTORIES = (
+    "bin", "dev", "etc", "etc/profile.d", "home", "mnt", "opt", "proc", "root", "run", "sbin", "sys", "tmp", "usr",
+    "usr/bin", "usr/local", "usr/local/bin", "usr/local/sbin", "usr/sbin", "usr/share", "usr/share/udhcpc", "var",
+    "var/log", "var/spool", "var/tmp",
+)  # fmt: skip
+MODES = {"root": 0o700, "tmp": 0o1777, "var/tmp": 0o1777, "etc/shadow": 0o640}
+TEMPLATES = {"/etc/hostname": ImageMetadataTemplate(when=["create", "copy", "rename"], template="hostname.tpl")}
+_DYNAMIC = b"/ld-linux"
 
 
 class Busybox(Builder, name="busybox"):
@@ -64,55 +31,48 @@ class Busybox(Builder, name="busybox"):
 
     def products(self) -> list[Product]:
         """The one image."""
-        return [Product(alias="busybox", description="Busybox (built on this host)", os="Busybox", release="static")]
+        description = "BusyBox, a small Linux system (built on this host)"
+        return [Product(aliases=("busybox",), description=description, os="BusyBox", release="static")]
 
-    def build(self, product: Product, directory: Path, progress: Progress) -> Path:
+    def build(self, product: Product, architecture: str, workshop: Workshop) -> Files:
         """Pack the archive. Raises HostError when the host has no static busybox."""
-        progress("packing busybox")
+        workshop.tell("busybox: packing")
         program = _program()
         applets = process.run([program, "--list-full"]).decode().split()
-        plain = directory / "busybox.tar"
+        plain = workshop.directory / "busybox.tar"
         with tarfile.open(plain, "w") as archive:
-            _add(archive, "metadata.yaml", _metadata(product))
-            for name in ("rootfs", *(f"rootfs/{one}" for one in DIRECTORIES.split())):
-                _add_directory(archive, name)
+            _add(archive, "metadata.yaml", metadata_text(product, architecture, BORN, TEMPLATES))
+            _add_directory(archive, "templates")
+            _add_directory(archive, "rootfs")
+            for name in DIRECTORIES:
+                _add_directory(archive, f"rootfs/{name}", MODES.get(name, 0o755))
             _add(archive, "rootfs/bin/busybox", program.read_bytes(), mode=0o755)
-            for applet in sorted({*applets, "sbin/init"}):
-                if applet != "bin/busybox":
+            own = sorted(file for file in FILES.rglob("*") if file.is_file())
+            for file in own:
+                name = str(file.relative_to(FILES))
+                _add(archive, name, file.read_bytes(), mode=_mode(file, name))
+            taken = {str(file.relative_to(FILES)) for file in own} | {"rootfs/bin/busybox"}
+            for applet in sorted({*applets, "linuxrc"}):
+                if f"rootfs/{applet}" not in taken:
                     _add_link(archive, f"rootfs/{applet}")
-            for name, text in FILES.items():
-                _add(archive, f"rootfs/{name}", text.encode(), mode=_mode(name))
-        process.run(["zstd", "--quiet", "--rm", "-3", "--", plain])
-        return directory / "busybox.tar.zst"
+        workshop.run(["zstd", "--quiet", "-3", "--", plain])
+        return Files(workshop.directory / "busybox.tar.zst")
 
 
-def _mode(name: str) -> int:
-    return 0o755 if name in EXECUTABLE else 0o640 if name == "etc/shadow" else 0o644
+def _mode(file: Path, name: str) -> int:
+    with file.open("rb") as content:
+        executable = content.read(2) == b"#!"
+    return 0o755 if executable else MODES.get(name.removeprefix("rootfs/"), 0o644)
 
 
 def _program() -> Path:
-    for name in ("/bin/busybox", "/usr/bin/busybox"):
+    for name in ("/bin/busybox", "/usr/bin/busybox", "/bin/busybox-static"):
         path = Path(name)
-        if os.access(path, os.X_OK) and b"/lib64/ld-linux" not in path.read_bytes()[:4096]:
+        if os.access(path, os.X_OK) and _DYNAMIC not in path.read_bytes()[:4096]:
             return path
-    raise HostError("image builder", "busybox", cause="the host has no busybox", remedy="apt install busybox-static")
-
-
-def _metadata(product: Product) -> bytes:
-    machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
-    document = {
-        "architecture": machine,
-        "creation_date": BORN,
-        "properties": {
-            "architecture": machine,
-            "description": product.description,
-            "name": "busybox",
-            "os": product.os,
-            "release": product.release,
-            "variant": product.variant,
-        },
-    }
-    return yaml.safe_dump(document).encode()
+    raise HostError(
+        "image builder", "busybox", cause="the host has no static busybox", remedy="apt install busybox-static"
+    )
 
 
 def _add(archive: tarfile.TarFile, name: str, data: bytes, mode: int = 0o644) -> None:
@@ -121,9 +81,9 @@ def _add(archive: tarfile.TarFile, name: str, data: bytes, mode: int = 0o644) ->
     archive.addfile(member, io.BytesIO(data))
 
 
-def _add_directory(archive: tarfile.TarFile, name: str) -> None:
+def _add_directory(archive: tarfile.TarFile, name: str, mode: int = 0o755) -> None:
     member = tarfile.TarInfo(name)
-    member.type, member.mode, member.mtime = tarfile.DIRTYPE, 0o1777 if name == "rootfs/tmp" else 0o755, BORN
+    member.type, member.mode, member.mtime = tarfile.DIRTYPE, mode, BORN
     archive.addfile(member)
 
 

@@ -1,19 +1,15 @@
-"""What is mounted in every container: proc, sys, cgroups, devices, and lxcfs over what would show the host."""
+"""What is mounted in every container: proc, sys, cgroups, devices, and the places of nesting and of the guest API."""
 
 import os
 from pathlib import Path
 
 from lightervisor.config.types import is_true
-from lightervisor.runtime.spec import ContainerSpec, HostFacts, Lines
+from lightervisor.runtime.spec import ContainerSpec, Lines
 
 DEVICES = ("/dev/fuse", "/dev/net/tun")
-HOST_FILES = (
+HOST_PATHS = (
     "/proc/sys/fs/binfmt_misc", "/sys/fs/fuse/connections", "/sys/fs/pstore", "/sys/kernel/config",
     "/sys/kernel/debug", "/sys/kernel/security", "/sys/kernel/tracing",
-)  # fmt: skip
-LXCFS_FILES = (
-    "proc/cpuinfo", "proc/diskstats", "proc/loadavg", "proc/meminfo", "proc/stat", "proc/swaps", "proc/uptime",
-    "proc/slabinfo", "sys/devices/system/cpu",
 )  # fmt: skip
 
 
@@ -22,19 +18,17 @@ def escape(path: str | Path) -> str:
     return os.fspath(path).replace("\\", "\\134").replace(" ", "\\040").replace("\t", "\\011").replace("\n", "\\012")
 
 
-def lines(spec: ContainerSpec, host: HostFacts) -> Lines:
-    """The lines, from what LXD writes for the same container."""
-    nesting = is_true(spec.config.get("security.nesting"))
-    found: Lines = [("lxc.mount.auto", "proc:rw sys:rw cgroup:mixed")]
+def lines(spec: ContainerSpec) -> Lines:
+    """The lines, from what LXD writes for the same container; what this host does not have is left out."""
     entries = ["mqueue dev/mqueue mqueue rw,relatime,create=dir,optional 0 0"]
-    entries += [f"{device} {device[1:]} none bind,create=file,optional 0 0" for device in DEVICES]
-    entries += [f"{path} {path[1:]} none rbind,create=dir,optional 0 0" for path in HOST_FILES]
-    if nesting:
+    entries += [f"{path} {path[1:]} none bind,create=file,optional 0 0" for path in DEVICES if Path(path).exists()]
+    entries += [f"{path} {path[1:]} none rbind,create=dir,optional 0 0" for path in HOST_PATHS if Path(path).is_dir()]
+    if is_true(spec.config.get("security.nesting")):
         entries.append("proc dev/.lxc/proc proc create=dir,optional 0 0")
         entries.append("sys dev/.lxc/sys sysfs create=dir,optional 0 0")
-    if host.lxcfs is not None:
-        for name in LXCFS_FILES:
-            if (host.lxcfs / name).exists():
-                kind = "dir" if (host.lxcfs / name).is_dir() else "file"
-                entries.append(f"{escape(host.lxcfs / name)} {name} none bind,create={kind},optional 0 0")
+    if spec.devlxd is not None and is_true(spec.config.get("security.devlxd") or "true"):
+        entries.append(f"{escape(spec.devlxd)} dev/lxd none bind,create=dir 0 0")
+    found: Lines = [("lxc.mount.auto", "proc:rw sys:rw cgroup:mixed")]
+    if spec.shmounts is not None:
+        found.append(("lxc.mount.auto", f"shmounts:{spec.shmounts}:/dev/.lxd-mounts"))
     return found + [("lxc.mount.entry", entry) for entry in entries]

@@ -1,0 +1,91 @@
+"""One container that runs: the descriptors of its processes, and the note on disk by which its remains are found."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lightervisor.errors import HostError
+from lightervisor.kernel import cgroup, pidfd
+
+
+def _words() -> "asyncio.Queue[str]":
+    return asyncio.Queue()
+
+
+@dataclass
+class Running:
+    """Init and monitor of one container. `config` is None when it is not known yet."""
+
+    name: str
+    init_pid: int
+    init: int
+    monitor_pid: int
+    monitor: int
+    groups: list[Path]
+    config: Mapping[str, str] | None = None
+    cpus: set[int] | None = None
+    frozen: bool = False
+    stop_wanted: bool = False
+    ending: bool = False
+    words: "asyncio.Queue[str]" = field(default_factory=_words)
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
+    watcher: "asyncio.Task[None] | None" = None
+
+    @classmethod
+    def of(cls, name: str, pid: int) -> "Running":
+        """The container with this init. Raises HostError when it has ended meanwhile."""
+        init, monitor_pid = pidfd.open_process(pid) if pid > 0 else None, pidfd.parent(pid)
+        monitor = pidfd.open_process(monitor_pid) if monitor_pid is not None and monitor_pid > 1 else None
+        if init is None or monitor is None or monitor_pid is None:
+            for descriptor in (init, monitor):
+                if descriptor is not None:
+                    os.close(descriptor)
+            raise HostError("instance", name, cause="it ended as soon as it was started")
+        groups = [*cgroup.payload(pid, name).values(), *cgroup.monitor(monitor_pid, name).values()]
+        return cls(name, pid, init, monitor_pid, monitor, groups)
+
+    def become(self, pid: int) -> bool:
+        """The guest rebooted and has a new init; False when that has ended already."""
+        init = pidfd.open_process(pid)
+        if init is None:
+            return False
+        os.close(self.init)
+        self.init_pid, self.init, self.frozen = pid, init, False
+        return True
+
+    def kill(self) -> None:
+        """End init, and with it everything inside."""
+        pidfd.send(self.init, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Close the descriptors."""
+        os.close(self.init)
+        os.close(self.monitor)
+
+    def note(self, directory: Path) -> None:
+        """Write down how to find its processes and cgroups if its monitor is killed while no daemon runs."""
+        text = json.dumps([self.init_pid, pidfd.start_time(self.init_pid), [str(group) for group in self.groups]])
+        (directory / self.name).write_text(text)
+
+
+async def remove_remains(directory: Path, name: str) -> None:
+    """End what is left of a container whose monitor was killed: by its note, so nobody else's is touched."""
+    note = directory / name
+    try:
+        pid, started, groups = json.loads(note.read_text())
+    except (FileNotFoundError, ValueError):
+        return
+    init = pidfd.open_process(pid)
+    if init is not None:
+        try:
+            if pidfd.start_time(pid) == started:
+                pidfd.send(init, signal.SIGKILL)
+                await pidfd.ended(init)
+        finally:
+            os.close(init)
+    await asyncio.to_thread(cgroup.remove, [Path(group) for group in groups])
+    note.unlink(missing_ok=True)

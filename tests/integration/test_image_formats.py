@@ -1,0 +1,341 @@
+"""Every archive format for real: what comes out of an archive is what went in, and nothing else is touched."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import subprocess
+import tarfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lightervisor.errors import Failure, HostError, Invalid
+from lightervisor.images.formats.format import format_of
+from lightervisor.images.meter import Limits, Meter
+from lightervisor.images.sandbox import confined
+from lightervisor.images.unpack import inspect, unpack
+from lightervisor.kernel import process
+
+METADATA = b"architecture: x86_64\ncreation_date: 1700000000\n"
+COMPRESSORS = {
+    "gz": ["gzip", "-c"],
+    "bz2": ["bzip2", "-c"],
+    "xz": ["xz", "-0c"],
+    "lzma": ["xz", "--format=lzma", "-0c"],
+    "zst": ["zstd", "-qc"],
+    "lz4": ["lz4", "-qc"],
+}
+ODD_NAME = b"caf\xe9 \xff"
+CAPABILITY = struct.pack("<IIIII", 0x02000001, 1 << 10, 0, 0, 0)  # cap_net_bind_service=ep
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="unpacking with owners needs root")
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An image's tree with one of everything that a file system can hold."""
+    root = tmp_path_factory.mktemp("tree")
+    (root / "metadata.yaml").write_bytes(METADATA)
+    (root / "templates").mkdir()
+    (root / "templates/hostname.tpl").write_text("{{ container.name }}\n")
+    rootfs = root / "rootfs"
+    rootfs.mkdir()
+    (rootfs / "owned").write_text("x")
+    os.chown(rootfs / "owned", 4242, 2424)
+    (rootfs / "setuid").write_text("x")
+    (rootfs / "setuid").chmod(0o4755)
+    os.setxattr(rootfs / "setuid", "security.capability", CAPABILITY)
+    os.setxattr(rootfs / "owned", "user.colour", b"blue")
+    subprocess.run(["setfacl", "-m", "u:77:r", rootfs / "owned"], check=True)
+    (rootfs / "hard").hardlink_to(rootfs / "owned")
+    (rootfs / "link").symlink_to("/etc/passwd")
+    with (rootfs / "sparse").open("wb") as sparse:
+        sparse.truncate(64 << 20)
+    os.mknod(rootfs / "null", 0o20666, os.makedev(1, 3))
+    os.mkfifo(rootfs / "fifo")
+    with open(bytes(rootfs) + b"/" + ODD_NAME, "wb") as odd:  # noqa: PTH123  # no Path for such a name
+        odd.write(b"odd")
+    return root
+
+
+def check_tree(found: Path) -> None:
+    """What `tree` made is there again."""
+    rootfs = found / "rootfs"
+    owned = (rootfs / "owned").stat()
+    assert (owned.st_uid, owned.st_gid) == (4242, 2424)
+    assert (rootfs / "setuid").stat().st_mode & 0o7777 == 0o4755
+    assert os.getxattr(rootfs / "setuid", "security.capability") == CAPABILITY
+    assert os.getxattr(rootfs / "owned", "user.colour") == b"blue"
+    assert (rootfs / "hard").stat().st_ino == owned.st_ino
+    assert (rootfs / "link").readlink() == Path("/etc/passwd")
+    sparse = (rootfs / "sparse").stat()
+    assert sparse.st_size == 64 << 20
+    assert sparse.st_blocks * 512 < 1 << 20
+    assert (rootfs / "null").lstat().st_rdev == os.makedev(1, 3)
+    assert (rootfs / "fifo").is_fifo()
+    assert ODD_NAME in os.listdir(bytes(rootfs))
+    assert (found / "metadata.yaml").read_bytes() == METADATA
+    assert (found / "templates/hostname.tpl").is_file()
+
+
+def pack(tree: Path, to: Path) -> Path:
+    """One tar archive of a tree, as a publisher makes it."""
+    words = ["tar", "--create", f"--file={to}", f"--directory={tree}", "--numeric-owner", "--sparse", "--acls"]
+    subprocess.run([*words, "--xattrs", "--xattrs-include=*", "."], check=True)
+    return to
+
+
+def packed(tree: Path, folder: Path, suffix: str) -> Path:
+    """The archive of a tree, in any format."""
+    if suffix == "squashfs":
+        target = folder / "image.squashfs"
+        subprocess.run(["mksquashfs", tree, target, "-quiet", "-no-progress"], check=True, capture_output=True)
+        return target
+    plain = pack(tree, folder / "image.tar")
+    if suffix == "tar":
+        return plain
+    target = folder / f"image.{suffix}"
+    with target.open("wb") as out:
+        subprocess.run([*COMPRESSORS[suffix], plain], stdout=out, check=True)
+    return target
+
+
+def fresh(tmp_path: Path) -> Path:
+    target = tmp_path / "target"
+    target.mkdir()
+    return target
+
+
+def unpacked(archive: Path, tmp_path: Path, limits: Limits | None = None) -> Path:
+    target = fresh(tmp_path)
+    unpack(archive, None, target, Meter(archive.stat().st_size, target, limits=limits))
+    return target
+
+
+@pytest.mark.parametrize("suffix", ["tar", *COMPRESSORS, "squashfs"])
+def test_everything_in_a_file_system_survives(tree: Path, tmp_path: Path, suffix: str) -> None:
+    archive = packed(tree, tmp_path, suffix)
+    assert inspect(archive, None).architecture == "x86_64"
+    target = unpacked(archive, tmp_path)
+    check_tree(target)
+    if suffix != "squashfs":  # mksquashfs reads ACLs not at all
+        assert b"77" in subprocess.run(["getfacl", "-nc", target / "rootfs/owned"], capture_output=True).stdout
+
+
+@pytest.mark.parametrize("meta_suffix", ["tar", "xz"])
+@pytest.mark.parametrize("root_suffix", ["gz", "squashfs"])
+def test_a_split_image_becomes_one_tree(tree: Path, tmp_path: Path, meta_suffix: str, root_suffix: str) -> None:
+    meta_tree = tmp_path / "meta-tree"
+    meta_tree.mkdir()
+    subprocess.run(["cp", "-a", tree / "metadata.yaml", tree / "templates", meta_tree], check=True)
+    folders = [tmp_path / "meta", tmp_path / "root"]
+    for folder in folders:
+        folder.mkdir()
+    meta, root = packed(meta_tree, folders[0], meta_suffix), packed(tree / "rootfs", folders[1], root_suffix)
+    assert inspect(meta, root).creation_date == 1700000000
+    target = fresh(tmp_path)
+    unpack(meta, root, target, Meter(root.stat().st_size, target))
+    check_tree(target)
+
+
+@pytest.mark.parametrize("suffix", ["tar", *COMPRESSORS, "squashfs"])
+@pytest.mark.parametrize("kept", [0.5, 0.98])
+def test_a_truncated_archive_is_refused_when_it_comes_and_when_it_is_unpacked(
+    tree: Path, tmp_path: Path, suffix: str, kept: float
+) -> None:
+    bulky = tmp_path / "bulky"
+    subprocess.run(["cp", "-a", tree, bulky], check=True)
+    (bulky / "rootfs/noise").write_bytes(os.urandom(300_000))
+    archive = packed(bulky, tmp_path, suffix)
+    size = archive.stat().st_size
+    os.truncate(archive, int(size * kept) if suffix != "tar" else size - (int(size * (1 - kept)) | 511))
+    with pytest.raises(Invalid, match=r"damaged|shorter"):
+        inspect(archive, None)
+    with pytest.raises(Invalid, match=r"damaged|cannot be unpacked"):
+        unpacked(archive, tmp_path)
+
+
+@pytest.mark.parametrize("suffix", COMPRESSORS)
+def test_a_mislabelled_archive_is_refused(tmp_path: Path, suffix: str) -> None:
+    magic = format_of(packed_noise(tmp_path, suffix)).MAGIC[1]
+    wrong = tmp_path / "wrong"
+    wrong.write_bytes(magic + b"this is something else" * 100)
+    with pytest.raises(Invalid):
+        inspect(wrong, None)
+
+
+def packed_noise(folder: Path, suffix: str) -> Path:
+    target = folder / f"noise.{suffix}"
+    done = subprocess.run(COMPRESSORS[suffix], input=os.urandom(100), capture_output=True, check=True)
+    target.write_bytes(done.stdout)
+    return target
+
+
+Build = Callable[[tarfile.TarFile], None]
+
+
+def member(name: str, kind: bytes = tarfile.REGTYPE, data: bytes = b"", link: str = "") -> Build:
+    def add(archive: tarfile.TarFile) -> None:
+        info = tarfile.TarInfo(name)
+        info.type, info.size, info.linkname, info.mode = kind, len(data), link, 0o755
+        info.devmajor, info.devminor = 8, 0
+        archive.addfile(info, io.BytesIO(data))
+
+    return add
+
+
+def crafted(tmp_path: Path, *build: Build, metadata: bool = True) -> Path:
+    """An archive of exactly these members."""
+    path = tmp_path / "crafted.tar"
+    with tarfile.open(path, "w") as archive:
+        if metadata:
+            member("metadata.yaml", data=METADATA)(archive)
+        for one in build:
+            one(archive)
+    return path
+
+
+FOLDER = member("rootfs", tarfile.DIRTYPE)
+MEANT_HARM = {
+    "rootfs is a link": [member("rootfs", tarfile.SYMTYPE, link="/")],
+    "rootfs is a link, and filled": [member("rootfs", tarfile.SYMTYPE, link="/etc"), member("rootfs/x", data=b"x")],
+    "rootfs is a device": [member("rootfs", tarfile.BLKTYPE)],
+    "rootfs is missing": [],
+    "templates is a link": [FOLDER, member("templates", tarfile.SYMTYPE, link="/etc")],
+    "a second metadata.yaml is a link": [FOLDER, member("metadata.yaml", tarfile.SYMTYPE, link="/etc/shadow")],
+    "a second metadata.yaml is a device": [FOLDER, member("metadata.yaml", tarfile.CHRTYPE)],
+    "a second metadata.yaml is nonsense": [FOLDER, member("metadata.yaml", data=b"[")],
+    "dot dot": [FOLDER, member("rootfs/../../../../../../../var/tmp/lv-escaped", data=b"x")],
+    "hard link to the host": [FOLDER, member("rootfs/shadow", tarfile.LNKTYPE, link="/etc/shadow")],
+    "hard link by dot dot": [FOLDER, member("rootfs/s", tarfile.LNKTYPE, link="../../../../../etc/shadow")],
+    "through an absolute link": [
+        FOLDER, member("rootfs/out", tarfile.SYMTYPE, link="/var/tmp"), member("rootfs/out/lv-escaped", data=b"x"),
+    ],
+    "through a link of dot dots": [
+        FOLDER, member("rootfs/out", tarfile.SYMTYPE, link="../../../../../../var/tmp"),
+        member("rootfs/out/lv-escaped", data=b"x"),
+    ],
+    "a file of 8 EiB": [FOLDER, lambda archive: _huge(archive)],
+}  # fmt: skip
+
+
+def _huge(archive: tarfile.TarFile) -> None:
+    info = tarfile.TarInfo("rootfs/huge")
+    info.size = (1 << 62) - 1
+    assert archive.fileobj is not None
+    archive.fileobj.write(info.tobuf(format=tarfile.GNU_FORMAT))
+
+
+@pytest.mark.parametrize("kind", MEANT_HARM)
+def test_an_archive_that_means_harm_is_refused_and_reaches_nothing(tmp_path: Path, kind: str) -> None:
+    shadow = Path("/etc/shadow").stat().st_nlink
+    archive = crafted(tmp_path, *MEANT_HARM[kind])
+    with pytest.raises(Invalid) as refused:
+        unpacked(archive, tmp_path)
+    assert refused.value.sentence().startswith("Image")
+    assert not Path("/var/tmp/lv-escaped").exists()
+    assert Path("/etc/shadow").stat().st_nlink == shadow
+
+
+def test_absolute_names_land_inside(tmp_path: Path) -> None:
+    target = unpacked(crafted(tmp_path, FOLDER, member("/rootfs/etc-passwd", data=b"x")), tmp_path)
+    assert (target / "rootfs/etc-passwd").read_bytes() == b"x"
+
+
+def test_orders_to_overlayfs_are_left_out(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    (source / "rootfs/d").mkdir(parents=True)
+    (source / "metadata.yaml").write_bytes(METADATA)
+    os.setxattr(source / "rootfs/d", "trusted.overlay.opaque", b"y")
+    target = unpacked(pack(source, tmp_path / "image.tar"), tmp_path)
+    assert not os.listxattr(target / "rootfs/d")
+
+
+def test_orders_to_overlayfs_in_squashfs_are_refused(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    (source / "rootfs/d").mkdir(parents=True)
+    (source / "metadata.yaml").write_bytes(METADATA)
+    os.setxattr(source / "rootfs/d", "trusted.overlay.opaque", b"y")
+    with pytest.raises(Invalid, match=r"trusted\.overlay\.opaque"):
+        unpacked(packed(source, tmp_path, "squashfs"), tmp_path)
+
+
+@pytest.mark.parametrize("suffix", ["gz", "xz", "zst"])
+def test_a_bomb_goes_off_small(tmp_path: Path, suffix: str) -> None:
+    plain = tmp_path / "bomb.tar"
+    with tarfile.open(plain, "w", format=tarfile.GNU_FORMAT) as archive:
+        member("metadata.yaml", data=METADATA)(archive)
+        FOLDER(archive)
+        info = tarfile.TarInfo("rootfs/zeros")
+        info.size = 400 << 20
+        with Path("/dev/zero").open("rb") as zeros:
+            archive.addfile(info, zeros)
+    bomb = tmp_path / f"bomb.{suffix}"
+    with bomb.open("wb") as out:
+        subprocess.run([*COMPRESSORS[suffix], plain], stdout=out, check=True)
+    plain.unlink()
+    with pytest.raises(Invalid, match="unpacks to more than"):
+        unpacked(bomb, tmp_path, Limits(base=10 << 20, ratio=20))
+    written = sum(entry.stat().st_blocks * 512 for entry in (tmp_path / "target").rglob("*") if entry.is_file())
+    assert written < 60 << 20
+
+
+@pytest.mark.parametrize("suffix", ["zst", "squashfs"])
+def test_a_full_file_system_is_said_in_one_sentence(tree: Path, tmp_path: Path, suffix: str) -> None:
+    big = tmp_path / "big"
+    subprocess.run(["cp", "-a", tree, big], check=True)
+    (big / "rootfs/noise").write_bytes(os.urandom(24 << 20))
+    archive = packed(big, tmp_path, suffix)
+    target = fresh(tmp_path)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", target], check=True)
+    try:
+        with pytest.raises(HostError, match="No space left on the file system of the storage pool"):
+            unpack(archive, None, target, Meter(archive.stat().st_size, target, limits=Limits(reserve=0)))
+        with pytest.raises(HostError, match="No space left"):
+            Meter(1, target, limits=Limits(reserve=64 << 20)).check()
+    finally:
+        subprocess.run(["umount", target], check=True)
+
+
+def test_unpacking_can_be_stopped(tree: Path, tmp_path: Path) -> None:
+    archive, target, stop = packed(tree, tmp_path, "squashfs"), fresh(tmp_path), threading.Event()
+    stop.set()
+    with pytest.raises(Failure, match="cancelled"):
+        unpack(archive, None, target, Meter(1, target, stop=stop))
+
+
+def test_progress_ends_at_a_hundred(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    (source / "rootfs").mkdir(parents=True)
+    (source / "metadata.yaml").write_bytes(METADATA)
+    (source / "rootfs/noise").write_bytes(os.urandom(200 << 20))
+    archive, target, shown = pack(source, tmp_path / "image.tar"), fresh(tmp_path), list[str]()
+    unpack(archive, None, target, Meter(archive.stat().st_size, target, shown.append))
+    assert all(text.startswith("Unpack: ") and text.endswith("MB/s)") for text in shown)
+
+
+def test_a_header_of_gigabytes_is_not_read_into_memory(tmp_path: Path) -> None:
+    info = tarfile.TarInfo("././@LongLink")
+    info.type, info.size = b"L", 6 << 30
+    plain = tmp_path / "long.tar"
+    with plain.open("wb") as out:
+        out.write(info.tobuf(format=tarfile.GNU_FORMAT))
+        out.truncate(6 << 30)
+    begun = time.monotonic()
+    with pytest.raises(Invalid, match="header claims"):
+        inspect(plain, None)
+    with pytest.raises(Invalid):
+        unpacked(plain, tmp_path)
+    assert time.monotonic() - begun < 10
+
+
+def test_confined_programs_see_nothing_of_the_host() -> None:
+    with pytest.raises(HostError, match="No such file"):
+        process.run(confined(["ls", "/etc/passwd"]))
+    with pytest.raises(HostError, match="No such file"):
+        process.run(confined(["ls", "/root"]))

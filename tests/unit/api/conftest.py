@@ -1,0 +1,97 @@
+"""A server over real rows, operations and events; what needs a kernel or an image is not there."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from lightervisor.api.server import Server
+from lightervisor.api.services import Services
+from lightervisor.daemon.server_config import ServerConfig
+from lightervisor.db.database import Database
+from lightervisor.db.instances import InstanceRow, InstanceRows
+from lightervisor.db.profiles import ProfileRow, ProfileRows
+from lightervisor.db.server_config import ServerConfigRows
+from lightervisor.db.warnings import WarningRows
+from lightervisor.events.stream import Events
+from lightervisor.instances.catalog import Catalog
+from lightervisor.instances.checks import InstanceChecks
+from lightervisor.model.resources import Resources
+from lightervisor.model.server import ServerEnvironment
+from lightervisor.model.times import EPOCH
+from lightervisor.operations.journal import Journal
+from lightervisor.operations.locks import Locks
+from lightervisor.operations.operations import Operations
+from lightervisor.profiles.profiles import Profiles
+
+ABSENT = cast(Any, None)
+Client = TestClient[web.Request, web.Application]
+
+
+async def _unchanged(_user: InstanceRow, _old: ProfileRow, _new: ProfileRow) -> None:
+    """No instance runs here, so none has to follow its profile."""
+
+
+@pytest.fixture
+async def services(tmp_path: Path) -> AsyncIterator[Services]:
+    """Services over a database in which instance c1 uses profile default."""
+    database = Database(tmp_path / "database")
+    database.open()
+    events = Events()
+    instances, profiles = InstanceRows(database), ProfileRows(database)
+    if profiles.find("default", "default") is None:
+        await profiles.add(ProfileRow(project="default", name="default", config={"limits.cpu": "1"}))
+    await instances.add(
+        InstanceRow(
+            project="default",
+            name="c1",
+            architecture="x86_64",
+            created_at=EPOCH,
+            last_used_at=EPOCH,
+            config={"user.note": "<&>", "image.os": "Debian"},
+            profiles=["default"],
+        )
+    )
+    checks = InstanceChecks(lambda _name, _device: None)
+    yield Services(
+        operations=Operations(events, Journal(database), Locks()),
+        events=events,
+        catalog=Catalog(instances, profiles, lambda _project, _name: "Stopped"),
+        profiles=Profiles(profiles, instances, checks, events, _unchanged),
+        server_config=ServerConfig(ServerConfigRows(database), events),
+        warnings=WarningRows(database),
+        environment=lambda: ServerEnvironment(server="lxd"),
+        resources=Resources,
+        shut_down=lambda: None,
+        creation=ABSENT,
+        power=ABSENT,
+        removal=ABSENT,
+        update=ABSENT,
+        states=ABSENT,
+        exec=ABSENT,
+        images=ABSENT,
+        built=ABSENT,
+        pools=ABSENT,
+        networks=ABSENT,
+    )
+    events.close()
+    database.close()
+
+
+@pytest.fixture
+def server(services: Services) -> Server:
+    """The server, not ready yet."""
+    return Server(services)
+
+
+@pytest.fixture
+async def client(server: Server) -> AsyncIterator[Client]:
+    """A client of the server once it is ready."""
+    server.ready()
+    async with TestClient(TestServer(server.application)) as connected:
+        yield connected
