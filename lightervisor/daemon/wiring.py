@@ -49,13 +49,13 @@ from lightervisor.operations.journal import Journal
 from lightervisor.operations.locks import Locks
 from lightervisor.operations.operations import Operations
 from lightervisor.profiles.profiles import Profiles
+from lightervisor.runtime import lxcfs
 from lightervisor.runtime.containers import Containers
 from lightervisor.runtime.spawner import Spawner
 from lightervisor.runtime.spec import HostFacts
 from lightervisor.storage.pools import Pools
 
 log = logging.getLogger(__name__)
-LXCFS = Path("/var/lib/lxcfs")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,7 +206,7 @@ def _host_facts() -> HostFacts:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return HostFacts(
         has_apparmor=Path("/sys/kernel/security/apparmor/profiles").exists(),
-        lxcfs=LXCFS if (LXCFS / "proc/meminfo").exists() else None,
+        lxcfs=lxcfs.ensure(),
         cpu_count=os.cpu_count() or 1,
         memory_bytes=memory,
     )

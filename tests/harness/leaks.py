@@ -86,7 +86,9 @@ def _is_orphan(link: str) -> bool:
 
 
 def _cgroups() -> list[str]:
-    return [str(path.relative_to(CGROUPS)) for path in CGROUPS.glob("**/lxc.*") if path.is_dir()]
+    # liblxc moves monitors into lxc.pivot while it removes theirs; it is one for the host and stays.
+    found = (path for path in CGROUPS.glob("**/lxc.*") if path.name != "lxc.pivot" and path.is_dir())
+    return [str(path.relative_to(CGROUPS)) for path in found]
 
 
 def _is_empty(group: Path) -> bool:
