@@ -138,6 +138,12 @@ def lxc(daemon: Daemon, tmp_path: Path) -> Lxc:
     return Lxc(OURS, daemon.env, _home(tmp_path / "lxc"))
 
 
+@pytest.fixture(scope="module")
+def module_lxc(daemon: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Lxc:
+    """Our `lxc` for what a whole module shares."""
+    return Lxc(OURS, daemon.env, _home(tmp_path_factory.mktemp("lxc")))
+
+
 @pytest.fixture
 def stock(daemon: Daemon, tmp_path: Path) -> Lxc:
     """Debian's `lxc`."""
