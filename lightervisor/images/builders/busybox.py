@@ -17,8 +17,8 @@ BORN = 1_700_000_000
 """The date of every file: the same input gives the same image."""
 FILES = Path(__file__).parent / "files/busybox"
 DIRECTORIES = (
-    "bin", "dev", "etc", "etc/profile.d", "etc/udhcpc", "home", "mnt", "opt", "proc", "root", "run", "sbin", "sys", "tmp",
-    "usr", "usr/bin", "usr/local", "usr/local/bin", "usr/local/sbin", "usr/sbin", "usr/share", "var",
+    "bin", "dev", "etc", "etc/profile.d", "etc/udhcpc", "home", "mnt", "opt", "proc", "root", "run", "sbin", "sys",
+    "tmp", "usr", "usr/bin", "usr/local", "usr/local/bin", "usr/local/sbin", "usr/sbin", "usr/share", "var",
     "var/log", "var/spool", "var/tmp",
 )  # fmt: skip
 MODES = {"root": 0o700, "tmp": 0o1777, "var/tmp": 0o1777, "etc/shadow": 0o640}
