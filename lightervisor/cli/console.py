@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 
 from lightervisor.cli import answers, terminal
 from lightervisor.cli.errors import CommandError
+from lightervisor.cli.signals import signal
 from lightervisor.client import light_operations
 from lightervisor.client.light import url
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import signal
 
 from lightervisor.cli import pairs, terminal
 from lightervisor.cli.errors import CommandError
+from lightervisor.cli.signals import signal
 from lightervisor.client import light_operations
 from lightervisor.client.light import url
 from lightervisor.client.light_json import as_map

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 
+from lightervisor.cli.signals import signal
 from lightervisor.client import light_json
 from lightervisor.client.light_websocket import TEXT, WebSocket
 
