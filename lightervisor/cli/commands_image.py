@@ -2,8 +2,56 @@
 
 from lightervisor.cli.table import Command, Flag
 
+_IMAGE = """Manage images
+
+Instances are made from images, and images are made from instances, imported
+from files or fetched from an image server. What a launch fetched is kept for
+the next one, and removed when it was not used for long.
+
+An image is named by one of its aliases, or by its fingerprint or the
+beginning of it: the sha256 of the file, or of both files of a split image."""
+_LIST = """List images
+
+A filter is a part of an alias or of the fingerprint, or <key>=<value>: a
+property or field of the image, the value a regular expression for all of it.
+An image is shown when every filter matches. "build:" lists the images that
+the server can make itself.
+
+The letters of --columns, commas between them allowed:
+
+    l - Shortest alias, and how many others there are
+    L - All aliases, one per line
+    f - Fingerprint (12 characters)
+    F - Fingerprint (whole)
+    p - Whether everybody may have it
+    d - Description
+    a - Architecture
+    t - Type
+    s - Size
+    u - Upload date"""
+_ALIAS_LIST = """List image aliases
+
+A filter is a part of the alias or of the image's fingerprint."""
+_COPY = """Copy images between servers
+
+With --auto-update the target keeps the image up to date; the source must be
+an alias then, and public."""
+_EXPORT = """Export and download images
+
+The target is a directory (the working directory unless told) or a file name.
+A split image becomes two files: <name> and <name>.root."""
+_IMPORT = """Import images into the image store
+
+A directory is packed first and needs root, as its owners are kept. A URL is
+fetched by the server, and must be https."""
+_EDIT_EXAMPLES = """lxc image edit <image>
+    Open the properties in an editor
+
+lxc image edit <image> < image.yaml
+    Take them from a file"""
+
 COMMANDS = (
-    Command("image", summary="Manage images"),
+    Command("image", summary="Manage images", long=_IMAGE),
     Command("image alias", summary="Manage image aliases"),
     Command(
         "image alias create",
@@ -27,6 +75,7 @@ COMMANDS = (
         "[<remote>:] [<filters>...]",
         "image_alias:listing",
         "List image aliases",
+        long=_ALIAS_LIST,
         most=None,
         aliases=("ls",),
         flags=(Flag("format", "f", "text", default="table", help="Format (csv|json|table|yaml|compact)"),),
@@ -43,8 +92,9 @@ COMMANDS = (
     Command(
         "image copy",
         "[<remote>:]<image> <remote>:",
-        "image:copy",
+        "image_copy:copy",
         "Copy images between servers",
+        long=_COPY,
         least=2,
         most=2,
         aliases=("cp",),
@@ -67,24 +117,39 @@ COMMANDS = (
         most=None,
         aliases=("rm",),
     ),
-    Command("image edit", "[<remote>:]<image>", "image:edit", "Edit image properties", least=1, most=1),
+    Command(
+        "image edit",
+        "[<remote>:]<image>",
+        "image_edit:edit",
+        "Edit image properties",
+        least=1,
+        most=1,
+        examples=_EDIT_EXAMPLES,
+    ),
     Command(
         "image export",
         "[<remote>:]<image> [<target>]",
-        "image:export",
+        "image_export:export",
         "Export and download images",
+        long=_EXPORT,
         least=1,
         most=2,
         flags=(Flag("vm", help="Query virtual machine images"),),
     ),
     Command(
-        "image get-property", "[<remote>:]<image> <key>", "image:get_property", "Get image properties", least=2, most=2
+        "image get-property",
+        "[<remote>:]<image> <key>",
+        "image_edit:get_property",
+        "Get image properties",
+        least=2,
+        most=2,
     ),
     Command(
         "image import",
         "<tarball>|<directory>|<URL> [<rootfs tarball>] [<remote>:] [key=value...]",
-        "image:import_",
-        "Import image into the image store",
+        "image_import:import_",
+        "Import images into the image store",
+        long=_IMPORT,
         least=1,
         most=None,
         flags=(
@@ -104,8 +169,9 @@ COMMANDS = (
     Command(
         "image list",
         "[<remote>:] [<filter>...]",
-        "image:listing",
+        "image_list:listing",
         "List images",
+        long=_LIST,
         most=None,
         aliases=("ls",),
         flags=(
@@ -124,7 +190,7 @@ COMMANDS = (
     Command(
         "image set-property",
         "[<remote>:]<image> <key> <value>",
-        "image:set_property",
+        "image_edit:set_property",
         "Set image properties",
         least=3,
         most=3,
@@ -141,7 +207,7 @@ COMMANDS = (
     Command(
         "image unset-property",
         "[<remote>:]<image> <key>",
-        "image:unset_property",
+        "image_edit:unset_property",
         "Unset image properties",
         least=2,
         most=2,

@@ -27,7 +27,7 @@ def matches(instance: dict[str, Any], text: str) -> bool:
     if key in _SHORTHANDS:
         return any(_matches_shorthand(instance, key, part) for part in value.split(","))
     config: dict[str, str] = as_map(instance.get("expanded_config"))
-    return any(is_abbreviation(key, name) and _matches_pattern(value, held) for name, held in config.items())
+    return any(is_abbreviation(key, name) and matches_pattern(value, held) for name, held in config.items())
 
 
 def is_abbreviation(short: str, key: str) -> bool:
@@ -39,10 +39,10 @@ def is_abbreviation(short: str, key: str) -> bool:
 def _matches_name(name: str, text: str) -> bool:
     if name.startswith(text):
         return True
-    return not text.isalnum() and (_matches_pattern(text, name) or _matches_glob(text, name))
+    return not text.isalnum() and (matches_pattern(text, name) or _matches_glob(text, name))
 
 
-def _matches_pattern(pattern: str, text: str) -> bool:
+def matches_pattern(pattern: str, text: str) -> bool:
     """Equal, or a regular expression for the whole text (anchors of its own are respected)."""
     if pattern == text:
         return True

@@ -152,3 +152,9 @@ def _explained(connect: Callable[[], Wire], path: str) -> Callable[[], Wire]:
 def is_missing(error: ApiError) -> bool:
     """Whether the server said that something does not exist."""
     return error.code == 404
+
+
+def require(server: Server, extension: str) -> None:
+    """Refuse what the server cannot do, in LXD's words; raises CommandError."""
+    if not server.has(extension):
+        raise CommandError(f'The server is missing the required "{extension}" API extension')

@@ -145,7 +145,7 @@ def _values(image: Image) -> tuple[str | int, ...]:
     return (
         image.fingerprint, image.filename, image.size, image.public, image.cached, image.auto_update,
         image.architecture, image.created_at.isoformat(), image.expires_at.isoformat(), image.uploaded_at.isoformat(),
-        image.last_used_at.isoformat(), msgspec.json.encode(image.properties).decode(),
+        image.last_used_at.isoformat(), msgspec.json.encode(image.properties, order="deterministic").decode(),
         msgspec.json.encode(image.profiles or ["default"]).decode(),
         msgspec.json.encode(source).decode() if isinstance(source, ImageSource) else "",
     )  # fmt: skip
