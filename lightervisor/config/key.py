@@ -1,7 +1,7 @@
 """Configuration keys, each declared once, and the registry that everything else derives from.
 
 Validation, typed reading, the metadata endpoint, completion and the reference page all come from `Key`.
-A key name may end in `*` (a free prefix such as `user.*`).
+A key name may hold one `*`: a free end, as in `user.*`, or a free middle, as in `volatile.*.hwaddr`.
 """
 
 import difflib
@@ -27,8 +27,9 @@ class Key:
 
     def matches(self, name: str) -> bool:
         """Whether this declaration covers a concrete key name."""
-        if self.name.endswith("*"):
-            return name.startswith(self.name[:-1]) and len(name) >= len(self.name)
+        start, is_pattern, end = self.name.partition("*")
+        if is_pattern:
+            return name.startswith(start) and name.endswith(end) and len(name) > len(start) + len(end)
         return name == self.name
 
 
@@ -37,22 +38,22 @@ class Registry:
 
     def __init__(self) -> None:
         self._exact: dict[tuple[str, str], Key] = {}
-        self._prefixes: dict[str, list[Key]] = {}
+        self._patterns: dict[str, list[Key]] = {}
 
     def add(self, key: Key) -> Key:
         """Register a declaration. Raises ValueError when the scope has this name already."""
         if (key.scope, key.name) in self._exact:
             raise ValueError(f"configuration key {key.name} is declared twice in scope {key.scope}")
         self._exact[key.scope, key.name] = key
-        if key.name.endswith("*"):
-            self._prefixes.setdefault(key.scope, []).append(key)
+        if "*" in key.name:
+            self._patterns.setdefault(key.scope, []).append(key)
         return key
 
     def lookup(self, scope: str, name: str) -> Key | None:
         """The declaration that covers a name, or None."""
         if found := self._exact.get((scope, name)):
             return found
-        return next((key for key in self._prefixes.get(scope, ()) if key.matches(name)), None)
+        return next((key for key in self._patterns.get(scope, ()) if key.matches(name)), None)
 
     def keys(self, scope: str | None = None) -> Iterable[Key]:
         """Every declaration, of one scope or of all."""

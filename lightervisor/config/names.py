@@ -12,14 +12,14 @@ def check_instance(name: str) -> None:
     complaint = ""
     if not name or len(name) > 63:
         complaint = "Name must be 1-63 characters long"
-    elif name.isdecimal():
-        complaint = "Name cannot be a number"
     elif not re.fullmatch(r"[A-Za-z0-9-]+", name):
         complaint = "Name can only contain alphanumeric and hyphen characters"
-    elif name[0] in "-0123456789":
-        complaint = 'Name must not start with "-" or a number'
+    elif name.startswith("-"):
+        complaint = 'Name must not start with "-" character'
+    elif name[0].isdecimal():
+        complaint = "Name must not start with a number"
     elif name.endswith("-"):
-        complaint = 'Name must not end with "-"'
+        complaint = 'Name must not end with "-" character'
     if complaint:
         raise Invalid("instance name", name, text=f"Invalid instance name: {complaint}")
 

@@ -12,6 +12,7 @@ from lightervisor.api.server import Server
 from lightervisor.api.services import Services
 from lightervisor.config.merge import expand, root_device
 from lightervisor.daemon import environment, logs, resources
+from lightervisor.daemon.environment import Liblxc
 from lightervisor.daemon.options import Paths
 from lightervisor.daemon.server_config import ServerConfig
 from lightervisor.db.database import Database
@@ -107,16 +108,14 @@ async def wire(paths: Paths, spawner: Spawner, shut_down: Callable[[], None]) ->
     database = Database(paths.state / "database" / "lightervisor.db")
     database.open()
     try:
-        version = str((await spawner.request("version")).value)
-        yield _parts(paths, spawner, database, version, shut_down)
+        version, features = (await spawner.request("version", environment.LIBLXC_FEATURES)).value
+        yield _parts(paths, spawner, database, Liblxc(version, features), shut_down)
     finally:
         database.close()
         spawner.close()
 
 
-def _parts(
-    paths: Paths, spawner: Spawner, database: Database, liblxc_version: str, shut_down: Callable[[], None]
-) -> Parts:
+def _parts(paths: Paths, spawner: Spawner, database: Database, liblxc: Liblxc, shut_down: Callable[[], None]) -> Parts:
     events = Events()
     logging.getLogger().addHandler(logs.EventHandler(events))
     journal = Journal(database)
@@ -161,7 +160,7 @@ def _parts(
         profiles=Profiles(profile_rows, instances, checks, events, update.reapply),
         pools=pools,
         networks=networks,
-        environment=environment.reader(pools, liblxc_version),
+        environment=environment.reader(pools, liblxc),
         server_config=ServerConfig(server_config, events),
         warnings=warnings,
         resources=resources.read,

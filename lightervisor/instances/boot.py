@@ -119,10 +119,13 @@ class Boot:
         for _, start in started:
             if start.after_start is not None and pid is not None:
                 await asyncio.to_thread(start.after_start, pid)
+        map_in_use = idmap.to_json() if idmap else "[]"
         volatile: dict[str, str | None] = {
             "volatile.last_state.power": "RUNNING",
             "volatile.last_state.idmap": "[]",
-            "volatile.idmap.current": idmap.to_json() if idmap else "[]",
+            "volatile.idmap.base": "0",
+            "volatile.idmap.current": map_in_use,
+            "volatile.idmap.next": map_in_use,
             "volatile.apply_template": None,
         }
         for _, start in started:

@@ -2,12 +2,13 @@
 
 import platform
 import uuid
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 
 from lightervisor.config import names
 from lightervisor.config.merge import Devices, expand
 from lightervisor.db.instances import InstanceRow, InstanceRows
-from lightervisor.errors import Conflict, Invalid, NotFound, Unsupported
+from lightervisor.errors import Conflict, Failure, Invalid, NotFound, Unsupported
 from lightervisor.events.stream import Events
 from lightervisor.images.built import BuiltImages
 from lightervisor.images.store import Images
@@ -24,6 +25,7 @@ from lightervisor.operations.locks import instance_lock
 from lightervisor.operations.operations import Operations, Run
 
 ARCHITECTURE = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
+_BAD_CONFIG = "Invalid config: "
 UNDO = "drop instance that was being created"
 
 
@@ -53,14 +55,17 @@ class Creation:
         """
         name = post.name or petnames.invent(lambda name: self._rows.exists(project, name))
         names.check_instance(name)
-        if post.type not in ("", "container"):
+        if post.type not in ("", "container", "virtual-machine"):
+            raise Invalid("instance type", post.type, text="Invalid instance type")
+        if post.type == "virtual-machine":
             raise Unsupported("instance", name, cause="virtual machines are not offered", remedy="leave out --vm")
         image = self._local_image(post.source)
         profiles = self._profiles_of(post, image)
         layers = self._catalog.profiles_named(project, profiles)
         expanded = expand(layers, post.config, post.devices)
-        self._checks.check_expanded(expanded.config, expanded.devices)
-        self._volumes.pool_of(expanded.devices)
+        with _record_refused():
+            self._checks.check_expanded(expanded.config, expanded.devices)
+            self._volumes.pool_of(expanded.devices)
         row = InstanceRow(
             project=project,
             name=name,
@@ -102,16 +107,24 @@ class Creation:
                             "image source", source.protocol, cause="only local images and build: are offered so far"
                         )
                     return None
-                wanted = source.fingerprint or source.alias
-                if not wanted:
-                    raise Invalid(
-                        "source", text="Must specify one of alias, fingerprint or properties for init from image"
-                    )
-                return self._images.resolve(wanted)
+                if source.fingerprint:
+                    return self._images.get(source.fingerprint)
+                if source.alias:
+                    return self._aliased(source.alias)
+                if source.properties:
+                    return self._images.newest(source.properties)
+                raise Invalid("source", text="Must specify one of alias, fingerprint or properties for init from image")
             case "copy" | "migration":
                 raise Unsupported("source", source.type, cause="copying instances is not offered yet")
             case _:
                 raise Invalid("source", text=f"Unknown source type {source.type}")
+
+    def _aliased(self, alias: str) -> Image:
+        """The image of an alias; clients of 2.0 send the beginning of a fingerprint in its place."""
+        try:
+            return self._images.resolve(alias)
+        except NotFound as error:
+            raise NotFound("image", alias, text="Image alias not found", remedy="lxc image list") from error
 
     @staticmethod
     def _profiles_of(post: InstancesPost, image: Image | None) -> list[str]:
@@ -160,6 +173,20 @@ class Creation:
             await self._volumes.delete(pool, project, name)
         except NotFound:
             return
+
+
+@contextmanager
+def _record_refused() -> Generator[None, None, None]:
+    """Say, as LXD does, what failed because of a bad key, device or pool."""
+    try:
+        yield
+    except Failure as error:
+        place, text = "Failed creating instance record: ", error.sentence()
+        if text.startswith(_BAD_CONFIG):
+            text = text.removeprefix(_BAD_CONFIG)
+        else:
+            place += "Failed initialising instance: "
+        raise type(error)(error.kind, error.name, text=place + text, remedy=error.remedy) from error
 
 
 def _volatile_at_birth() -> dict[str, str]:

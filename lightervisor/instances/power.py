@@ -52,7 +52,7 @@ class Power:
         """Start the wanted change. Raises NotFound, Invalid for an unknown action."""
         self._rows.get(project, name)
         if put.action not in DESCRIPTIONS:
-            raise Invalid("state", put.action, text=f"Unknown action {put.action}")
+            raise Invalid("state", put.action, text=f"Unknown action: '{put.action}'")
         if put.stateful:
             raise Invalid("state", put.action, cause="stateful stop and start are not offered yet")
 

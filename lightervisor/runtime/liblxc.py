@@ -102,6 +102,8 @@ def load() -> c.CDLL:
     library.lxc_container_new.argtypes = [Text, Text]
     library.lxc_container_put.argtypes = [Self]
     library.lxc_get_version.restype = Text
+    library.lxc_has_api_extension.restype = c.c_bool
+    library.lxc_has_api_extension.argtypes = [Text]
     return library
 
 

@@ -88,9 +88,11 @@ class Spawner:
                 os._exit(status)
         self._watch(number, pid)
 
-    def do_version(self, number: int, _fds: "list[int]") -> None:
-        """liblxc's version."""
-        self._answer(number, self._library.lxc_get_version().decode())
+    def do_version(self, number: int, _fds: "list[int]", extensions: "list[str]") -> None:
+        """liblxc's version, and for each of these API extensions whether it has it."""
+        has = self._library.lxc_has_api_extension
+        known = {name: bool(has(name.encode())) for name in extensions}
+        self._answer(number, (self._library.lxc_get_version().decode(), known))
 
     def do_start(self, number: int, _fds: "list[int]", name: str, lxcpath: str, config_file: str) -> None:
         """Start a container from a configuration file."""
