@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import select
+import struct
 import subprocess
+import termios
 import time
+
+from tests.harness.processes import eventually
 
 
 class Terminal:
@@ -17,12 +22,28 @@ class Terminal:
         self.process = subprocess.Popen(
             argv, env={**os.environ, **env}, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
         )
+        self._slave = os.ttyname(slave)
         os.close(slave)
         self.seen = ""
 
     def type(self, text: str) -> None:
-        """Type."""
+        """Type, and wait until the program has read it: LXD's client sees a key only when it comes alone."""
         os.write(self.master, text.encode())
+        eventually(self._has_read, what=f"{text!r} to be read")
+
+    def resize(self, width: int, height: int) -> None:
+        """Give the window another size, which the program is told by SIGWINCH."""
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
+
+    def _has_read(self) -> bool:
+        if self.process.poll() is not None:
+            return True
+        slave = os.open(self._slave, os.O_RDWR | os.O_NOCTTY)
+        try:
+            waiting = fcntl.ioctl(slave, termios.FIONREAD, bytes(4))
+        finally:
+            os.close(slave)
+        return struct.unpack("i", waiting)[0] == 0
 
     def expect(self, text: str, timeout_s: float = 15) -> None:
         """Read until the text is on the screen."""

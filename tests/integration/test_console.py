@@ -11,9 +11,12 @@ from tests.harness.terminal import Terminal
 def test_the_console_shows_and_takes_text_and_lets_go(either: Lxc, running: str) -> None:
     terminal = Terminal([str(either.program), "console", running], either.env)
     terminal.expect("To detach from the console, press: <ctrl>+a q")
-    terminal.type("\necho typed$((40+2))\n")
+    terminal.type("\n")
+    terminal.expect("/ #")
+    terminal.type("echo typed$((40+2))\n")
     terminal.expect("typed42")
-    terminal.type("\x01q")
+    terminal.type("\x01")
+    terminal.type("q")
     assert terminal.end() == 0
 
 
