@@ -15,7 +15,7 @@ from pathlib import Path
 from lightervisor.errors import Failure, HostError, Invalid
 from lightervisor.kernel import cgroup, pidfd
 from lightervisor.kernel.cgroup import Usage
-from lightervisor.runtime import failures, signals
+from lightervisor.runtime import failures, init_program, signals
 from lightervisor.runtime.exits import Exits
 from lightervisor.runtime.render import render
 from lightervisor.runtime.running import Running, remove_remains
@@ -131,6 +131,8 @@ class Containers:
         config.write_text(text)
         logfile.unlink(missing_ok=True)
         await remove_remains(self._notes, spec.name)
+        if refusal := init_program.refusal(spec):
+            raise HostError("instance", spec.hostname, text=failures.sentence(spec, refusal))
         outcome = (await self._spawner.request("start", spec.name, self._path, str(config))).value[1]
         if outcome != 0:
             raise HostError("instance", spec.hostname, text=failures.explain(spec, logfile, outcome))

@@ -14,7 +14,6 @@ NOISE = (
 KNOWN = (
     (r'No such file or directory - Failed to exec "([^"]+)"', "the image has no init: {0} does not exist"),
     (r'Permission denied - Failed to exec "([^"]+)"', "the image's init {0} is not executable"),
-    (r'Exec format error - Failed to exec "([^"]+)"', "the image's init {0} is for another architecture"),
     (r'Too many levels of symbolic links - Failed to exec "([^"]+)"', "the image's init {0} is a link to itself"),
     (r"Failed to load seccomp|Failed to resolve syscall", "the seccomp policy is not valid"),
     (r'Permission denied - Failed to access rootfs "([^"]+)"|Permission denied - Failed to mount rootfs "([^"]+)"',
@@ -40,9 +39,13 @@ def explain(spec: ContainerSpec, log: Path, status: int) -> str:
     except FileNotFoundError:
         text = ""
     if status == CONFIGURATION:
-        return f"Failed to start instance {spec.hostname!r}: {_configuration(spec, text)}"
-    said = _known(text) or _telling(text) or "liblxc gave no reason"
-    return f"Failed to start instance {spec.hostname!r}: {said}"
+        return sentence(spec, _configuration(spec, text))
+    return sentence(spec, _known(text) or _telling(text) or "liblxc gave no reason")
+
+
+def sentence(spec: ContainerSpec, reason: str) -> str:
+    """The whole sentence around a reason."""
+    return f"Failed to start instance {spec.hostname!r}: {reason}"
 
 
 def _known(text: str) -> str:
@@ -68,5 +71,4 @@ def _configuration(spec: ContainerSpec, text: str) -> str:
 def died_at_once(spec: ContainerSpec, log: Path) -> str:
     """The sentence for an init that ended right after its start."""
     text = log.read_text(errors="replace") if log.exists() else ""
-    said = _known(text) or f"its init ended at once (see lxc info {spec.hostname} --show-log)"
-    return f"Failed to start instance {spec.hostname!r}: {said}"
+    return sentence(spec, _known(text) or f"its init ended at once (see lxc info {spec.hostname} --show-log)")

@@ -36,13 +36,18 @@ def test_containers_outlive_a_crash_and_a_restart(fresh_daemon: Daemon, fresh_im
 def test_a_container_that_ended_meanwhile_is_seen_stopped(fresh_daemon: Daemon, fresh_image: str) -> None:
     lxc = client_of(fresh_daemon)
     lxc.launch(fresh_image, "gone")
+    lxc("config", "set", "gone", "boot.autostart=false").ok()
+    lxc.launch(fresh_image, "back")
     lxc.launch(fresh_image, "fleeting", ephemeral=True)
-    pids = [pid_of(fresh_daemon, name) for name in ("gone", "fleeting")]
+    pids = {name: pid_of(fresh_daemon, name) for name in ("gone", "back", "fleeting")}
     fresh_daemon.kill()
-    for pid in pids:
+    for pid in pids.values():
         os.kill(pid, 9)
+        eventually(lambda pid=pid: not Path(f"/proc/{pid}").exists(), what="init to end")
     fresh_daemon.start()
-    eventually(lambda: lxc.statuses() == {"gone": "Stopped"}, what="the ends to be noticed")
+    # What ran when the daemon last knew is started with it, as after a power cut, unless boot.autostart says no.
+    eventually(lambda: lxc.statuses() == {"gone": "Stopped", "back": "Running"}, what="the ends to be noticed")
+    assert pid_of(fresh_daemon, "back") != pids["back"]
 
 
 def test_an_end_after_the_restart_is_noticed(fresh_daemon: Daemon, fresh_image: str) -> None:

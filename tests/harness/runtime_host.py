@@ -1,0 +1,128 @@
+"""The runtime engine with one container: no daemon, no pools, a busybox tree of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from lightervisor.kernel import cgroup
+from lightervisor.kernel.idmap import IdMap, host_ranges
+from lightervisor.runtime.containers import Containers
+from lightervisor.runtime.spawner import Spawner
+from lightervisor.runtime.spec import ContainerSpec, HostFacts
+
+INIT = """#!/bin/sh
+trap 'exit 0' PWR TERM
+echo "hello from init" >/dev/console
+[ -e /reboot-once ] && { rm /reboot-once; /bin/busybox reboot -f; }
+while :; do sleep 3600 & wait $!; done
+"""
+
+
+def proc(pid: int, name: str) -> str:
+    """A file of /proc about a process."""
+    return Path(f"/proc/{pid}", name).read_text()
+
+
+class Host:
+    """A spawner, an engine and one container's parts, in a directory of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.chmod(0o755)
+        self.folder, self.name = folder, f"rt-{secrets.token_hex(4)}"
+        self.idmap: IdMap | None = host_ranges()
+        self.exits: list[tuple[str, str]] = []
+        self.told = asyncio.Event()
+        self.spawner = Spawner.launch()
+        self.spawner.connect()
+        self.containers = self.engine()
+        self.rootfs = folder / "rootfs"
+        self._make_rootfs()
+
+    def engine(self) -> Containers:
+        """An engine as a daemon that starts makes one."""
+        facts = HostFacts(has_apparmor=False, lxcfs=None, cpu_count=os.cpu_count() or 1, memory_bytes=1 << 30)
+        return Containers(self.spawner, self.folder / "containers", facts, self._on_exit)
+
+    async def _on_exit(self, name: str, target: str) -> None:
+        self.exits.append((name, target))
+        self.told.set()
+
+    async def next_exit(self) -> str:
+        """Wait to be told of an end: "stop" or "reboot"."""
+        async with asyncio.timeout(10):
+            await self.told.wait()
+        self.told.clear()
+        return self.exits[-1][1]
+
+    def _make_rootfs(self) -> None:
+        for name in ("bin", "dev", "etc", "mnt", "proc", "root", "sbin", "sys", "tmp", "var"):
+            (self.rootfs / name).mkdir(parents=True)
+        shutil.copy("/bin/busybox", self.rootfs / "bin/busybox")
+        for applet in subprocess.run(["/bin/busybox", "--list"], capture_output=True, text=True).stdout.split():
+            link = self.rootfs / "bin" / applet
+            if not link.exists():
+                link.symlink_to("/bin/busybox")
+        self.write("sbin/init", INIT, 0o755)
+        self.write("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")
+        self.own()
+
+    def own(self) -> None:
+        """Give the tree to the container's root."""
+        root = self.idmap.host_root if self.idmap else 0
+        subprocess.run(["chown", "-hR", f"{root}:{root}", self.rootfs], check=True)
+
+    def write(self, path: str, text: str, mode: int = 0o644) -> None:
+        """Put a file into the tree."""
+        (self.rootfs / path).write_text(text)
+        (self.rootfs / path).chmod(mode)
+
+    def spec(self, config: Mapping[str, str] | None = None) -> ContainerSpec:
+        """The container with this configuration."""
+        return ContainerSpec(
+            name=self.name,
+            hostname=self.name,
+            config=config or {},
+            rootfs=self.rootfs,
+            log_dir=self.folder / "logs",
+            security_dir=self.folder / "security",
+            idmap=self.idmap,
+        )
+
+    async def start(self, config: Mapping[str, str] | None = None) -> int:
+        """Start it; the pid of its init."""
+        await self.containers.start(self.spec(config))
+        pid = self.containers.init_pid(self.name)
+        assert pid is not None
+        return pid
+
+    async def run(self, *argv: str, cwd: str = "/", ids: tuple[int, int] = (0, 0)) -> tuple[int, str]:
+        """Run a program inside; its status and what it printed."""
+        read, write = os.pipe()
+        null = os.open(os.devnull, os.O_RDONLY)
+        try:
+            env = {"PATH": "/bin:/sbin", "WORD": "of mouth"}
+            program = await self.containers.attach(self.name, argv, fds=(null, write, write), env=env, cwd=cwd, ids=ids)
+        finally:
+            os.close(write)
+            os.close(null)
+        try:
+            async with asyncio.timeout(10):
+                status = await program.wait()
+            return status, os.read(read, 65536).decode()
+        finally:
+            os.close(read)
+
+    async def close(self) -> None:
+        """End everything and remove it; fails the test when a cgroup is left."""
+        await self.containers.kill(self.name)
+        self.containers.close()
+        self.spawner.close()
+        shutil.rmtree(self.folder)
+        left = [str(path) for path in cgroup.ROOT.glob(f"*/lxc.*.{self.name}*")]
+        assert not left, left
