@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.harness import processes
 from tests.harness.daemon import Daemon
 
+PATIENCE_S = 3.0
 CGROUPS = Path("/sys/fs/cgroup")
 NET = Path("/sys/class/net")
 FOLDERS = (Path("/run"), Path("/var/log"), Path("/var/log/lxd"), Path("/dev/shm"), Path("/tmp"), Path("/var/lib"))
@@ -45,8 +47,9 @@ def find(before: Picture, daemons: Sequence[Daemon]) -> list[str]:
     found += [f"process: {pid} {command}" for pid, command in _processes() if _mentions(command, states)]
     found += [f"loop device: {line}" for line in _loop_devices() if _mentions(line, states)]
     found += [f"nft: {line}" for line in _nft() if _mentions(line, bridges)]
-    found += [f"link: {link}" for link in now.links - before.links if _is_orphan(link) or link in bridges]
-    found += [f"cgroup: {group}" for group in now.cgroups - before.cgroups if _is_empty(CGROUPS / group)]
+    found += [f"link: {link}" for link in _lasting(now.links - before.links, _is_orphan)]
+    found += [f"link: {link}" for link in now.links - before.links if link in bridges]
+    found += [f"cgroup: {group}" for group in _lasting(now.cgroups - before.cgroups, _is_empty)]
     found += [f"file: {path}" for path in now.folders - before.folders if _names_us(path)]
     return sorted(found)
 
@@ -68,6 +71,16 @@ def of_instance(daemon: Daemon, name: str) -> list[str]:
     return sorted(found)
 
 
+def _lasting(names: Iterable[str], is_abandoned: Callable[[str], bool]) -> set[str]:
+    """Those that nobody holds for a while: in a moment, another run's container that starts or ends has none either."""
+    left = {name for name in names if is_abandoned(name)}
+    limit = time.monotonic() + PATIENCE_S
+    while left and time.monotonic() < limit:
+        time.sleep(0.1)
+        left = {name for name in left if is_abandoned(name)}
+    return left
+
+
 def _mentions(text: str, words: Iterable[str]) -> bool:
     return any(word in text for word in words)
 
@@ -82,7 +95,7 @@ def _links() -> list[str]:
 
 def _is_orphan(link: str) -> bool:
     # The host's end of a container's cable that is plugged into no bridge: its container is gone.
-    return link.startswith("veth") and not (NET / link / "master").exists()
+    return link.startswith("veth") and (NET / link).exists() and not (NET / link / "master").exists()
 
 
 def _cgroups() -> list[str]:
@@ -91,14 +104,14 @@ def _cgroups() -> list[str]:
     return [str(path.relative_to(CGROUPS)) for path in found]
 
 
-def _is_empty(group: Path) -> bool:
-    for members in group.glob("**/cgroup.procs"):
+def _is_empty(group: str) -> bool:
+    for members in (CGROUPS / group).glob("**/cgroup.procs"):
         try:
             if members.read_text().strip():
                 return False
         except OSError:  # gone meanwhile
             continue
-    return group.is_dir()
+    return (CGROUPS / group).is_dir()
 
 
 def _processes() -> list[tuple[int, str]]:
