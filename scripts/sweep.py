@@ -42,7 +42,10 @@ def words(process: Path) -> list[str]:
 def holds(process: Path, file: Path) -> bool:
     """Whether the process has the file open."""
     with contextlib.suppress(OSError):
-        return any(os.readlink(descriptor) == str(file) for descriptor in (process / "fd").iterdir())
+        for descriptor in (process / "fd").iterdir():
+            with contextlib.suppress(OSError):  # this one was closed meanwhile
+                if descriptor.readlink() == file:
+                    return True
     return False
 
 
