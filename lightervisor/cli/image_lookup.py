@@ -43,15 +43,11 @@ def find(session: Session, raw: str, *, vm: bool = False) -> Found:
     if session.config.remote(remote).get("protocol") == BUILD:
         server = builder(session)
         return Found(server, product(server, name))
-    return _on_server(session, raw, vm=vm)
+    return stored(session, raw, vm=vm)
 
 
-def stored(session: Session, raw: str) -> Found:
-    """An image to be changed, so one that is on a server. Raises ApiError (404) and CommandError."""
-    return _on_server(session, raw)
-
-
-def _on_server(session: Session, raw: str, *, vm: bool = False) -> Found:
+def stored(session: Session, raw: str, *, vm: bool = False) -> Found:
+    """An image that is on a server, to be changed or downloaded; else as `find`."""
     server, name = server_of(session, raw)
     if not name:
         raise CommandError("Image identifier missing")
@@ -111,3 +107,13 @@ def product(server: Server, name: str) -> Image:
 def aliases(image: Image) -> list[str]:
     """The names of an image."""
     return [str(alias["name"]) for alias in as_list(image.get("aliases"))]
+
+
+def name(server: Server, alias: str, fingerprint: str) -> None:
+    """Give an image a name; an image that had it before loses it, as LXD does it."""
+    try:
+        server.post(url("images", "aliases"), {"name": alias, "target": fingerprint})
+    except ApiError as error:
+        if error.code != 409:
+            raise
+        server.put(url("images", "aliases", alias), {"target": fingerprint})

@@ -15,8 +15,9 @@ __all__ = ["ApiError", "Server", "quote", "url"]
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import Any, BinaryIO
+    from typing import Any
 
+    from lightervisor.client.light_http import Readable
     from lightervisor.client.light_websocket import WebSocket
 
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
@@ -110,7 +111,7 @@ class Server:
         method: str,
         path: str,
         headers: Mapping[str, str] | None = None,
-        body: bytes | BinaryIO | None = None,
+        body: bytes | Readable | None = None,
     ) -> Response:
         """Send one request; the answer is not interpreted and its body not yet read.
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from typing import BinaryIO, Protocol
+    from typing import Protocol
+
+    class Readable(Protocol):
+        """What a body is read from, piece by piece."""
+
+        def read(self, size: int, /) -> bytes: ...  # noqa: D102
 
     class Socket(Protocol):
         """What the transport needs of a socket, plain or TLS; the methods are those of `socket.socket`."""
@@ -29,7 +34,7 @@ class Wire:
         self.socket, self.host, self.is_local = socket, host, is_local
         self.buffer = b""
 
-    def exchange(self, method: str, path: str, headers: Mapping[str, str], body: bytes | BinaryIO | None) -> Response:
+    def exchange(self, method: str, path: str, headers: Mapping[str, str], body: bytes | Readable | None) -> Response:
         """Send one request and read the head of its answer; ConnectionError when the server hung up before it."""
         lines = [f"{method} {path} HTTP/1.1", f"Host: {self.host}", f"User-Agent: {USER_AGENT}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
@@ -41,10 +46,13 @@ class Wire:
             self._send_stream(lines, body)
         return Response(self, *self.read_head())
 
-    def _send_stream(self, lines: list[str], body: BinaryIO) -> None:
+    def _send_stream(self, lines: list[str], body: Readable) -> None:
         self.socket.sendall("\r\n".join([*lines, "Transfer-Encoding: chunked", "", ""]).encode("latin-1"))
         while block := body.read(_BLOCK):
-            self.socket.sendall(b"%x\r\n%b\r\n" % (len(block), block))
+            try:
+                self.socket.sendall(b"%x\r\n%b\r\n" % (len(block), block))
+            except ConnectionError:
+                return  # the server wants no more of it, and its answer, which can still be read, says why
         self.socket.sendall(b"0\r\n\r\n")
 
     def read_head(self) -> tuple[int, dict[str, str]]:
