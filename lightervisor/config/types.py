@@ -64,7 +64,7 @@ def _check_line(value: str) -> None:
 
 
 def _check_int(value: str) -> None:
-    if not re.fullmatch(r"[+-]?\d{1,19}", value):
+    if not re.fullmatch(r"[+-]?[0-9]{1,19}", value):
         raise refuse(f'Invalid value for an integer "{value}"')
 
 
@@ -133,7 +133,7 @@ def _check_size(value: str) -> None:
 
 def _check_memory(value: str) -> None:
     if value.endswith("%"):
-        if not value[:-1].isdecimal():
+        if not re.fullmatch(r"[0-9]{1,3}%", value):
             raise refuse(f"Invalid value: {value}")
     elif sizes.parse(value) == 0:
         raise refuse("Memory limit can't be 0")
@@ -141,17 +141,14 @@ def _check_memory(value: str) -> None:
 
 def cpu_set(value: str) -> set[int] | int:
     """The CPUs of "0-3,7" as a set, or the count in "2". Raises Invalid with LXD's text."""
-    try:
-        if value.isdecimal():
-            return int(value)
-        chosen: set[int] = set()
-        for part in value.split(","):
-            first, _, last = part.strip().partition("-")
-            chosen |= set(range(int(first), min(int(last or first), 4096) + 1))
-    except ValueError as error:
-        raise refuse("Invalid CPU limit syntax") from error
-    if not chosen:
-        raise refuse("Invalid CPU limit syntax")
+    if re.fullmatch(r"[0-9]{1,9}", value):
+        return int(value)
+    chosen: set[int] = set()
+    for part in value.split(","):
+        found = re.fullmatch(r"([0-9]{1,4})(?:-([0-9]{1,4}))?", part.strip())
+        if found is None or int(found[2] or found[1]) < int(found[1]):
+            raise refuse("Invalid CPU limit syntax")
+        chosen |= set(range(int(found[1]), int(found[2] or found[1]) + 1))
     return chosen
 
 
@@ -191,5 +188,5 @@ Memory = Checked("size or percentage", _check_memory)
 CpuSet = Checked("CPU count or set", _check_cpu)
 Address = address()
 MacAddress = matching("MAC address", r"(?i)[0-9a-f]{2}(:[0-9a-f]{2}){5}", "Invalid MAC address {value!r}")
-Percentage = matching("percentage", r"\d{1,3}%", "Invalid percentage {value!r}")
-Expiry = matching("expiry", r"(\d+[MHdwmy])( \d+[MHdwmy])*", "Invalid expiry expression {value!r}")
+Percentage = matching("percentage", r"[0-9]{1,3}%", "Invalid percentage {value!r}")
+Expiry = matching("expiry", r"([0-9]+[MHdwmy])( [0-9]+[MHdwmy])*", "Invalid expiry expression {value!r}")
