@@ -54,8 +54,8 @@ def test_a_declaration_is_found_by_its_pattern(name: str, declared: str | None) 
 
 
 def test_an_unknown_key_gets_a_hint() -> None:
-    with pytest.raises(Invalid, match=r"^Unknown configuration key: limits\.memroy$") as refused:
-        REGISTRY.check(SCOPE, "limits.memroy", "1GB")
+    with pytest.raises(Invalid, match=r"^Unknown configuration key: limits\.memori$") as refused:
+        REGISTRY.check(SCOPE, "limits.memori", "1GB")
     assert "limits.memory" in refused.value.remedy
 
 

@@ -29,7 +29,9 @@ def test_what_an_image_has_is_read() -> None:
     )
     assert (found.architecture, found.creation_date, found.expiry_date) == ("x86_64", 1700000000, 1800000000)
     assert found.properties == {"os": "Debian", "release": "12", "lts": "true", "date": "2026-11-21"}
-    assert found.templates["/etc/hostname"].create_only
+    template = found.templates["/etc/hostname"]
+    assert template is not None
+    assert template.create_only
 
 
 @pytest.mark.parametrize(
