@@ -54,4 +54,5 @@ def failure(code: int, text: str) -> web.Response:
 
 def _answer(body: Envelope, status: int, headers: dict[str, str]) -> web.Response:
     headers["Content-Type"] = JSON
-    return web.Response(body=msgspec.json.encode(body) + b"\n", status=status, headers=headers)
+    # Go sorts maps by key, and clients show them in the order they come.
+    return web.Response(body=msgspec.json.encode(body, order="deterministic") + b"\n", status=status, headers=headers)

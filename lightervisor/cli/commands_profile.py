@@ -2,6 +2,24 @@
 
 from lightervisor.cli.table import Command, Flag
 
+_ASSIGN_EXAMPLES = """\
+lxc profile assign foo default,bar
+    "foo" uses the profiles "default" and "bar"; where both say something, "bar" counts.
+
+lxc profile assign foo ''
+    "foo" uses no profile."""
+_OLD = """\
+{summary}
+
+LXD 2.0's form with one key still works:
+    lxc {words} {usage} <key> <value>"""
+_DEVICE_EXAMPLES = """\
+lxc profile device add profile1 share disk source=/share/c1 path=/opt
+    Instances with this profile see the host's /share/c1 as /opt.
+
+lxc profile device add default eth0 nic network=lxdbr0 name=eth0
+    They get a network interface eth0 on lxdbr0."""
+
 COMMANDS = (
     Command("profile", summary="Manage profiles"),
     Command(
@@ -15,6 +33,7 @@ COMMANDS = (
         least=2,
         most=2,
         aliases=("apply",),
+        examples=_ASSIGN_EXAMPLES,
     ),
     Command(
         "profile copy",
@@ -38,6 +57,7 @@ COMMANDS = (
         "Add instance devices",
         least=3,
         most=None,
+        examples=_DEVICE_EXAMPLES,
     ),
     Command(
         "profile device get",
@@ -72,6 +92,11 @@ COMMANDS = (
         "Set device configuration keys",
         least=3,
         most=None,
+        long=_OLD.format(
+            summary="Set device configuration keys",
+            words="profile device set",
+            usage="[<remote>:]<profile> <device>",
+        ),
     ),
     Command(
         "profile device show",
@@ -90,7 +115,13 @@ COMMANDS = (
         most=3,
     ),
     Command(
-        "profile edit", "[<remote>:]<profile>", "profile:edit", "Edit profile configurations as YAML", least=1, most=1
+        "profile edit",
+        "[<remote>:]<profile>",
+        "profile:edit",
+        "Edit profile configurations as YAML",
+        least=1,
+        most=1,
+        examples="lxc profile edit <profile> < profile.yaml\n    Take the configuration from a file.",
     ),
     Command(
         "profile get",
@@ -133,6 +164,7 @@ COMMANDS = (
         "Set profile configuration keys",
         least=2,
         most=None,
+        long=_OLD.format(summary="Set profile configuration keys", words="profile set", usage="[<remote>:]<profile>"),
     ),
     Command("profile show", "[<remote>:]<profile>", "profile:show", "Show profile configurations", least=1, most=1),
     Command(

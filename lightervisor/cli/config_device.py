@@ -23,13 +23,16 @@ _PROFILE_CHANGE = (
 _PROFILE_REMOVE = (
     "Device from profile(s) cannot be removed from individual instance. Override device or modify profile instead"
 )
+_NO_VALUE = 'No value found in "{}"'
 
 
 class Owner:
     """The instance or profile (`kind`) whose devices are changed: read, then written back whole."""
 
     def __init__(self, session: Session, kind: str, raw: str) -> None:
-        self.server, self.name = session.resolve_name(raw, kind.removesuffix("s"))
+        self.server, self.name = session.resolve(raw)
+        if not self.name:
+            raise CommandError("Missing name")
         self.kind, self._session = kind, session
         self._object, self._etag = self.server.fetch(url(kind, self.name))
         self.devices: dict[str, dict[str, str]] = dict(as_map(self._object.get("devices")))
@@ -64,7 +67,7 @@ def add_to(session: Session, owner: Owner, arguments: Sequence[str]) -> None:
     device, kind, *settings = arguments
     if device in owner.devices:
         raise CommandError("The device already exists")
-    owner.devices[device] = {**pairs.parse(settings), "type": kind}
+    owner.devices[device] = {**pairs.parse(settings, _NO_VALUE), "type": kind}
     owner.save()
     session.say(f"Device {device} added to {owner.name}")
 
@@ -72,7 +75,12 @@ def add_to(session: Session, owner: Owner, arguments: Sequence[str]) -> None:
 def get(session: Session, arguments: list[str], flags: Flags) -> None:
     """Print one setting of a device."""
     _ = flags
-    print(Owner(session, "instances", arguments[0]).own(arguments[1], _PROFILE_GET).get(arguments[2], ""))
+    get_of(Owner(session, "instances", arguments[0]), arguments[1], arguments[2])
+
+
+def get_of(owner: Owner, device: str, key: str) -> None:
+    """Print one setting of an owner's device; an unset one is an empty line."""
+    print(owner.own(device, _PROFILE_GET).get(key, ""))
 
 
 def listing(session: Session, arguments: list[str], flags: Flags) -> None:
@@ -89,7 +97,12 @@ def list_of(session: Session, owner: Owner) -> None:
 def show(session: Session, arguments: list[str], flags: Flags) -> None:
     """Print the devices as YAML."""
     _ = flags
-    session.write(formats.yaml(Owner(session, "instances", arguments[0]).devices))
+    show_of(session, Owner(session, "instances", arguments[0]))
+
+
+def show_of(session: Session, owner: Owner) -> None:
+    """Print an owner's devices as YAML."""
+    session.write(formats.yaml(owner.devices, is_map=True))
 
 
 def set_(session: Session, arguments: list[str], flags: Flags) -> None:
@@ -111,8 +124,8 @@ def unset(session: Session, arguments: list[str], flags: Flags) -> None:
 
 
 def unset_on(owner: Owner, device: str, key: str) -> None:
-    """Remove a setting of an owner's device."""
-    owner.own(device, _PROFILE_CHANGE).pop(key, None)
+    """Remove a setting of an owner's device: an empty value says so, and lets the server refuse an unknown key."""
+    owner.own(device, _PROFILE_CHANGE)[key] = ""
     owner.save()
 
 
@@ -125,7 +138,7 @@ def override(session: Session, arguments: list[str], flags: Flags) -> None:
         raise CommandError("The device already exists")
     if device not in owner.inherited:
         raise CommandError("The profile device doesn't exist")
-    owner.devices[device] = {**owner.inherited[device], **pairs.parse(arguments[2:])}
+    owner.devices[device] = {**owner.inherited[device], **pairs.parse(arguments[2:], _NO_VALUE)}
     owner.save()
     session.say(f"Device {device} overridden for {owner.name}")
 

@@ -65,11 +65,11 @@ def json(value: object) -> str:
     return text + "\n"
 
 
-def yaml(value: object) -> str:
-    """As LXD's client writes YAML."""
+def yaml(value: object, *, is_map: bool = False) -> str:
+    """As LXD's client writes YAML; `is_map` says that the value is a map with keys to sort, not a struct."""
     from lightervisor.cli import yaml_writer
 
-    return yaml_writer.dump(value)
+    return yaml_writer.dump(value, is_map=is_map)
 
 
 def natural(text: str) -> tuple[tuple[int, int | str], ...]:

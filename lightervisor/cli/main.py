@@ -88,7 +88,6 @@ def _run(words: list[str], environ: Mapping[str, str]) -> int:
         _print_help(parsed)
         if count == 0:
             return 0
-        print(file=sys.stdout, flush=True)
         raise
 
 

@@ -74,10 +74,28 @@ _LISTS = frozenset(
 _TIMES = frozenset(
     ("created_at", "last_used_at", "expires_at", "uploaded_at", "updated_at", "first_seen_at", "last_seen_at")
 )
+# Fields that are maps, not structs: go-yaml sorts their keys, in its own way.
+_MAPS = frozenset(
+    (
+        "config",
+        "devices",
+        "expanded_config",
+        "expanded_devices",
+        "kernel_features",
+        "lxc_features",
+        "properties",
+        "templates",
+    )
+)
 
 
-def dump(value: Any) -> str:
-    """The document of a value made of dicts, lists, strings, numbers and booleans."""
+def dump(value: Any, *, is_map: bool = False) -> str:
+    """The document of a value made of dicts, lists, strings, numbers and booleans.
+
+    The keys of a struct keep their order; those of a map, and of the maps below it, are sorted.
+    """
+    if is_map:
+        value = _sorted(value)
     if isinstance(value, dict) and value:
         return _mapping(value, 0)  # pyright: ignore[reportUnknownArgumentType]
     if isinstance(value, list) and value:
@@ -92,6 +110,8 @@ def _mapping(mapping: dict[str, Any], indent: int) -> str:
         if key in _TIMES and isinstance(value, str) and _is_date(value):
             lines.append(f"{head} {value}\n")
             continue
+        if key in _MAPS:
+            value = _sorted(value)
         if value is None:
             lines.append(head + (" []\n" if key in _LISTS else " {}\n"))
             continue
@@ -102,6 +122,50 @@ def _mapping(mapping: dict[str, Any], indent: int) -> str:
         else:
             lines.append(head + " " + _inline(value, indent, len(head) + 1) + "\n")
     return "".join(lines)
+
+
+def _sorted(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    from _functools import cmp_to_key
+
+    items: dict[str, Any] = value
+    return {key: _sorted(items[key]) for key in sorted(items, key=cmp_to_key(_compare))}
+
+
+def _compare(one: str, other: str) -> int:
+    """go-yaml's order of keys: numbers by value, letters after everything else."""
+    for index, (a, b) in enumerate(zip(one, other, strict=False)):
+        if a == b:
+            continue
+        if a.isalpha() or b.isalpha():
+            if a.isalpha() and b.isalpha():
+                return -1 if a < b else 1
+            return -1 if b.isalpha() else 1
+        return _compare_numbers(one, other, index)
+    return len(one) - len(other)
+
+
+def _compare_numbers(one: str, other: str, index: int) -> int:
+    """As `_compare`, where the first difference is at `index` and neither character is a letter."""
+    start = index
+    while start and one[start - 1].isdecimal():
+        start -= 1
+    # Behind other digits a zero counts as one; else it leads, and is worth nothing.
+    lead = "1" if "0" in (one[index], other[index]) and one[start:index].strip("0") else ""
+    ends = [_end_of_digits(text, index) for text in (one, other)]
+    numbers = [int(lead + text[index:end] or "0") for text, end in zip((one, other), ends, strict=True)]
+    if numbers[0] != numbers[1]:
+        return numbers[0] - numbers[1]
+    if ends[0] != ends[1]:
+        return ends[0] - ends[1]
+    return -1 if one[index] < other[index] else 1
+
+
+def _end_of_digits(text: str, index: int) -> int:
+    while index < len(text) and text[index].isdecimal():
+        index += 1
+    return index
 
 
 def _sequence(items: list[Any], indent: int) -> str:

@@ -40,6 +40,11 @@ def expand(profiles: Iterable[Layer], config: Config, devices: Devices) -> Expan
     return Expanded(merged_config, merged_devices)
 
 
+def without_empty(options: Config) -> dict[str, str]:
+    """The keys that have a value: setting a key to nothing removes it."""
+    return {name: value for name, value in options.items() if value != ""}
+
+
 def root_device(devices: Devices) -> tuple[str, Mapping[str, str]] | None:
     """Name and options of the device that is the root disk: type disk, path "/", with a pool."""
     for name, device in devices.items():

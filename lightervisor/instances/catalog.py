@@ -26,9 +26,11 @@ class Catalog:
         return self._rows.get(project, name)
 
     def profiles_named(self, project: str, names: Iterable[str]) -> list[ProfileRow]:
-        """The profiles in this order. Raises Invalid with LXD's text for an unknown one."""
+        """The profiles in this order. Raises Invalid with LXD's text for an unknown one and a duplicate."""
         found: list[ProfileRow] = []
         for name in names:
+            if any(profile.name == name for profile in found):
+                raise Invalid("profile", name, text="Duplicate profile found in request")
             profile = self._profiles.find(project, name)
             if profile is None:
                 text = f'Requested profile "{name}" doesn\'t exist'

@@ -37,9 +37,13 @@ class InstanceChecks:
             self._check_device(name, device)
 
     def check_profile(self, config: Config, devices: Devices) -> None:
-        """Check a profile's own configuration and devices."""
-        self.check_config(config, profile=True)
-        self.check_devices(devices)
+        """Check a profile's own configuration and devices; LXD's texts about them say no "Invalid config"."""
+        try:
+            self.check_config(config, profile=True)
+            self.check_devices(devices)
+        except Invalid as error:
+            text = error.sentence().removeprefix("Invalid config: ").removeprefix("Invalid devices: ")
+            raise Invalid("profile", text=text, remedy=error.remedy) from error
 
     def check_expanded(self, config: Config, devices: Devices) -> None:
         """Check what an instance ends up with: keys that exclude each other, devices, and a root disk."""

@@ -10,7 +10,7 @@ import msgspec
 
 from lightervisor.config.instance_keys import SCOPE
 from lightervisor.config.key import REGISTRY
-from lightervisor.config.merge import Expanded, expand
+from lightervisor.config.merge import Expanded, expand, without_empty
 from lightervisor.db.instances import InstanceRow, InstanceRows
 from lightervisor.db.profiles import ProfileRow
 from lightervisor.errors import Invalid, Unsupported
@@ -96,13 +96,12 @@ class Update:
     def _replaced(old: InstanceRow, put: InstancePut) -> InstanceRow:
         """The new row; the daemon's volatile keys that the client left out stay."""
         kept = {key: value for key, value in old.config.items() if key.startswith("volatile.")}
-        config = {key: value for key, value in put.config.items() if value != ""}
         return msgspec.structs.replace(
             old,
             architecture=put.architecture or old.architecture,
-            config={**kept, **config},
-            devices=put.devices,
-            profiles=["default"] if put.profiles is None else put.profiles,
+            config={**kept, **without_empty(put.config)},
+            devices={name: without_empty(device) for name, device in put.devices.items()},
+            profiles=put.profiles or [],
             description=put.description,
             ephemeral=put.ephemeral,
         )

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 from lightervisor.config import names
+from lightervisor.config.merge import without_empty
 from lightervisor.db.instances import InstanceRow, InstanceRows
 from lightervisor.db.profiles import ProfileRow, ProfileRows
 from lightervisor.errors import Forbidden, Invalid
@@ -40,10 +41,7 @@ class Profiles:
         """Create a profile. Raises Invalid for a bad name, key or device, and LXD's failure for a duplicate."""
         names.check_profile(post.name)
         self._checks.check_profile(post.config, post.devices)
-        row = ProfileRow(
-            project=project, name=post.name, description=post.description, config=post.config, devices=post.devices
-        )
-        await self._rows.add(row)
+        await self._rows.add(_row(project, post.name, post))
         self._publish("created", project, post.name, requestor)
 
     async def replace(
@@ -53,9 +51,7 @@ class Profiles:
         self._checks.check_profile(put.config, put.devices)
         async with self._lock:
             old = self._rows.get(project, name)
-            new = ProfileRow(
-                project=project, name=name, description=put.description, config=put.config, devices=put.devices
-            )
+            new = _row(project, name, put)
             await self._rows.replace(new)
             await self._apply(old, new)
         self._publish("updated", project, name, requestor)
@@ -91,7 +87,7 @@ class Profiles:
         """Rename a profile. Raises Forbidden for `default` and Conflict when the name is taken."""
         names.check_profile(new_name)
         if name == "default":
-            raise Forbidden("profile", name, text="The 'default' profile cannot be renamed")
+            raise Forbidden("profile", name, text='The "default" profile cannot be renamed')
         self._rows.get(project, name)
         await self._rows.rename(project, name, new_name)
         self._publish("renamed", project, new_name, requestor, {"old_name": name})
@@ -99,7 +95,7 @@ class Profiles:
     async def delete(self, project: str, name: str, requestor: EventLifecycleRequestor | None = None) -> None:
         """Delete a profile that nobody uses. Raises Invalid with LXD's texts otherwise."""
         if name == "default":
-            raise Forbidden("profile", name, text="The 'default' profile cannot be deleted")
+            raise Forbidden("profile", name, text='The "default" profile cannot be deleted')
         self._rows.get(project, name)
         if self._users(project).get(name):
             raise Invalid("profile", name, text="Profile is currently in use")
@@ -128,6 +124,17 @@ class Profiles:
         """All profiles of a project, by name."""
         users = self._users(project)
         return [_view(row, users.get(row.name, [])) for row in self._rows.list(project)]
+
+
+def _row(project: str, name: str, put: ProfilePut) -> ProfileRow:
+    """What is stored: an empty value is LXD's way to remove a key."""
+    return ProfileRow(
+        project=project,
+        name=name,
+        description=put.description,
+        config=without_empty(put.config),
+        devices={device: without_empty(options) for device, options in put.devices.items()},
+    )
 
 
 def _view(row: ProfileRow, users: list[str]) -> Profile:

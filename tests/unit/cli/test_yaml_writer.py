@@ -73,3 +73,12 @@ def test_nulls_are_empty_lists_and_maps() -> None:
 
 def test_times_are_not_quoted() -> None:
     assert yaml_writer.dump({"created_at": "2026-11-21T00:34:27Z"}) == "created_at: 2026-11-21T00:34:27Z\n"
+
+
+def test_the_keys_of_maps_are_sorted_as_go_yaml_does_and_those_of_structs_are_not() -> None:
+    config = dict.fromkeys(("user.b", "user.a10", "user.a2", "user._", "user.B", "user.a", "user.a02", "user.a.1"), "x")
+    lines = yaml_writer.dump({"name": "n", "config": config, "a": {"z": 1, "x": 2}}).splitlines()
+    keys = [line.strip().partition(":")[0] for line in lines]
+    in_order = ["user._", "user.B", "user.a", "user.a.1", "user.a2", "user.a02", "user.a10", "user.b"]
+    assert keys == ["name", "config", *in_order, "a", "z", "x"]
+    assert yaml_writer.dump({"b": {"d": 1, "c": 2}, "a": 3}, is_map=True) == "a: 3\nb:\n  c: 2\n  d: 1\n"

@@ -1,0 +1,82 @@
+"""A server that answers what a test tells it to, and our `lxc` in this process, talking to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pytest
+
+from lightervisor.cli import main, session
+from lightervisor.client.light_http import Response, Wire
+
+ETAG = '"tag"'
+
+
+class Scripted(Wire):
+    """A connection whose other end knows the answers: metadata by "GET /1.0/path", or an error's (code, text)."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Any] = {}
+        self.asked: list[str] = []
+        self.sent: dict[str, Any] = {}
+
+    def exchange(self, method: str, path: str, headers: Mapping[str, str], body: bytes | BinaryIO | None) -> Response:
+        """Note what is asked and answer it."""
+        line = f"{method} {path}"
+        self.asked.append(line)
+        if isinstance(body, bytes):
+            self.sent[line] = json.loads(body)
+            assert headers.get("If-Match", ETAG) == ETAG
+        if line not in self.answers and method == "GET":
+            return Canned(404, {"type": "error", "error": "Not found", "error_code": 404})
+        answer = self.answers.get(line, {})
+        if isinstance(answer, tuple):
+            code, text = answer
+            return Canned(code, {"type": "error", "error": text, "error_code": code})
+        return Canned(200, {"type": "sync", "metadata": answer})
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class Canned(Response):
+    """An answer that is there already."""
+
+    def __init__(self, status: int, envelope: dict[str, Any]) -> None:
+        self.status, self.headers, self._body = status, {"etag": ETAG}, json.dumps(envelope).encode()
+
+    def read(self) -> bytes:
+        """The whole body."""
+        return self._body
+
+
+class Client:
+    """Our `lxc` with a scripted server behind it."""
+
+    def __init__(self, folder: Path, server: Scripted, capsys: pytest.CaptureFixture[str]) -> None:
+        (folder / "config.yml").write_text("default-remote: local\n")
+        self._environ = {"LXD_CONF": str(folder), "LXD_GLOBAL_CONF": str(folder / "none"), "LXD_DIR": str(folder)}
+        self.server, self._capsys = server, capsys
+
+    def __call__(self, *words: str) -> str:
+        """Run words that must succeed; what they print."""
+        status = main.run(list(words), self._environ)
+        out, err = self._capsys.readouterr()
+        assert (status, err) == (0, "")
+        return out
+
+    def fail(self, *words: str) -> str:
+        """Run words that must fail; the error without `Error: `."""
+        assert main.run(list(words), self._environ) == 1
+        return self._capsys.readouterr().err.removeprefix("Error: ").rstrip("\n")
+
+
+@pytest.fixture
+def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Client:
+    """Our `lxc`; standard input is no terminal and empty."""
+    server = Scripted()
+    monkeypatch.setattr(session, "unix_connector", lambda _path: lambda: server)
+    return Client(tmp_path, server, capsys)
