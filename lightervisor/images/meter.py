@@ -6,7 +6,8 @@ A meter also tells how far an unpacking is. It is called from the worker thread 
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 from msgspec import Struct
@@ -54,9 +55,17 @@ class Meter:
         if time.monotonic() - self._checked >= _EVERY_S:
             self.check()
 
-    def follow(self, archive: int | None) -> None:
-        """Show progress by how far an open archive has been read, by us or a program that has it as its input."""
+    @contextmanager
+    def following(self, archive: int) -> Generator[None, None, None]:
+        """Show progress by how far an archive has been read, by us or a program that has it as its input.
+
+        It must stay open for as long.
+        """
         self._followed = archive
+        try:
+            yield
+        finally:
+            self._followed = None
 
     def check(self) -> None:
         """Look at the space left and show how far it is."""

@@ -65,8 +65,7 @@ class Tar(Format, name="tar"):
     @contextmanager
     def _plain(self, path: Path, meter: Meter) -> Generator[IO[bytes], None, None]:
         """The stream of the tar archive. Raises Invalid at its end if the program that decompresses has failed."""
-        with path.open("rb") as file:
-            meter.follow(file.fileno())
+        with path.open("rb") as file, meter.following(file.fileno()):
             if not self.DECOMPRESS:
                 yield file
                 return
