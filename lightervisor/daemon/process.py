@@ -81,6 +81,7 @@ async def _wind_down(parts: Parts, reason: str) -> None:
     if reason == "shutdown":
         await parts.stop_instances()
     await parts.finish_operations()
+    await parts.pools.stop()
 
 
 def _end(stop: "asyncio.Future[str]", reason: str) -> None:

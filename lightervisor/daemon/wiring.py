@@ -10,7 +10,6 @@ from pathlib import Path
 
 from lightervisor.api.server import Server
 from lightervisor.api.services import Services
-from lightervisor.config.merge import expand, root_device
 from lightervisor.daemon import environment, logs, resources
 from lightervisor.daemon.environment import Liblxc
 from lightervisor.daemon.options import Paths
@@ -35,6 +34,7 @@ from lightervisor.instances.checks import InstanceChecks
 from lightervisor.instances.console import Consoles
 from lightervisor.instances.create import Creation
 from lightervisor.instances.delete import Removal
+from lightervisor.instances.devices import InstanceDevices
 from lightervisor.instances.exec import Execution
 from lightervisor.instances.files import Files
 from lightervisor.instances.guest_root import GuestRoots
@@ -55,6 +55,7 @@ from lightervisor.runtime.containers import Containers
 from lightervisor.runtime.spawner import Spawner
 from lightervisor.runtime.spec import HostFacts
 from lightervisor.storage.pools import Pools
+from lightervisor.storage.users import PoolUsers
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +124,7 @@ def _parts(paths: Paths, spawner: Spawner, database: Database, liblxc: Liblxc, s
     operations = Operations(events, journal, locks)
     instances, profile_rows, warnings = InstanceRows(database), ProfileRows(database), WarningRows(database)
     server_config = ServerConfigRows(database)
-    pools = Pools(PoolRows(database), paths.state / "storage-pools", events, _pool_users(instances, profile_rows))
+    pools = Pools(PoolRows(database), paths.state / "storage-pools", events, PoolUsers(instances, profile_rows).used_by)
     networks = Networks(
         NetworkRows(database), NetworkUsers(instances, profile_rows), events, warnings, paths.state / "networks"
     )
@@ -133,13 +134,14 @@ def _parts(paths: Paths, spawner: Spawner, database: Database, liblxc: Liblxc, s
     volumes = InstanceVolumes(pools)
     boot_status: list[Boot] = []
     catalog = Catalog(instances, profile_rows, lambda project, name: boot_status[0].status(project, name))
-    places = Places(paths.logs, paths.state / "devices", paths.state / "security")
-    boot = Boot(instances, catalog, volumes, networks, places, events)
+    places = Places(paths.logs, paths.state / "security")
+    devices = InstanceDevices(networks, paths.state / "devices")
+    boot = Boot(instances, catalog, volumes, devices, places, events)
     boot_status.append(boot)
     containers = Containers(spawner, paths.state / "containers", _host_facts(), boot.on_exit)
     boot.use(containers)
     power = Power(instances, catalog, boot, containers, operations, events)
-    creation = Creation(instances, catalog, checks, images, built, volumes, operations)
+    creation = Creation(instances, catalog, checks, images, built, boot, volumes, operations)
     removal = Removal(instances, catalog, boot, volumes, operations, events)
     update = Update(instances, catalog, checks, boot, volumes, operations)
     journal.register(create.UNDO, creation.undo)
@@ -181,24 +183,6 @@ def _parts(paths: Paths, spawner: Spawner, database: Database, liblxc: Liblxc, s
         images=images,
         events=events,
     )
-
-
-def _pool_users(instances: InstanceRows, profiles: ProfileRows) -> Callable[[str], list[str]]:
-    def users(pool: str) -> list[str]:
-        """URLs of the instances and profiles that are in a pool."""
-        by_name = {row.name: row for row in profiles.list("default")}
-        found: list[str] = []
-        for row in instances.list():
-            layers = [by_name[name] for name in row.profiles if name in by_name]
-            root = root_device(expand(layers, row.config, row.devices).devices)
-            if root is not None and root[1]["pool"] == pool:
-                found.append(f"/1.0/instances/{row.name}")
-        for profile in by_name.values():
-            if any(device.get("pool") == pool for device in profile.devices.values()):
-                found.append(f"/1.0/profiles/{profile.name}")
-        return sorted(found)
-
-    return users
 
 
 def _host_facts() -> HostFacts:

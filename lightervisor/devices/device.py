@@ -4,23 +4,26 @@ A device type is one file with one class. It gets its options, the facts of its 
 resource (a bridge port, a mounted path) resolved by the instances service: a device never looks up a name.
 
 Life cycle: `validate` looks at the options alone (profiles, create, update). `check_host` is asked once more before a
-start or when the device is added: is what it needs on this host? `start` prepares the host side and returns lines for
-liblxc; it may be called again after a crash. `stop` undoes `start`, is idempotent and is called too when `start` may
-have happened. Plain blocking functions: services call them on a worker thread.
+start or when the device is added: is what it needs on this host? `add` and `remove` are for what outlives a stop.
+`start` prepares the host side and returns lines for liblxc; it may be called again after a crash. `stop` undoes
+`start`, is idempotent and is called too when `start` may have happened. `plug` and `unplug` do to a running container
+what the lines do at a start; `stop` follows `unplug`. Plain blocking functions: services call them on a worker thread.
+What is done to all devices of an instance is in `lifecycle`.
 """
 
 import functools
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
 from lightervisor.config.key import REGISTRY, Key
 from lightervisor.config.types import Text
-from lightervisor.errors import Failure, Invalid
+from lightervisor.errors import Invalid, Unsupported
+from lightervisor.kernel.guests import Guest
 
 Options = Mapping[str, str]
 Line = tuple[str, str]
@@ -106,8 +109,23 @@ class Device(ABC):
     def stop(self) -> None:  # noqa: B027 (most types need nothing)
         """Remove the host side, whatever of it exists."""
 
-    def add(self) -> None:  # noqa: B027 (most types need nothing)
-        """The instance got this device, or its options changed while it is stopped."""
+    def plug(self, slot: Slot, guest: Guest) -> DeviceStart:
+        """Prepare the host side and give the device to a running container; the lines of the answer are not used.
+
+        Raises HostError or Invalid; then nothing is left behind.
+        """
+        cause = f"a device of type {self.kind} cannot be added while the instance runs"
+        raise Unsupported("device", self.name, cause=cause, remedy="stop the instance first")
+
+    def unplug(self, guest: Guest) -> None:  # noqa: B027 (most types need nothing)
+        """Take from a running container what `stop` cannot take from outside. Raises HostError."""
+
+    def rebooted(self) -> None:  # noqa: B027 (most types need nothing)
+        """The container was restarted by its monitor, with the same lines: set again what was lost with that."""
+
+    def add(self) -> Mapping[str, str]:
+        """The instance got this device, or its options changed while it is stopped; whole volatile keys to keep."""
+        return {}
 
     def remove(self) -> None:  # noqa: B027 (most types need nothing)
         """The instance loses this device or is deleted: forget what outlives a stop. Called after `stop`."""
@@ -171,76 +189,6 @@ def load_device(
 ) -> Device:
     """The device object. Raises Invalid for an unknown type."""
     return device_class(name, options, network_type=network_type)(name, options, instance, resource)
-
-
-def check_added(device: Device) -> None:
-    """Check that a device can be added on this host. Raises with LXD's prefix."""
-    try:
-        device.check_host()
-    except Failure as error:
-        text = f'Failed add validation for device "{device.name}": {error.sentence()}'
-        raise type(error)("device", device.name, text=text, remedy=error.remedy) from error
-
-
-def start_devices(devices: Sequence[Device]) -> list[tuple[Device, DeviceStart]]:
-    """Start all devices in LXD's order: nics, disks by path, the rest.
-
-    When one fails, those before it are stopped again and the failure is raised with LXD's prefix.
-    """
-    done: list[tuple[Device, DeviceStart]] = []
-    slots = _slots(devices)
-    for device in sorted(devices, key=_order):
-        try:
-            device.check_host()
-            done.append((device, device.start(slots.get(device.name, Slot()))))
-        except BaseException as error:
-            for started in [device, *(one for one, _ in reversed(done))]:
-                started.stop()
-            if not isinstance(error, Failure):
-                raise
-            text = f'Failed to start device "{device.name}": {error.sentence()}'
-            raise type(error)("device", device.name, text=text, remedy=error.remedy) from error
-    return done
-
-
-def stop_devices(devices: Sequence[Device]) -> None:
-    """Stop all devices in reverse order, each whatever happens to the others; raises the first failure at the end."""
-    failures: list[Failure] = []
-    for device in sorted(devices, key=_order, reverse=True):
-        try:
-            device.stop()
-        except Failure as error:
-            failures.append(error)
-    if failures:
-        raise failures[0]
-
-
-def remove_devices(devices: Sequence[Device]) -> None:
-    """Forget what outlives a stop (reserved addresses): the instance is deleted or loses these devices."""
-    for device in devices:
-        device.remove()
-
-
-def _order(device: Device) -> tuple[int, str, str]:
-    return device.ORDER, device.options.get("path", ""), device.name
-
-
-def _slots(devices: Sequence[Device]) -> dict[str, Slot]:
-    nics = sorted((device for device in devices if device.kind == "nic"), key=_order)
-    names = {nic.name: nic.options.get("name") or _volatile(nic, "name") for nic in nics}
-    taken = {name for name in names.values() if name}
-    slots: dict[str, Slot] = {}
-    for index, nic in enumerate(nics):
-        interface = names[nic.name]
-        if not interface:
-            interface = next(f"eth{n}" for n in range(len(nics) + 1) if f"eth{n}" not in taken)
-            taken.add(interface)
-        slots[nic.name] = Slot(index=index, interface=interface)
-    return slots
-
-
-def _volatile(device: Device, field_name: str) -> str:
-    return device.instance.config.get(f"volatile.{device.name}.{field_name}", "")
 
 
 def _check_options(found: type[Device], options: Options) -> None:

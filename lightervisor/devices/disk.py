@@ -5,6 +5,7 @@ The source is first mounted in a directory of ours that the container's root can
 """
 
 import contextlib
+import os
 import posixpath
 import stat
 from dataclasses import dataclass
@@ -14,10 +15,15 @@ from lightervisor.config.key import key
 from lightervisor.config.types import Bool, Size, Text, integer, is_true, matching, one_of
 from lightervisor.devices.device import Device, DeviceStart, Options, Slot, device_scope
 from lightervisor.errors import HostError, Invalid
-from lightervisor.kernel import mounts, process, syscalls
+from lightervisor.kernel import guest_mounts, mounts, process, syscalls
+from lightervisor.kernel.guests import Guest
 
 SCOPE = device_scope("disk")
-PROPAGATIONS = ("private", "shared", "slave", "unbindable", "rprivate", "rshared", "rslave", "runbindable")
+PROPAGATIONS = {
+    "private": syscalls.MS_PRIVATE, "shared": syscalls.MS_SHARED, "slave": syscalls.MS_SLAVE,
+    "unbindable": syscalls.MS_UNBINDABLE,
+}  # fmt: skip
+Propagation = one_of(*PROPAGATIONS, *(f"r{one}" for one in PROPAGATIONS))
 DiskLimit = matching("bytes or iops per second", r"\d+ *(iops|[kMGTPE]?i?B)?", "Invalid limit {value!r}")
 NOT_YET = ("limits.read", "limits.write", "limits.max", "size.state", "ceph.cluster_name", "ceph.user_name")
 
@@ -47,7 +53,7 @@ class Disk(Device, type="disk"):
             ("recursive", Bool, "false", "Show what is mounted below the source, too"),
             ("required", Bool, "true", "Fail to start when the source is missing"),
             ("optional", Bool, "", "Older name for the contrary of `required`"),
-            ("propagation", one_of(*PROPAGATIONS), "private", "Whether later mounts are seen on the other side"),
+            ("propagation", Propagation, "private", "Whether later mounts are seen on the other side"),
             ("raw.mount.options", Text, "", "More options for the mount"),
             ("shift", Bool, "false", "Show the source's owners as the container's own"),
             ("limits.read", DiskLimit, "", "Most bytes or requests per second"),
@@ -77,9 +83,55 @@ class Disk(Device, type="disk"):
 
     def start(self, slot: Slot) -> DeviceStart:
         """Mount the source where the container can reach it; the root disk needs nothing here."""
+        stage = self._staged()
+        if stage is None:
+            return DeviceStart()
+        return DeviceStart(lines=(("lxc.mount.entry", self._entry(stage, is_file=not stage.is_dir())),))
+
+    def plug(self, slot: Slot, guest: Guest) -> DeviceStart:
+        """Mount the source where a start would show it."""
+        stage = self._staged()
+        if stage is None:
+            return DeviceStart()
+        try:
+            tree = syscalls.open_tree(stage, recursive=is_true(self.options.get("recursive")))
+            try:
+                self._dress(tree, guest)
+                guest_mounts.attach(guest, tree, self._inside(), is_file=not stage.is_dir())
+            finally:
+                os.close(tree)
+        except OSError as error:
+            self.stop()
+            raise HostError("disk", self.name, cause=f"cannot mount at /{self._inside()}: {error.strerror}") from error
+        return DeviceStart()
+
+    def unplug(self, guest: Guest) -> None:
+        """Unmount it inside, for those who use it too."""
+        if self.options.get("path") == "/":
+            return
+        try:
+            guest_mounts.detach(guest, self._inside())
+        except OSError as error:
+            cause = f"cannot unmount /{self._inside()}: {error.strerror}"
+            raise HostError("disk", self.name, cause=cause) from error
+
+    def _dress(self, tree: int, guest: Guest) -> None:
+        """Give the detached mount what _entry says in liblxc's words."""
+        wanted = self.options.get("propagation") or "private"
+        recursive = wanted.startswith("r") or is_true(self.options.get("recursive"))
+        syscalls.mount_setattr(tree, propagation=PROPAGATIONS[wanted.removeprefix("r")], recursive=recursive)
+        if self._is_to_be_shifted():
+            namespace = os.open(f"/proc/{guest.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                syscalls.mount_setattr(tree, set=syscalls.MOUNT_ATTR_IDMAP, namespace=namespace, recursive=recursive)
+            finally:
+                os.close(namespace)
+
+    def _staged(self) -> Path | None:
+        """The source mounted in our own directory, where the container can reach it; None without a source."""
         source = self._source()
         if source is None or not source.exists():
-            return DeviceStart()
+            return None
         stage = self._stage()
         self.stop()
         stage.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
@@ -94,7 +146,7 @@ class Disk(Device, type="disk"):
         except HostError:
             self.stop()
             raise
-        return DeviceStart(lines=(("lxc.mount.entry", self._entry(stage, is_file=is_file)),))
+        return stage
 
     def stop(self) -> None:
         """Unmount and remove the place of the mount."""
@@ -118,7 +170,6 @@ class Disk(Device, type="disk"):
             mounts.mount("none", stage, flags=remount)
 
     def _entry(self, stage: Path, *, is_file: bool) -> str:
-        inside = posixpath.normpath(f"/{self.options['path']}").lstrip("/")
         words = [
             "rbind" if is_true(self.options.get("recursive")) else "bind",
             f"create={'file' if is_file else 'dir'}",
@@ -127,12 +178,16 @@ class Disk(Device, type="disk"):
             words.append("ro")
         if self.options.get("propagation"):
             words.append(self.options["propagation"])
-        if is_true(self.options.get("shift")) and not self.instance.privileged and not self._is_shifted():
+        if self._is_to_be_shifted():
             words.append("idmap=container")
-        return mount_entry(str(stage), inside, words)
+        return mount_entry(str(stage), self._inside(), words)
 
-    def _is_shifted(self) -> bool:
-        return isinstance(self.resource, MountedSource) and self.resource.idmapped
+    def _inside(self) -> str:
+        return posixpath.normpath(f"/{self.options.get('path', '')}").strip("/")
+
+    def _is_to_be_shifted(self) -> bool:
+        is_shifted = isinstance(self.resource, MountedSource) and self.resource.idmapped
+        return is_true(self.options.get("shift")) and not self.instance.privileged and not is_shifted
 
     def _is_required(self) -> bool:
         if self.options.get("optional"):
@@ -149,8 +204,7 @@ class Disk(Device, type="disk"):
         return Path(self.options["source"])
 
     def _stage(self) -> Path:
-        inside = posixpath.normpath(f"/{self.options.get('path', '')}").strip("/")
-        return self.instance.devices_dir / f"disk.{self.name}.{_file_name(inside)}"
+        return self.instance.devices_dir / f"disk.{self.name}.{_file_name(self._inside())}"
 
 
 def mount_entry(source: str, target: str, options: list[str]) -> str:

@@ -30,6 +30,8 @@ from lightervisor.devices import nic_limits
 from lightervisor.devices.device import Device, DeviceStart, InstanceFacts, Line, Options, Slot, device_scope
 from lightervisor.devices.ports import BridgePort, HostEntry
 from lightervisor.errors import Conflict, HostError, Invalid
+from lightervisor.kernel import guests, process
+from lightervisor.kernel.guests import Guest
 from lightervisor.kernel.netlink import Netlink
 
 SCOPE = device_scope("nic", "bridged")
@@ -130,6 +132,36 @@ class BridgedNic(Device, type="nic", variant="bridged"):
 
     def start(self, slot: Slot) -> DeviceStart:
         """Lines that make liblxc create the cable; reserves the nic's name and addresses before."""
+        host_name, hwaddr, volatile = self._prepare(slot)
+        lines = tuple((f"lxc.net.{slot.index}.{name}", value) for name, value in self._lines(slot, host_name, hwaddr))
+        return DeviceStart(lines=lines, volatile=volatile, after_start=lambda _pid: self._settle(host_name))
+
+    def plug(self, slot: Slot, guest: Guest) -> DeviceStart:
+        """Create the cable as liblxc does at a start."""
+        host_name, hwaddr, volatile = self._prepare(slot)
+        with Netlink() as host:
+            try:
+                host.create_cable(host_name, slot.interface, guest.pid, hwaddr=hwaddr, mtu=self._mtu())
+                host.set(host_name, master=self._port.bridge, up=True)
+                guests.in_network(guest, lambda: _set_up(slot.interface))
+                self._set_vlans(host_name)
+                self._settle(host_name)
+            except BaseException as error:
+                host.delete(host_name)
+                self.stop()
+                if isinstance(error, OSError):
+                    cause = f"network namespace: {error.strerror}"
+                    raise HostError("device", self.name, cause=cause) from error
+                raise
+        return DeviceStart(volatile=volatile)
+
+    def rebooted(self) -> None:
+        """The cable is another one with the same name."""
+        if host_name := self.instance.config.get(f"volatile.{self.name}.host_name"):
+            self._settle(host_name)
+
+    def _prepare(self, slot: Slot) -> tuple[str, str, dict[str, str]]:
+        """Reserve what the nic needs: the name of its host end, its hardware address, and keys to keep."""
         host_name = self.options.get("host_name") or f"veth{secrets.token_hex(4)}"
         hwaddr = self._hwaddr()
         with Netlink() as host:
@@ -144,21 +176,28 @@ class BridgedNic(Device, type="nic", variant="bridged"):
             volatile[f"volatile.{self.name}.hwaddr"] = hwaddr
         if not self.options.get("name"):
             volatile[f"volatile.{self.name}.name"] = slot.interface
+        return host_name, hwaddr, volatile
 
-        def after_start(_pid: int) -> None:
-            self._settle(host_name)
+    def _mtu(self) -> int | None:
+        return int(self.options["mtu"]) if self.options.get("mtu") else self._port.mtu
 
-        lines = tuple((f"lxc.net.{slot.index}.{name}", value) for name, value in self._lines(slot, host_name, hwaddr))
-        return DeviceStart(lines=lines, volatile=volatile, after_start=after_start)
+    def _set_vlans(self, host_name: str) -> None:
+        """What liblxc does with veth.vlan.id and veth.vlan.tagged.id. Source: bridge(8)."""
+        untagged = self.options.get("vlan", "")
+        commands = [["del", "vid", "1"]] if untagged else []
+        if untagged and untagged != "none":
+            commands.append(["add", "vid", untagged, "pvid", "untagged"])
+        commands += [["add", "vid", str(vlan)] for vlan in _vlans(self.options.get("vlan.tagged", ""))]
+        for verb, *words in commands:
+            process.run(["bridge", "vlan", verb, "dev", host_name, *words])
 
     def _lines(self, slot: Slot, host_name: str, hwaddr: str) -> list[Line]:
         lines = [
             ("type", "veth"), ("flags", "up"), ("name", slot.interface), ("hwaddr", hwaddr),
             ("link", self._port.bridge), ("veth.pair", host_name),
         ]  # fmt: skip
-        mtu = self.options.get("mtu") or (str(self._port.mtu) if self._port.mtu else "")
-        if mtu:
-            lines.append(("mtu", mtu))
+        if mtu := self._mtu():
+            lines.append(("mtu", str(mtu)))
         if self.options.get("vlan"):
             lines.append(("veth.vlan.id", self.options["vlan"]))
         lines += [("veth.vlan.tagged.id", str(vlan)) for vlan in _vlans(self.options.get("vlan.tagged", ""))]
@@ -188,16 +227,22 @@ class BridgedNic(Device, type="nic", variant="bridged"):
         if self._port.hosts and not (self.options.get("ipv4.address") or self.options.get("ipv6.address")):
             self._port.hosts.remove(self._owner)
 
-    def add(self) -> None:
-        """Reserve the addresses, if there are any, as soon as the nic is configured."""
-        hwaddr = self.options.get("hwaddr") or self.instance.config.get(f"volatile.{self.name}.hwaddr", "")
-        if hwaddr and (self.options.get("ipv4.address") or self.options.get("ipv6.address")):
+    def add(self) -> Mapping[str, str]:
+        """Choose the hardware address, and reserve the addresses if there are any."""
+        hwaddr = self._hwaddr()
+        if self.options.get("ipv4.address") or self.options.get("ipv6.address"):
             self._reserve(hwaddr)
+        elif self._port.hosts:
+            self._port.hosts.remove(self._owner)
+        return {} if self.options.get("hwaddr") else {f"volatile.{self.name}.hwaddr": hwaddr}
 
     def remove(self) -> None:
-        """Forget the reservation."""
+        """Forget the reservation and what was given out."""
         if self._port.hosts:
             self._port.hosts.remove(self._owner)
+            hwaddr = self.options.get("hwaddr") or self.instance.config.get(f"volatile.{self.name}.hwaddr", "")
+            if hwaddr:
+                self._port.hosts.release(hwaddr)
 
     def update(self, options: Options) -> bool:
         """Limits, routes and reserved addresses follow at once; anything else needs remove and add."""
@@ -246,6 +291,11 @@ class BridgedNic(Device, type="nic", variant="bridged"):
                     host.add_route(self._port.bridge, ip_network(route, strict=False))
                 except HostError as error:
                     raise HostError("route", route, cause=error.cause) from error
+
+
+def _set_up(interface: str) -> None:
+    with Netlink() as inside:
+        inside.set(interface, up=True)
 
 
 def _routes(options: Mapping[str, str]) -> set[str]:

@@ -17,7 +17,7 @@ class HostEntry:
 
 
 class Hosts(Protocol):
-    """The static part of a network's DHCP server. Both calls may be repeated; they take effect at once."""
+    """What a network's DHCP server knows of its clients. All calls may be repeated; they take effect at once."""
 
     def put(self, entry: HostEntry) -> None:
         """Reserve addresses and the DNS name for a nic. Raises HostError."""
@@ -25,6 +25,10 @@ class Hosts(Protocol):
 
     def remove(self, owner: str) -> None:
         """Forget what was reserved; nothing happens when there was nothing."""
+        ...
+
+    def release(self, hwaddr: str) -> None:
+        """Forget the addresses that were given to a nic, as if it had given them back."""
         ...
 
 

@@ -11,19 +11,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from lightervisor.config.merge import Expanded, root_device
+from lightervisor.config.merge import Expanded
 from lightervisor.config.names import volume_name
 from lightervisor.config.types import is_true
 from lightervisor.db.instances import InstanceRow, InstanceRows
-from lightervisor.devices.device import Device, DeviceStart, InstanceFacts, load_device, start_devices, stop_devices
+from lightervisor.devices.device import Device, DeviceStart
 from lightervisor.errors import Failure, NotFound
 from lightervisor.events.stream import Events
 from lightervisor.instances.catalog import Catalog
+from lightervisor.instances.devices import InstanceDevices
 from lightervisor.instances.volumes import InstanceVolumes
 from lightervisor.kernel import paths, process
-from lightervisor.kernel.idmap import IdMap, host_ranges
+from lightervisor.kernel.guests import Guest
+from lightervisor.kernel.idmap import IdMap, host_ranges, map_of_process
 from lightervisor.model.times import now
-from lightervisor.networks.managed import Networks
 from lightervisor.runtime.containers import Containers
 from lightervisor.runtime.spec import ContainerSpec
 
@@ -34,8 +35,11 @@ class Places(NamedTuple):
     """Directories of the daemon that instances have a part in."""
 
     logs: Path
-    devices: Path
     security: Path
+
+
+def _names_host_side(key: str) -> bool:
+    return key.startswith("volatile.") and key.endswith(".host_name")
 
 
 def _load_module(name: str) -> None:
@@ -56,12 +60,12 @@ class Boot:
         rows: InstanceRows,
         catalog: Catalog,
         volumes: InstanceVolumes,
-        networks: Networks,
+        devices: InstanceDevices,
         places: Places,
         events: Events,
     ) -> None:
         self._rows, self._catalog, self._volumes = rows, catalog, volumes
-        self._networks, self._places, self._events = networks, places, events
+        self._devices, self._places, self._events = devices, places, events
         self._containers: Containers | None = None
         self._names: dict[str, tuple[str, str]] = {}
         self._kept: set[str] = set()
@@ -102,8 +106,7 @@ class Boot:
         try:
             await self._load_modules(expanded.config)
             root = await self._volumes.mount(pool, row.project, row.name, idmap)
-            devices = self._devices(row, expanded)
-            started = await asyncio.to_thread(start_devices, devices)
+            started = await self._devices.start(row, expanded)
             spec = self._spec(row, expanded, root.path, idmap, started)
             await self.containers.start(spec)
             await self._after_start(row, idmap, started)
@@ -163,24 +166,6 @@ class Boot:
             if name:
                 await asyncio.to_thread(_load_module, name)
 
-    def _devices(self, row: InstanceRow, expanded: Expanded) -> list[Device]:
-        facts = InstanceFacts(
-            name=row.name,
-            project=row.project,
-            config=expanded.config,
-            devices_dir=self._places.devices / volume_name(row.project, row.name),
-            privileged=is_true(expanded.config.get("security.privileged")),
-        )
-        root = root_device(expanded.devices)
-        found: list[Device] = []
-        for name, options in expanded.devices.items():
-            if options.get("type") == "none" or (root is not None and name == root[0]):
-                continue
-            resource = self._networks.port(options) if options.get("type") == "nic" else None
-            kind = self._networks.network_type(options)
-            found.append(load_device(name, options, facts, resource, network_type=kind))
-        return found
-
     async def kill(self, project: str, name: str) -> None:
         """Stop by force; `cleaned_up` tells when all has been taken back."""
         self._asked.add(volume_name(project, name))
@@ -217,6 +202,8 @@ class Boot:
         """The runtime says that init has ended, and whether the guest rebooted."""
         project, name = self._names[container]
         if target == "reboot":
+            row = self._rows.get(project, name)
+            await self._devices.rebooted(row, self._catalog.expand(row))
             self._events.lifecycle("instance-restarted", f"/1.0/instances/{name}", project=project)
             return
         asked = container in self._asked
@@ -235,7 +222,7 @@ class Boot:
             return
         if row.ephemeral:
             await self._volumes.delete(self._volumes.pool_of(self._catalog.expand(row).devices), project, name)
-            await self.forget(project, name)
+            await self.forget(row)
             await self._rows.delete(project, name)
             self._events.lifecycle("instance-deleted", f"/1.0/instances/{name}", project=project)
 
@@ -246,29 +233,62 @@ class Boot:
         except NotFound:
             return
         expanded = self._catalog.expand(row)
-        await asyncio.to_thread(stop_devices, self._devices(row, expanded))
+        await self._devices.stop(row, expanded)
         await self._volumes.unmount(self._volumes.pool_of(expanded.devices), project, name)
+        changes: dict[str, str | None] = {key: None for key in row.config if _names_host_side(key)}
         if volume_name(project, name) not in self._remembered:
-            await self._rows.merge_config(project, name, {"volatile.last_state.power": "STOPPED"})
+            changes["volatile.last_state.power"] = "STOPPED"
+        await self._rows.merge_config(project, name, changes)
 
-    async def forget(self, project: str, name: str) -> None:
-        """Remove what is kept about an instance outside its volume: logs, devices, policies."""
-        container = volume_name(project, name)
-        for directory in (self._places.logs / container, self._places.devices / container):
-            await asyncio.to_thread(paths.remove_tree, directory)
+    async def check_devices(self, row: InstanceRow, expanded: Expanded) -> None:
+        """Raise with LXD's text unless this host has what the devices of a new instance need."""
+        await self._devices.check(row, expanded)
+
+    async def equip(self, row: InstanceRow) -> None:
+        """A stopped instance that was made or renamed gets its devices: addresses are chosen and reserved."""
+        volatile = await self._devices.add(row, self._catalog.expand(row))
+        if volatile:
+            await self._rows.merge_config(row.project, row.name, volatile)
+
+    async def forget(self, row: InstanceRow) -> None:
+        """Remove what is kept about an instance outside its volume: logs, devices, policies. May be called twice."""
+        await self._devices.remove(row, self._catalog.expand(row))
+        container = volume_name(row.project, row.name)
+        await asyncio.to_thread(paths.remove_tree, self._places.logs / container)
         (self._places.security / "seccomp" / container).unlink(missing_ok=True)
         self._names.pop(container, None)
 
-    async def apply_live(self, row: InstanceRow, before: Expanded, after: Expanded) -> None:
-        """Make a running instance follow a change: limits at once; devices that changed at its next start."""
-        limits_changed = any(
-            before.config.get(name) != after.config.get(name)
-            for name in before.config.keys() | after.config.keys()
-            if name.startswith("limits.")
+    async def apply(self, row: InstanceRow, before: Expanded, after: Expanded) -> None:
+        """Make an instance follow a change: its devices, and its limits if it runs. What fails changes nothing.
+
+        What takes effect at a start only does so when the guest reboots, too.
+        """
+        name = volume_name(row.project, row.name)
+        guest = self._guest(name)
+        limits_changed = guest is not None and any(
+            before.config.get(key) != after.config.get(key)
+            for key in before.config.keys() | after.config.keys()
+            if key.startswith("limits.")
         )
         if limits_changed:
-            name = volume_name(row.project, row.name)
             await asyncio.to_thread(self.containers.apply_limits, name, after.config)
+        outcome = await self._devices.change(row, before, after, guest)
+        if outcome.volatile:
+            await self._rows.merge_config(row.project, row.name, outcome.volatile)
+        if outcome.failure is not None:
+            if limits_changed:
+                await asyncio.to_thread(self.containers.apply_limits, name, before.config)
+            raise outcome.failure
+
+    def _guest(self, container: str) -> Guest | None:
+        pid = self.containers.init_pid(container)
+        if pid is None:
+            return None
+        try:
+            idmap = map_of_process(pid)
+        except OSError:  # it has just ended
+            return None
+        return Guest(pid) if idmap is None else Guest(pid, idmap.host_root, idmap.host_root_gid)
 
     async def find_running(self) -> None:
         """The daemon starts: watch what runs, take back what died meanwhile, then do what the boot asks for."""

@@ -3,16 +3,17 @@
 import platform
 import uuid
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from lightervisor.config import names
-from lightervisor.config.merge import Devices, expand
+from lightervisor.config.merge import Expanded, expand
 from lightervisor.db.instances import InstanceRow, InstanceRows
 from lightervisor.errors import Conflict, Failure, Invalid, NotFound, Unsupported
 from lightervisor.events.stream import Events
 from lightervisor.images.built import BuiltImages
 from lightervisor.images.store import Images
 from lightervisor.instances import petnames
+from lightervisor.instances.boot import Boot
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.checks import InstanceChecks
 from lightervisor.instances.volumes import InstanceVolumes
@@ -39,10 +40,11 @@ class Creation:
         checks: InstanceChecks,
         images: Images,
         built: BuiltImages,
+        boot: Boot,
         volumes: InstanceVolumes,
         operations: Operations,
     ) -> None:
-        self._rows, self._catalog, self._checks = rows, catalog, checks
+        self._rows, self._catalog, self._checks, self._boot = rows, catalog, checks, boot
         self._images, self._built = images, built
         self._volumes, self._operations = volumes, operations
 
@@ -81,7 +83,7 @@ class Creation:
 
         async def work(run: Run) -> None:
             chosen = image or await self._fetch(post.source, run)
-            await self._build(run, row, chosen, expanded.devices)
+            await self._build(run, row, chosen, expanded)
             context = {"type": "container", "location": "none", "storage-pool": self._volumes.pool_of(expanded.devices)}
             url = f"/1.0/instances/{name}"
             events.lifecycle("instance-created", url, project=project, context=context, requestor=requestor)
@@ -139,7 +141,7 @@ class Creation:
             source.alias or source.fingerprint, lambda text: run.progress("download_progress", text)
         )
 
-    async def _build(self, run: Run, row: InstanceRow, image: Image | None, devices: Devices) -> None:
+    async def _build(self, run: Run, row: InstanceRow, image: Image | None, expanded: Expanded) -> None:
         if self._rows.exists(row.project, row.name):
             raise Conflict(
                 "instance",
@@ -148,7 +150,8 @@ class Creation:
                 'This "instances" entry already exists',
                 remedy=f"choose another name, or delete it first: lxc delete {row.name}",
             )
-        pool = self._volumes.pool_of(devices)
+        await self._boot.check_devices(row, expanded)
+        pool = self._volumes.pool_of(expanded.devices)
         if image is not None:
             row = _with_image(row, image)
             await self._images.ensure_unpacked(
@@ -163,11 +166,14 @@ class Creation:
             arguments=arguments,
         )
         await self._rows.add(row)
-        await self._volumes.write_description(row, pool)
+        await self._boot.equip(row)
+        await self._volumes.write_description(self._rows.get(row.project, row.name), pool)
 
     async def undo(self, arguments: Mapping[str, str]) -> None:
         """Remove whatever there is of an instance whose creation did not end; may be called twice."""
         project, name, pool = arguments["project"], arguments["name"], arguments["pool"]
+        with suppress(NotFound):
+            await self._boot.forget(self._rows.get(project, name))
         await self._rows.delete(project, name)
         try:
             await self._volumes.delete(pool, project, name)

@@ -69,11 +69,12 @@ class Removal:
         await run.step(lambda: self.finish(arguments), undo=FINISH_DELETE, arguments=arguments)
 
     async def finish(self, arguments: Mapping[str, str]) -> None:
-        """Remove the volume, the files and the row; may be called twice."""
+        """Remove the volume, the files, the devices and the row; may be called twice."""
         project, name, pool = arguments["project"], arguments["name"], arguments["pool"]
         with suppress(NotFound):
             await self._volumes.delete(pool, project, name)
-        await self._boot.forget(project, name)
+        with suppress(NotFound):
+            await self._boot.forget(self._rows.get(project, name))
         await self._rows.delete(project, name)
 
     def rename(
@@ -106,14 +107,17 @@ class Removal:
     async def _move(self, arguments: Mapping[str, str]) -> None:
         project, name, new_name = arguments["project"], arguments["name"], arguments["new_name"]
         await self._volumes.rename(arguments["pool"], project, name, new_name)
-        await self._boot.forget(project, name)
+        await self._boot.forget(self._rows.get(project, name))
         await self._rows.rename(project, name, new_name)
+        await self._boot.equip(self._rows.get(project, new_name))
 
     async def rename_back(self, arguments: Mapping[str, str]) -> None:
         """Undo a rename that did not end; may be called twice."""
         project, name, new_name = arguments["project"], arguments["name"], arguments["new_name"]
         if self._rows.exists(project, new_name) and not self._rows.exists(project, name):
+            await self._boot.forget(self._rows.get(project, new_name))
             await self._rows.rename(project, new_name, name)
+        await self._boot.equip(self._rows.get(project, name))
         if not self._volumes.exists(arguments["pool"], project, name):
             await self._volumes.rename(arguments["pool"], project, new_name, name)
 

@@ -17,7 +17,7 @@ from lightervisor.instances.boot import Boot
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.volumes import InstanceVolumes
 from lightervisor.kernel import cgroup, paths
-from lightervisor.kernel.idmap import FULL_RANGE, IdMap, IdRange, Kind
+from lightervisor.kernel.idmap import IdMap, map_of_process
 from lightervisor.operations.locks import Locks, instance_lock
 
 
@@ -34,19 +34,6 @@ class GuestRoot(NamedTuple):
         os.close(self.descriptor)
 
 
-def idmap_of_process(pid: int) -> IdMap | None:
-    """The id map that a process lives in, None for the host's own. Raises OSError when it is gone."""
-    ranges: list[IdRange] = []
-    kinds: tuple[Kind, ...] = ("uid", "gid")
-    for kind in kinds:
-        for line in Path(f"/proc/{pid}/{kind}_map").read_text().splitlines():
-            guest, host, count = (int(word) for word in line.split())
-            if count == FULL_RANGE:
-                return None
-            ranges.append(IdRange(kind, host, guest, count))
-    return IdMap(tuple(ranges))
-
-
 def open_running(pid: int, container: str) -> GuestRoot | None:
     """The root of a running container by its init, None when that has just ended."""
     try:
@@ -55,7 +42,7 @@ def open_running(pid: int, container: str) -> GuestRoot | None:
         return None
     try:
         if cgroup.payload(pid, container):  # else the pid is another process's by now
-            return GuestRoot(descriptor, idmap_of_process(pid))
+            return GuestRoot(descriptor, map_of_process(pid))
     except OSError:
         pass
     os.close(descriptor)

@@ -77,19 +77,20 @@ class Update:
         requestor: EventLifecycleRequestor | None = None,
     ) -> None:
         """PATCH: merge config keys and devices over what is there, at once."""
-        old = self._rows.get(project, name)
-        merged = msgspec.structs.replace(
-            put,
-            architecture=put.architecture or old.architecture,
-            config={**old.config, **put.config},
-            devices={**old.devices, **put.devices},
-            profiles=old.profiles if put.profiles is None else put.profiles,
-            description=put.description or old.description,
-            ephemeral=put.ephemeral or old.ephemeral,
-        )
-        new = self._replaced(old, merged)
-        self._check(new)
-        await self._change(new)
+        async with self._operations.locks.hold([instance_lock(project, name)]):
+            old = self._rows.get(project, name)
+            merged = msgspec.structs.replace(
+                put,
+                architecture=put.architecture or old.architecture,
+                config={**old.config, **put.config},
+                devices={**old.devices, **put.devices},
+                profiles=old.profiles if put.profiles is None else put.profiles,
+                description=put.description or old.description,
+                ephemeral=put.ephemeral or old.ephemeral,
+            )
+            new = self._replaced(old, merged)
+            self._check(new)
+            await self._change(new)
         events.lifecycle("instance-updated", f"/1.0/instances/{name}", project=project, requestor=requestor)
 
     @staticmethod
@@ -116,16 +117,22 @@ class Update:
     async def _change(self, new: InstanceRow) -> None:
         old = self._rows.get(new.project, new.name)
         before, after = self._catalog.expand(old), self._check(new)
-        running = self._catalog.status(new.project, new.name) != "Stopped"
         self._refuse_moving_root(before, after)
         await self._rows.replace(new)
-        if running:
-            try:
-                await self._boot.apply_live(new, before, after)
-            except BaseException:
-                await self._rows.replace(old)
-                raise
-        await self._volumes.write_description(new, self._volumes.pool_of(after.devices))
+        try:
+            await self._boot.apply(new, before, after)
+        except BaseException:
+            await self._put_back(old)
+            raise
+        stored = self._rows.get(new.project, new.name)
+        await self._volumes.write_description(stored, self._volumes.pool_of(after.devices))
+
+    async def _put_back(self, old: InstanceRow) -> None:
+        """Store the old row again, with the volatile keys as they are now: devices that were put back have new ones."""
+        present = self._rows.get(old.project, old.name).config
+        config = {key: value for key, value in old.config.items() if not key.startswith("volatile.")}
+        volatile = {key: value for key, value in present.items() if key.startswith("volatile.")}
+        await self._rows.replace(msgspec.structs.replace(old, config={**config, **volatile}))
 
     def _refuse_moving_root(self, before: Expanded, after: Expanded) -> None:
         if self._volumes.pool_of(before.devices) != self._volumes.pool_of(after.devices):
@@ -133,13 +140,16 @@ class Update:
 
     async def reapply(self, user: InstanceRow, old: ProfileRow, new: ProfileRow) -> None:
         """Make a user of a changed profile follow it. Raises when the result is not acceptable to it."""
+        async with self._operations.locks.hold([instance_lock(user.project, user.name)]):
+            await self._reapply(user, old, new)
+
+    async def _reapply(self, user: InstanceRow, old: ProfileRow, new: ProfileRow) -> None:
         row = self._rows.get(user.project, user.name)
         before = self._expanded_with(row, old)
         after = self._expanded_with(row, new)
         self._checks.check_expanded(after.config, after.devices)
         self._refuse_moving_root(before, after)
-        if self._catalog.status(user.project, user.name) != "Stopped":
-            await self._boot.apply_live(row, before, after)
+        await self._boot.apply(row, before, after)
 
     def _expanded_with(self, row: InstanceRow, replacement: ProfileRow) -> Expanded:
         layers = self._catalog.profiles_named(row.project, row.profiles)

@@ -82,6 +82,19 @@ class IdMap(Struct, frozen=True):
         return json.dumps(entries, separators=(",", ":"))
 
 
+def map_of_process(pid: int) -> IdMap | None:
+    """The id map that a process lives in, None for the host's own. Raises OSError when it is gone."""
+    ranges: list[IdRange] = []
+    kinds: tuple[Kind, ...] = ("uid", "gid")
+    for kind in kinds:
+        for line in Path(f"/proc/{pid}/{kind}_map").read_text().splitlines():
+            guest, host, count = (int(word) for word in line.split())
+            if count == FULL_RANGE:
+                return None
+            ranges.append(IdRange(kind, host, guest, count))
+    return IdMap(tuple(ranges))
+
+
 def host_ranges(subuid: Path = Path("/etc/subuid"), subgid: Path = Path("/etc/subgid")) -> IdMap:
     """The map of unprivileged containers: root's first large range in both files, from id 0.
 

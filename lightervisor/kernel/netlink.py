@@ -36,6 +36,7 @@ from lightervisor.kernel.rtnetlink import (
     IFLA_INFO_KIND,
     IFLA_LINKINFO,
     IFLA_MASTER,
+    IFLA_NET_NS_PID,
     IFLA_TARGET_NETNSID,
     MAIN_TABLE,
     NESTED,
@@ -128,6 +129,15 @@ class Netlink:
         data = attribute(VETH_INFO_PEER, bytes(16) + name_attribute(peer) + details("", mtu))
         self._create(name, "veth", data, details("", mtu))
 
+    def create_cable(self, name: str, inside: str, pid: int, *, hwaddr: str, mtu: int | None = None) -> None:
+        """Create a veth whose other end, with this name and hardware address, is in the network of a process.
+
+        Raises HostError when one of the names is taken.
+        """
+        there = details(hwaddr, mtu) + attribute(IFLA_NET_NS_PID, struct.pack("=I", pid))
+        data = attribute(VETH_INFO_PEER, bytes(16) + name_attribute(inside) + there)
+        self._create(name, "veth", data, details("", mtu))
+
     def create_dummy(self, name: str, *, mtu: int | None = None) -> None:
         """Create a link that goes nowhere: it keeps a bridge's mtu and carrier. Raises HostError."""
         self._create(name, "dummy", b"", details("", mtu))
@@ -152,7 +162,7 @@ class Netlink:
         if master is not None:
             attributes += attribute(IFLA_MASTER, struct.pack("=I", self._index(master) if master else 0))
         if namespace_pid is not None:
-            attributes += attribute(19, struct.pack("=I", namespace_pid))
+            attributes += attribute(IFLA_NET_NS_PID, struct.pack("=I", namespace_pid))
         change, flags = (IFF_UP, IFF_UP if up else 0) if up is not None else (0, 0)
         self._change(NEWLINK, 0, link_header(self._index(name), flags, change) + attributes, name)
 

@@ -20,7 +20,7 @@ AT_EMPTY_PATH = 0x1000
 AT_RECURSIVE = 0x8000
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT, MS_BIND, MS_MOVE, MS_REC = 1, 2, 4, 32, 4096, 8192, 16384
-MS_PRIVATE, MS_SLAVE, MS_SHARED = 1 << 18, 1 << 19, 1 << 20
+MS_UNBINDABLE, MS_PRIVATE, MS_SLAVE, MS_SHARED = 1 << 17, 1 << 18, 1 << 19, 1 << 20
 MNT_DETACH, UMOUNT_NOFOLLOW = 2, 8
 
 MOUNT_ATTR_RDONLY = 0x1
@@ -33,7 +33,8 @@ RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10
 
 _OPEN_TREE_CLONE = 1
-_MOVE_MOUNT_F_EMPTY_PATH = 4
+_MOVE_MOUNT_F_EMPTY_PATH, _MOVE_MOUNT_T_EMPTY_PATH = 0x04, 0x40
+_CLONE_FS, _CLONE_NEWNS, _CLONE_NEWNET = 0x200, 0x20000, 0x40000000
 _FSOPEN_CLOEXEC = _FSMOUNT_CLOEXEC = 1
 _FSCONFIG_SET_STRING, _FSCONFIG_SET_FD, _FSCONFIG_CMD_CREATE = 1, 5, 6
 _PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP = 28, 4
@@ -68,16 +69,22 @@ def open_tree(path: StrPath, *, directory: int = AT_FDCWD, recursive: bool = Fal
     return _call("open_tree", _OPEN_TREE, directory, os.fsencode(path), flags)
 
 
-def mount_setattr(tree: int, *, set: int = 0, clear: int = 0, namespace: int = 0, recursive: bool = False) -> None:
+def mount_setattr(
+    tree: int, *, set: int = 0, clear: int = 0, propagation: int = 0, namespace: int = 0, recursive: bool = False
+) -> None:
     """Change a detached mount's attributes, or give it the id map of a user namespace. Source: mount_setattr(2)."""
-    attributes = struct.pack("QQQQ", set, clear, 0, namespace)
+    attributes = struct.pack("QQQQ", set, clear, propagation, namespace)
     flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
     _call("mount_setattr", _MOUNT_SETATTR, tree, b"", flags, attributes, len(attributes))
 
 
-def move_mount(tree: int, target: StrPath) -> None:
-    """Attach a detached mount at a path. Source: move_mount(2)."""
-    _call("move_mount", _MOVE_MOUNT, tree, b"", AT_FDCWD, os.fsencode(target), _MOVE_MOUNT_F_EMPTY_PATH)
+def move_mount(tree: int, target: StrPath | int) -> None:
+    """Attach a detached mount at a path, or at what a descriptor refers to. Source: move_mount(2)."""
+    if isinstance(target, int):
+        flags = _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_EMPTY_PATH
+        _call("move_mount", _MOVE_MOUNT, tree, b"", target, b"", flags)
+    else:
+        _call("move_mount", _MOVE_MOUNT, tree, b"", AT_FDCWD, os.fsencode(target), _MOVE_MOUNT_F_EMPTY_PATH)
 
 
 def fsopen(type: str) -> int:
@@ -136,6 +143,20 @@ def file_system_magic(path: StrPath) -> int:
     buffer = ctypes.create_string_buffer(256)
     _checked("statfs", _libc.statfs(os.fsencode(path), buffer))
     return struct.unpack_from("l", buffer)[0] & 0xFFFFFFFF
+
+
+def enter_mount_namespace(namespace: int) -> None:
+    """Move the calling thread, and no other, into a mount namespace; its root and directory become that one's root.
+
+    There is no way back: for a thread that ends soon. Source: setns(2), unshare(2).
+    """
+    _checked("unshare", _libc.unshare(_CLONE_FS))
+    _checked("setns", _libc.setns(namespace, _CLONE_NEWNS))
+
+
+def enter_network_namespace(namespace: int) -> None:
+    """Move the calling thread, and no other, into a network namespace. Source: setns(2)."""
+    _checked("setns", _libc.setns(namespace, _CLONE_NEWNET))
 
 
 def act_as(uid: int, gid: int) -> None:

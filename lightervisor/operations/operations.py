@@ -109,10 +109,10 @@ class _Live:
 
 
 class Operations:
-    """All operations that run, and those that ended a moment ago."""
+    """All operations that run, and those that ended a moment ago; `locks` are what their work holds."""
 
     def __init__(self, events: Events, journal: Journal, locks: Locks) -> None:
-        self._events, self._journal, self._locks = events, journal, locks
+        self._events, self._journal, self.locks = events, journal, locks
         self._live: dict[str, _Live] = {}
 
     def start(
@@ -156,7 +156,7 @@ class Operations:
         run = Run(live, self, self._journal)
         status, err = SUCCESS, ""
         try:
-            async with self._locks.hold(locks):
+            async with self.locks.hold(locks):
                 try:
                     await work(run)
                     if run.steps:

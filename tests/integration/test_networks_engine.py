@@ -18,7 +18,8 @@ from lightervisor.db.instances import InstanceRows
 from lightervisor.db.networks import NetworkRow, NetworkRows
 from lightervisor.db.profiles import ProfileRow, ProfileRows
 from lightervisor.db.warnings import WarningRows
-from lightervisor.devices.device import InstanceFacts, load_device, start_devices, stop_devices
+from lightervisor.devices.device import InstanceFacts, load_device
+from lightervisor.devices.lifecycle import start_devices, stop_devices
 from lightervisor.devices.ports import HostEntry
 from lightervisor.errors import Failure, Invalid, NotFound
 from lightervisor.events.stream import Events

@@ -128,8 +128,12 @@ class Bridge(NetworkDriver, name="bridge"):
             network=self.plan.name,
             mtu=int(config["bridge.mtu"]) if config.get("bridge.mtu") else None,
             config=config,
-            hosts=dnsmasq.HostsDirectory(self.plan.directory, named=named) if self._ipv4 or self._ipv6 else None,
+            hosts=self._hosts(named=named) if self._ipv4 or self._ipv6 else None,
         )
+
+    def _hosts(self, *, named: bool) -> dnsmasq.HostsDirectory:
+        server = self._ipv4.ip if self._ipv4 else None
+        return dnsmasq.HostsDirectory(self.plan.directory, named=named, bridge=self.plan.name, server=server)
 
     @property
     def _hwaddr(self) -> str:

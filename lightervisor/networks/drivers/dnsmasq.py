@@ -13,7 +13,7 @@ import select
 import signal
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Interface, IPv6Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from pathlib import Path
 
 from lightervisor.config.types import is_true
@@ -21,6 +21,7 @@ from lightervisor.devices.ports import HostEntry
 from lightervisor.errors import HostError, Invalid
 from lightervisor.kernel import process
 from lightervisor.model.network import NetworkLease
+from lightervisor.networks.drivers.dhcp_release import Lease4, Lease6, release4, release6
 
 Setting = str | tuple[str, str]
 USERS = ("lxd", "dnsmasq", "nobody")
@@ -128,10 +129,13 @@ def host_line(entry: HostEntry, *, named: bool) -> str:
 
 
 class HostsDirectory:
-    """The reserved hosts of one network: a file for each nic, read by dnsmasq again on SIGHUP."""
+    """The reserved hosts of one network: a file for each nic, read by dnsmasq again on SIGHUP.
 
-    def __init__(self, directory: Path, *, named: bool) -> None:
-        self._directory, self._named = directory, named
+    `server` is the address of the bridge at which dnsmasq takes back what it gave out.
+    """
+
+    def __init__(self, directory: Path, *, named: bool, bridge: str = "", server: IPv4Address | None = None) -> None:
+        self._directory, self._named, self._bridge, self._server = directory, named, bridge, server
 
     def put(self, entry: HostEntry) -> None:
         """Write a nic's file and tell dnsmasq; nothing happens when it is there already."""
@@ -151,6 +155,15 @@ class HostsDirectory:
         if path.exists():
             path.unlink(missing_ok=True)
             self._reload()
+
+    def release(self, hwaddr: str) -> None:
+        """Give back the addresses of a nic; dnsmasq forgets them a moment later."""
+        found, server_id = held(_read(self._directory / "dnsmasq.leases"), hwaddr.lower())
+        for lease in found:
+            if isinstance(lease, Lease6):
+                release6(lease, server_id, self._bridge)
+            elif self._server is not None:
+                release4(lease, self._server)
 
     def _reload(self) -> None:
         with running(self._directory) as pidfd:
@@ -247,6 +260,28 @@ def parse_leases(text: str) -> list[NetworkLease]:
         hostname = "" if words[3] == "*" else words[3]
         found.append(NetworkLease(hostname=hostname, hwaddr=hwaddr, address=words[2], type="dynamic"))
     return found
+
+
+def held(text: str, hwaddr: str) -> tuple[list[Lease4 | Lease6], bytes]:
+    """What a nic holds according to dnsmasq's file, and the server's own id for DHCPv6. Pure."""
+    found: list[Lease4 | Lease6] = []
+    server_id = b""
+    for line in text.splitlines():
+        words = line.split()
+        if words[:1] == ["duid"] and len(words) > 1:
+            server_id = _bytes(words[1])
+        elif len(words) < 5:
+            continue
+        elif words[1].lower() == hwaddr:
+            found.append(Lease4(address=IPv4Address(words[2]), hwaddr=hwaddr, client_id=_bytes(words[4])))
+        elif words[1].isdecimal() and words[4][-17:].lower() == hwaddr:
+            address, client = IPv6Address(words[2]), _bytes(words[4])
+            found.append(Lease6(address=address, client_id=client, interface_id=int(words[1])))
+    return found, server_id
+
+
+def _bytes(colons: str) -> bytes:
+    return b"" if colons == "*" else bytes.fromhex(colons.replace(":", ""))
 
 
 def leases(directory: Path) -> list[NetworkLease]:

@@ -9,11 +9,10 @@ from lightervisor.devices.device import (
     DeviceStart,
     InstanceFacts,
     Slot,
-    check_added,
     check_device,
     load_device,
-    start_devices,
 )
+from lightervisor.devices.lifecycle import check_added, start_devices
 from lightervisor.devices.ports import BridgePort
 from lightervisor.errors import HostError, Invalid
 

@@ -1,6 +1,7 @@
 """The lines of a nic, and what is remembered about it."""
 
-from lightervisor.devices.device import InstanceFacts, load_device, start_devices
+from lightervisor.devices.device import InstanceFacts, load_device
+from lightervisor.devices.lifecycle import start_devices
 from lightervisor.devices.nic_limits import commands
 from lightervisor.devices.ports import BridgePort, HostEntry
 
@@ -18,6 +19,9 @@ class Hosts:
 
     def remove(self, owner: str) -> None:
         self.entries.pop(owner, None)
+
+    def release(self, hwaddr: str) -> None:
+        self.entries = {owner: entry for owner, entry in self.entries.items() if entry.hwaddr != hwaddr}
 
 
 def test_a_nic_gets_a_mac_a_name_and_a_reservation() -> None:

@@ -1,0 +1,246 @@
+"""The devices of instances: resolved, added, started, changed while the instance runs, and removed.
+
+The root disk is the instance's volume and none of these; a device of type "none" is no device, it only masks one.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from lightervisor.config.merge import Config, Devices, Expanded, root_device
+from lightervisor.config.names import volume_name
+from lightervisor.config.types import is_true
+from lightervisor.db.instances import InstanceRow
+from lightervisor.devices import lifecycle
+from lightervisor.devices.device import Device, DeviceStart, InstanceFacts, Options, load_device
+from lightervisor.errors import Failure
+from lightervisor.kernel import mounts, paths
+from lightervisor.kernel.guests import Guest
+from lightervisor.networks.managed import Networks
+
+log = logging.getLogger(__name__)
+Volatile = dict[str, str | None]
+
+
+class Outcome(NamedTuple):
+    """What a change of devices leaves in the row, and why it was taken back, if it was."""
+
+    volatile: Volatile
+    failure: BaseException | None = None
+
+
+class InstanceDevices:
+    """The devices of all instances; `directory` is $LXD_DIR/devices."""
+
+    def __init__(self, networks: Networks, directory: Path) -> None:
+        self._networks, self._directory = networks, directory
+
+    def directory(self, project: str, name: str) -> Path:
+        """Where the devices of an instance keep their host sides."""
+        return self._directory / volume_name(project, name)
+
+    async def check(self, row: InstanceRow, expanded: Expanded) -> None:
+        """Raise with LXD's text unless this host has what the devices need."""
+        devices = self._all(row, expanded)
+        await asyncio.to_thread(lambda: [lifecycle.check_added(device) for device in devices])
+
+    async def add(self, row: InstanceRow, expanded: Expanded) -> Mapping[str, str]:
+        """A stopped instance gets its devices; the volatile keys to keep."""
+        devices = self._all(row, expanded)
+        return await asyncio.to_thread(lambda: {k: v for device in devices for k, v in device.add().items()})
+
+    async def remove(self, row: InstanceRow, expanded: Expanded) -> None:
+        """A stopped instance loses its devices: nothing of them stays on the host. May be called twice."""
+        devices = self._known(row, expanded)
+
+        def work() -> None:
+            for device in devices:
+                with _logged(device):
+                    device.remove()
+            _sweep(self.directory(row.project, row.name))
+
+        await asyncio.to_thread(work)
+
+    async def start(self, row: InstanceRow, expanded: Expanded) -> list[tuple[Device, DeviceStart]]:
+        """Start all, or none: the failure names the device."""
+        return await asyncio.to_thread(lifecycle.start_devices, self._all(row, expanded))
+
+    async def stop(self, row: InstanceRow, expanded: Expanded) -> None:
+        """Take back what a start or a change prepared, as far as it is there."""
+        devices = self._known(row, expanded)
+
+        def work() -> None:
+            try:
+                lifecycle.stop_devices(devices)
+            finally:
+                _sweep(self.directory(row.project, row.name))
+
+        await asyncio.to_thread(work)
+
+    async def rebooted(self, row: InstanceRow, expanded: Expanded) -> None:
+        """The guest rebooted without us: set again what its new cables and mounts lack."""
+        devices = self._known(row, expanded)
+
+        def work() -> None:
+            for device in devices:
+                with _logged(device):
+                    device.rebooted()
+
+        await asyncio.to_thread(work)
+
+    async def change(self, row: InstanceRow, before: Expanded, after: Expanded, guest: Guest | None) -> Outcome:
+        """Go from one set of devices to another, in the running container too when there is one.
+
+        When a device refuses, the ones before it are put back; the outcome tells what the row must keep either way.
+        """
+        if before.devices == after.devices:
+            return Outcome({})
+        change = _Change(lambda name, expanded: self._load(row, name, expanded), before, after, guest)
+        return await asyncio.to_thread(change.carry_out)
+
+    def _all(self, row: InstanceRow, expanded: Expanded) -> list[Device]:
+        return [self._load(row, name, expanded) for name in _real(expanded.devices)]
+
+    def _known(self, row: InstanceRow, expanded: Expanded) -> list[Device]:
+        """Those whose networks are still there: what cannot be resolved must not keep the others from ending."""
+        found: list[Device] = []
+        for name in _real(expanded.devices):
+            try:
+                found.append(self._load(row, name, expanded))
+            except Failure as failure:
+                log.warning("device %s of %s: %s", name, row.name, failure.message())
+        return found
+
+    def _load(self, row: InstanceRow, name: str, expanded: Expanded) -> Device:
+        options = expanded.devices[name]
+        facts = InstanceFacts(
+            name=row.name,
+            project=row.project,
+            config=expanded.config,
+            devices_dir=self.directory(row.project, row.name),
+            privileged=is_true(expanded.config.get("security.privileged")),
+        )
+        resource = self._networks.port(options) if options.get("type") == "nic" else None
+        return load_device(name, options, facts, resource, network_type=self._networks.network_type(options))
+
+
+def _real(devices: Devices) -> dict[str, Options]:
+    root = root_device(devices)
+    return {
+        name: options
+        for name, options in devices.items()
+        if options.get("type") != "none" and (root is None or name != root[0])
+    }
+
+
+class _Change:
+    """One change of devices, step by step; each step notes how it is taken back."""
+
+    def __init__(
+        self, load: Callable[[str, Expanded], Device], before: Expanded, after: Expanded, guest: Guest | None
+    ) -> None:
+        self._load, self._before, self._after, self._guest = load, before, after, guest
+        self._undo: list[Callable[[], None]] = []
+        self._volatile: Volatile = {}
+
+    def carry_out(self) -> Outcome:
+        """Lose, change and gain devices, in this order. Blocking."""
+        old, new = _real(self._before.devices), _real(self._after.devices)
+        try:
+            for name in sorted(old.keys() - new.keys()):
+                self._lose(name)
+                self._volatile |= _forgotten(self._before.config, name)
+            for name in sorted(old.keys() & new.keys()):
+                if old[name] != new[name]:
+                    self._alter(name)
+            for name in sorted(new.keys() - old.keys()):
+                self._gain(name, self._after)
+        except BaseException as failure:  # noqa: BLE001 - it is in the outcome, after all is put back
+            self._put_back()
+            return Outcome(self._volatile, failure)
+        return Outcome(self._volatile)
+
+    def _put_back(self) -> None:
+        # Keys that were to be forgotten stay; what the returning devices write counts.
+        self._volatile = {}
+        for step in reversed(self._undo):
+            try:
+                step()
+            except Failure as failure:
+                log.warning("a device could not be put back: %s", failure.message())
+
+    def _lose(self, name: str) -> None:
+        device = self._load(name, self._before)
+        self._undo.append(lambda: self._return(name))
+        if self._guest is not None:
+            lifecycle.unplug_device(device, self._guest)
+        device.remove()
+
+    def _return(self, name: str) -> None:
+        device = self._load(name, self._before)
+        self._volatile |= device.add()
+        self._plug(device, self._before)
+
+    def _gain(self, name: str, expanded: Expanded) -> None:
+        device, guest = self._load(name, expanded), self._guest
+        lifecycle.check_added(device)
+        self._undo.append(device.remove)
+        self._volatile |= device.add()
+        self._plug(device, expanded)
+        if guest is not None:
+            self._undo.append(lambda: lifecycle.unplug_device(device, guest))
+
+    def _plug(self, device: Device, expanded: Expanded) -> None:
+        if self._guest is not None:
+            others = [self._load(other, expanded) for other in _real(expanded.devices) if other != device.name]
+            self._volatile |= lifecycle.plug_device(device, others, self._guest)
+
+    def _alter(self, name: str) -> None:
+        old, new = self._load(name, self._before), self._load(name, self._after)
+        is_same_kind = type(old) is type(new)
+        if is_same_kind and self._guest is not None:
+            lifecycle.check_added(new)
+            self._undo.append(lambda: self._update_back(name))
+            if old.update(new.options):
+                return
+            self._undo.pop()
+        self._lose(name)
+        given = {f"volatile.{name}.{option}" for option, value in new.options.items() if value}
+        lost = {key for key in _forgotten(self._before.config, name) if not is_same_kind or key in given}
+        self._volatile |= dict.fromkeys(lost)
+        config = {key: value for key, value in self._after.config.items() if key not in lost}
+        self._gain(name, Expanded(config, self._after.devices))
+
+    def _update_back(self, name: str) -> None:
+        self._load(name, self._after).update(self._before.devices[name])
+
+
+def _forgotten(config: Config, device: str) -> Volatile:
+    return {key: None for key in config if key.startswith(f"volatile.{device}.")}
+
+
+def _sweep(directory: Path) -> None:
+    """Unmount and remove what a crash in the middle of a change may have left in a directory of host sides."""
+    with suppress(FileNotFoundError):
+        for entry in list(directory.iterdir()):
+            mounts.umount(entry, lazy=True)
+        paths.remove_tree(directory)
+
+
+class _logged:
+    """A failure of one device is logged and does not keep the others from their turn."""
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if isinstance(error, Failure):
+            log.warning("device %s of %s: %s", self._device.name, self._device.instance.name, error.message())
+            return True
+        return False

@@ -1,0 +1,78 @@
+"""Work in the namespaces of a running container, done from outside by a thread that enters them and ends.
+
+Nothing but system calls may be done there: the thread's "/" is the container's. Source: setns(2), namespaces(7).
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from lightervisor.kernel import paths, syscalls
+
+
+class Guest(NamedTuple):
+    """A running container: the host's pid of its init, and the host's ids of its root."""
+
+    pid: int
+    uid: int = 0
+    gid: int = 0
+
+
+def in_mounts(guest: Guest, work: Callable[[int], None]) -> None:
+    """Call `work` with a descriptor of the root, in the mount namespace, with the files' identity of root inside.
+
+    The thread's working directory is its own. Raises OSError when the container has ended, and what `work` raises.
+    """
+
+    def enter() -> None:
+        # Opened from here: the container's own /proc would be another one.
+        root = paths.open_root(Path(f"/proc/{guest.pid}/root"))
+        try:
+            with _Namespace(guest.pid, "mnt") as namespace:
+                syscalls.enter_mount_namespace(namespace)
+            syscalls.act_as(guest.uid, guest.gid)
+            work(root)
+        finally:
+            os.close(root)
+
+    _on_a_thread(enter)
+
+
+def in_network(guest: Guest, work: Callable[[], None]) -> None:
+    """Call `work` in the network namespace. Raises OSError when the container has ended, and what `work` raises."""
+
+    def enter() -> None:
+        with _Namespace(guest.pid, "net") as namespace:
+            syscalls.enter_network_namespace(namespace)
+        work()
+
+    _on_a_thread(enter)
+
+
+class _Namespace:
+    def __init__(self, pid: int, kind: str) -> None:
+        self._descriptor = os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
+
+    def __enter__(self) -> int:
+        return self._descriptor
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+
+
+def _on_a_thread(work: Callable[[], None]) -> None:
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - carried to the waiting thread, which raises it
+            failures.append(error)
+
+    thread = threading.Thread(target=run, name="inside")
+    thread.start()
+    thread.join()
+    if failures:
+        raise failures[0]
