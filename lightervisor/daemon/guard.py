@@ -23,12 +23,13 @@ def refuse_foreign_state(directory: Path) -> None:
             )
 
 
-def take_over(directory: Path) -> int:
+def take_over(directory: Path, *, is_socket_ours: bool) -> int:
     """Lock the state directory for this process and return the lock's descriptor, to be kept open.
 
+    `is_socket_ours`: systemd listens on the socket for us, so that an answer there says nothing.
     Raises Conflict when another daemon holds it or answers on its socket.
     """
-    if _answers(directory / "unix.socket"):
+    if not is_socket_ours and _answers(directory / "unix.socket"):
         raise Conflict("daemon", text="LXD is already running", remedy=f"it serves {directory}/unix.socket")
     lock = os.open(directory / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

@@ -8,7 +8,7 @@ from typing import Any
 from lightervisor.client.light import Server, url
 from lightervisor.client.light_operations import wait
 from lightervisor.daemon import init_answers
-from lightervisor.errors import Failure, Invalid
+from lightervisor.errors import Invalid
 
 
 def run(options: argparse.Namespace, server: Server) -> None:
@@ -52,14 +52,14 @@ def ask(question: str, default: str) -> str:
 
 
 def apply(server: Server, preseed: init_answers.Preseed) -> None:
-    """Create or update what a preseed names; when a part fails, undo the parts before it and raise."""
+    """Create or update what a preseed names; when a part fails or is interrupted, undo the parts before it and raise."""
     undo: list[Callable[[], Any]] = []
     try:
         if preseed["config"]:
             undo.append(_configure(server, preseed["config"]))
         for kind, one in _objects(preseed):
             undo.append(_create_or_update(server, kind, one))
-    except Failure:
+    except BaseException:  # Ctrl-C too
         for step in reversed(undo):
             step()
         raise

@@ -35,7 +35,7 @@ def run_daemon(options: argparse.Namespace, paths: Paths) -> int:
     paths.state.mkdir(parents=True, exist_ok=True)
     paths.state.chmod(0o711)
     paths.logs.mkdir(parents=True, exist_ok=True)
-    lock = guard.take_over(paths.state)
+    lock = guard.take_over(paths.state, is_socket_ours=_is_socket_given())
     logs.configure(debug=options.debug, verbose=options.verbose, logfile=options.logfile)
     spawner = Spawner.launch()
     try:
@@ -97,9 +97,14 @@ def _listen_to_signals(stop: "asyncio.Future[str]") -> None:
     loop.add_signal_handler(signal.SIGPWR, _end, stop, "shutdown")
 
 
+def _is_socket_given() -> bool:
+    """Whether systemd started us with the listening socket. Source: sd_listen_fds(3)."""
+    return os.environ.get("LISTEN_PID") == str(os.getpid()) and int(os.environ.get("LISTEN_FDS", "0")) > 0
+
+
 def _listener(path: Path, group: int) -> tuple[socket.socket, bool]:
-    """The API's socket, and whether it is ours: systemd's when it gave one (LISTEN_FDS)."""
-    if os.environ.get("LISTEN_PID") == str(os.getpid()) and int(os.environ.get("LISTEN_FDS", "0")) > 0:
+    """The API's socket, and whether it is ours: systemd's when it gave one."""
+    if _is_socket_given():
         return socket.socket(fileno=GIVEN_FD), False
     with contextlib.suppress(FileNotFoundError):
         path.unlink()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 from tests.harness.client_lxc import OURS, Lxc
@@ -103,6 +104,26 @@ def test_init_auto_sets_up_a_pool_a_bridge_and_a_profile(bare_daemon: Daemon) ->
     assert network["config"]["ipv4.address"].startswith("10.")
     dump = bare_daemon.run("init", "--dump").ok().stdout
     assert "storage_pools:" in dump
+
+
+def test_a_socket_that_systemd_listens_on_starts_the_daemon(bare_daemon: Daemon) -> None:
+    place = bare_daemon.state / "unix.socket"
+    with subprocess.Popen(
+        ["systemd-socket-activate", f"--listen={place}", bare_daemon.program, "--group", "root"],
+        env={**os.environ, **bare_daemon.env},
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as activated:
+        eventually(place.exists, what="the socket")
+        bare_daemon.run("init", "--minimal").ok()
+        assert client_of(bare_daemon)("list", "-f", "csv").ok().stdout == ""
+        bare_daemon.run("shutdown", "--timeout=30").ok()
+        assert activated.wait(timeout=30) == 0
+        assert place.exists(), "systemd goes on listening"
+
+
+def test_shutdown_without_a_daemon_says_so(bare_daemon: Daemon) -> None:
+    bare_daemon.run("shutdown").failed("LXD is not running")
 
 
 def test_waitready_gives_up_in_time(bare_daemon: Daemon) -> None:
