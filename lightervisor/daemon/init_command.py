@@ -52,7 +52,7 @@ def ask(question: str, default: str) -> str:
 
 
 def apply(server: Server, preseed: init_answers.Preseed) -> None:
-    """Create or update what a preseed names; when a part fails or is interrupted, undo the parts before it and raise."""
+    """Create or update what a preseed names; when a part fails or is interrupted, undo and raise."""
     undo: list[Callable[[], Any]] = []
     try:
         if preseed["config"]:
