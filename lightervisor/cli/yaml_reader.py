@@ -42,9 +42,11 @@ def load(text: str) -> Any:
         _make_texts(node, set(), is_text=False)
         return loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
+        from yaml.scanner import ScannerError
+
         line = error.problem_mark.line if error.problem_mark else 0
         # As Go says it: no line for the first one, else counted from 0 for grammar and from 1 for characters.
-        where = f"line {line + isinstance(error, yaml.scanner.ScannerError)}: " if line else ""
+        where = f"line {line + isinstance(error, ScannerError)}: " if line else ""
         raise CommandError(f"yaml: {where}{error.problem}") from error
     except yaml.YAMLError as error:
         raise CommandError(f"yaml: {error}") from error

@@ -5,6 +5,8 @@ Own code because importing the library takes longer than most commands; keys kee
 
 from __future__ import annotations
 
+from lightervisor.client.light_json import as_map
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -127,10 +129,20 @@ def _mapping(mapping: dict[str, Any], indent: int) -> str:
 def _sorted(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
-    from _functools import cmp_to_key
+    items = as_map(value)  # pyright: ignore[reportUnknownArgumentType]
+    return {key: _sorted(items[key]) for key in sorted(items, key=_Key)}
 
-    items: dict[str, Any] = value
-    return {key: _sorted(items[key]) for key in sorted(items, key=cmp_to_key(_compare))}
+
+class _Key:
+    """A key in go-yaml's order."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __lt__(self, other: _Key) -> bool:
+        return _compare(self._text, other._text) < 0
 
 
 def _compare(one: str, other: str) -> int:
