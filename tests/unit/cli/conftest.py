@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from lightervisor.cli import main, session
 from lightervisor.client.light_http import Response, Wire
+
+if TYPE_CHECKING:
+    from lightervisor.client.light_http import Readable
 
 ETAG = '"tag"'
 
@@ -23,7 +26,7 @@ class Scripted(Wire):
         self.asked: list[str] = []
         self.sent: dict[str, Any] = {}
 
-    def exchange(self, method: str, path: str, headers: Mapping[str, str], body: bytes | BinaryIO | None) -> Response:
+    def exchange(self, method: str, path: str, headers: Mapping[str, str], body: bytes | Readable | None) -> Response:
         """Note what is asked and answer it."""
         line = f"{method} {path}"
         self.asked.append(line)
