@@ -109,13 +109,14 @@ def test_init_auto_sets_up_a_pool_a_bridge_and_a_profile(bare_daemon: Daemon) ->
 def test_a_socket_that_systemd_listens_on_starts_the_daemon(bare_daemon: Daemon) -> None:
     place = bare_daemon.state / "unix.socket"
     with subprocess.Popen(
-        ["systemd-socket-activate", f"--listen={place}", bare_daemon.program, "--group", "root"],
-        env={**os.environ, **bare_daemon.env},
+        ["systemd-socket-activate", f"--listen={place}", f"--setenv=LXD_DIR={bare_daemon.state}"]
+        + [str(bare_daemon.program), "--group", "root"],
         stdin=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as activated:
         eventually(place.exists, what="the socket")
         bare_daemon.run("init", "--minimal").ok()
+        assert (bare_daemon.state / "database").is_dir()
         assert client_of(bare_daemon)("list", "-f", "csv").ok().stdout == ""
         bare_daemon.run("shutdown", "--timeout=30").ok()
         assert activated.wait(timeout=30) == 0
