@@ -128,7 +128,8 @@ async def export(request: web.Request) -> web.StreamResponse:
     files = services(request).images.files(image.fingerprint)
     services(request).images.publish("retrieved", image.fingerprint, requestor(request))
     if len(files) == 1:
-        return web.FileResponse(files[0].path, chunk_size=BLOCK, headers=raw.headers_of(files[0].name))
+        with await asyncio.to_thread(files[0].path.open, "rb") as file:
+            return await raw.descriptor(request, file.fileno(), raw.headers_of(files[0].name))
     form = MultipartWriter("form-data")
     for field, file in zip(("metadata", "rootfs"), files, strict=True):
         part = form.append(await asyncio.to_thread(file.path.open, "rb"), {"Content-Type": raw.STREAM})

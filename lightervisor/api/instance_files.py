@@ -46,16 +46,13 @@ async def show(request: web.Request) -> web.StreamResponse:
         headers |= raw.headers_of(path.rstrip("/").rpartition("/")[2])
         if found.kind == "symlink":
             return web.Response(body=found.target.encode(errors="surrogateescape"), headers=headers)
-        return await raw.descriptor(request, found.descriptor, headers)
+        return await raw.descriptor(request, found.descriptor, headers, modified_ns=found.modified_ns)
 
 
 async def head(request: web.Request) -> web.StreamResponse:
     """HEAD ?path=: only what is known of it."""
     async with _files(request).open(*named(request), _path(request), head=True) as found:
-        response = web.Response(headers=_headers(found))
-        if found.kind == "file":
-            response.content_length = found.size
-        return response
+        return web.Response(headers={**_headers(found), "Content-Type": envelope.JSON})
 
 
 async def push(request: web.Request) -> web.StreamResponse:
@@ -76,10 +73,10 @@ def _wanted(request: web.Request) -> Wanted:
     """What the headers ask for. Raises Invalid for what LXD would not understand either."""
     kind = request.headers.get("X-LXD-type") or "file"
     if kind not in TYPES:
-        raise Invalid("file type", kind, text=f'Bad file type: "{kind}"')
+        raise Invalid("file type", kind, text=f"Bad file type: {kind}")
     write = request.headers.get("X-LXD-write") or "overwrite"
     if write not in ("overwrite", "append"):
-        raise Invalid("write mode", write, text=f'Bad file write mode: "{write}"')
+        raise Invalid("write mode", write, text=f"Bad file write mode: {write}")
     return Wanted(
         kind=kind,
         uid=_number(request, "X-LXD-uid", 10) or 0,
@@ -91,7 +88,7 @@ def _wanted(request: web.Request) -> Wanted:
 
 def _number(request: web.Request, header: str, base: int) -> int | None:
     text = request.headers.get(header)
-    if not text:
+    if not text or text == "-1":  # LXD's clients' "as it is"
         return None
     try:
         number = int(text, base)

@@ -1,6 +1,10 @@
-"""Answers that are files rather than JSON. Source: LXD REST API, raw answers."""
+"""Answers that are files rather than JSON. Source: LXD REST API, raw answers; RFC 9110, range requests."""
 
+import asyncio
+import os
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import format_datetime
 
 from aiohttp import web
 
@@ -19,8 +23,46 @@ def content(data: bytes, name: str) -> web.Response:
     return web.Response(body=data, headers=headers_of(name))
 
 
-async def descriptor(request: web.Request, fd: int, headers: Mapping[str, str]) -> web.StreamResponse:
-    """A regular file that is open, with ranges; sent whole before this returns, the caller closes it."""
-    response = web.FileResponse(f"/proc/self/fd/{fd}", chunk_size=BLOCK, headers=dict(headers))
+async def descriptor(
+    request: web.Request, fd: int, headers: Mapping[str, str], *, modified_ns: int | None = None
+) -> web.StreamResponse:
+    """A regular file that is open, from its start, whole or the range that was asked for; the caller closes it.
+
+    `modified_ns` (since the epoch) is the file's own unless given. A file that shrinks meanwhile ends the connection,
+    as its length has been promised; of one that grows the promised part is sent.
+    """
+    status = os.fstat(fd)
+    modified = datetime.fromtimestamp((status.st_mtime_ns if modified_ns is None else modified_ns) // 10**9, UTC)
+    headers = {**headers, "Accept-Ranges": "bytes", "Last-Modified": format_datetime(modified, usegmt=True)}
+    if (since := request.if_modified_since) is not None and modified <= since:
+        return web.Response(status=304, headers=headers)
+    try:
+        start, end = _range(request, status.st_size)
+    except ValueError:
+        headers = {"Content-Range": f"bytes */{status.st_size}", "Content-Type": "text/plain; charset=utf-8"}
+        return web.Response(status=416, headers=headers, text="invalid range: failed to overlap\n")
+    response = web.StreamResponse(headers=headers)
+    if (start, end) != (0, status.st_size):
+        response.set_status(206)
+        response.headers["Content-Range"] = f"bytes {start}-{end - 1}/{status.st_size}"
+    response.content_length = end - start
     await response.prepare(request)
+    while start < end:
+        block = await asyncio.to_thread(os.pread, fd, min(BLOCK, end - start), start)
+        if not block:
+            raise ConnectionResetError("the file became shorter")
+        start += len(block)
+        await response.write(block)
+    await response.write_eof()
     return response
+
+
+def _range(request: web.Request, size: int) -> tuple[int, int]:
+    """The bytes asked for, all of them without a range. Raises ValueError for a range outside the file."""
+    if "Range" not in request.headers or "If-Range" in request.headers:
+        return 0, size
+    wanted = request.http_range
+    start, end, _ = wanted.indices(size)
+    if wanted.start is not None and wanted.start >= size:
+        raise ValueError("outside")
+    return start, end

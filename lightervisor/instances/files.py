@@ -6,7 +6,6 @@ Source: LXD, /1.0/instances/<name>/files; texts compared with LXD 5.0.2, which s
 import asyncio
 import errno
 import os
-import posixpath
 from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from contextlib import asynccontextmanager, contextmanager
 
@@ -41,7 +40,7 @@ class Files:
         """What is at a path, its last part not followed, open while the context lasts. Raises NotFound, Forbidden."""
         path = _clean(path)
         async with self._roots.opened(project, name) as root:
-            with _told("open", path):
+            with _told("lstat", path):
                 found = await asyncio.to_thread(guest_files.look, root, path, head=head)
             try:
                 if not head:
@@ -133,19 +132,19 @@ async def _link(root: GuestRoot, path: str, wanted: Wanted, content: AsyncIterat
         if len(target) > LONGEST_TARGET:
             raise Invalid("link", path, cause="its target is too long")
     text = os.fsdecode(target)
-    if not text or "\0" in text:
+    if "\0" in text:
         raise Invalid("link", path, cause="this cannot be its target")
     with _told(f"symlink {text}", path):
         return await asyncio.to_thread(guest_files.make_link, root, path, text, wanted)
 
 
 def _clean(path: str) -> str:
-    """The path from the root, without what leads nowhere. Raises Invalid."""
+    """The path from the root; what it leads through, ".." too, is the kernel's to resolve. Raises Invalid."""
     if not path:
         raise Invalid("path", text="Missing path argument")
     if "\0" in path:
         raise Invalid("path", cause="it has a zero byte in it")
-    return posixpath.normpath("/" + path.lstrip("/"))
+    return "/" + path.lstrip("/")
 
 
 @contextmanager
@@ -158,5 +157,5 @@ def _told(verb: str, path: str) -> Generator[None, None, None]:
         if error.errno == errno.ENOENT:
             raise NotFound("file", path, text="Not Found") from error
         if error.errno in (errno.EACCES, errno.EPERM):
-            raise Forbidden("file", path, text=f"{verb} {path}: {reason}") from error
+            raise Forbidden("file", path, text="Forbidden") from error
         raise Failure("file", path, text=f'sftp: "{verb} {path}: {reason}" (SSH_FX_FAILURE)') from error

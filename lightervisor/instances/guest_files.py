@@ -25,7 +25,7 @@ Kind = Literal["file", "directory", "symlink"]
 Answer = TypeVar("Answer")
 READ, WRITE, CHANGE = 0o4, 0o2, 0o3
 SMALL = 4096
-PSEUDO_LIMIT = 16 << 20
+PSEUDO_PIECE, PSEUDO_LIMIT = 64 << 10, 16 << 20  # a sysctl has no memory for a larger piece
 MOST_LINKS = 40
 FILE_MODE, DIRECTORY_MODE = 0o644, 0o750
 
@@ -127,15 +127,13 @@ def _open_to_read(guest: GuestRoot, handle: int, status: os.stat_result) -> int:
     try:
         text = os.read(descriptor, SMALL + 1)
         if len(text) == status.st_size:
-            os.lseek(descriptor, 0, os.SEEK_SET)
             return os.dup(descriptor)
-        while len(text) < PSEUDO_LIMIT and (more := os.read(descriptor, PSEUDO_LIMIT - len(text))):
+        while len(text) < PSEUDO_LIMIT and (more := os.read(descriptor, PSEUDO_PIECE)):
             text += more
     finally:
         os.close(descriptor)
     copy = os.memfd_create("content", os.MFD_CLOEXEC)
     write_all(copy, [text])
-    os.lseek(copy, 0, os.SEEK_SET)
     return copy
 
 
@@ -164,6 +162,8 @@ def open_to_write(guest: GuestRoot, path: str, wanted: Wanted) -> Opened:
 
 
 def _make_file(guest: GuestRoot, path: str, wanted: Wanted) -> Opened:
+    if path.endswith("/"):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     uid, gid = _host_ids(guest.idmap, wanted)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     parent, name = _open_parent(guest, _end_of_links(guest, path))
@@ -257,11 +257,15 @@ def _points_to(parent: int, name: str) -> str | None:
 
 def remove(guest: GuestRoot, path: str) -> None:
     """Remove a file, a link or an empty directory."""
+    if not path.strip("/"):
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), path)
     parent, name = _open_parent(guest, path)
     try:
         status = os.stat(name, dir_fd=parent, follow_symlinks=False)
         if modes.S_ISDIR(status.st_mode):
             as_root(guest, lambda: os.rmdir(name, dir_fd=parent))
+        elif path.endswith("/"):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
         else:
             as_root(guest, lambda: os.unlink(name, dir_fd=parent))
     finally:

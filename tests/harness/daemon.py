@@ -205,9 +205,9 @@ class Daemon:
             self.request("PUT", "/1.0/profiles/default", {"config": {}, "devices": {}, "description": ""})
             for url in self.request("GET", "/1.0/images").metadata:
                 self.operation("DELETE", url)
-            for url in self.request("GET", "/1.0/networks").metadata:
-                if self.request("GET", url).metadata["managed"]:
-                    self.request("DELETE", url)
+            for network in self.request("GET", "/1.0/networks?recursion=1").metadata:
+                if network["managed"]:
+                    self.request("DELETE", f"/1.0/networks/{network['name']}")
             for url in self.request("GET", "/1.0/storage-pools").metadata:
                 self.request("DELETE", url)
         finally:

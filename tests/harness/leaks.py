@@ -100,14 +100,18 @@ def _is_orphan(link: str) -> bool:
 
 def _cgroups() -> list[str]:
     # liblxc moves monitors into lxc.pivot while it removes theirs; it is one for the host and stays.
-    found = (path for path in CGROUPS.glob("**/lxc.*") if path.name != "lxc.pivot" and path.is_dir())
-    return [str(path.relative_to(CGROUPS)) for path in found]
+    return [
+        os.path.relpath(Path(folder, name), CGROUPS)
+        for folder, names, _ in os.walk(CGROUPS)  # other runs' groups may go meanwhile: not pathlib, which would fail
+        for name in names
+        if name.startswith("lxc.") and name != "lxc.pivot"
+    ]
 
 
 def _is_empty(group: str) -> bool:
-    for members in (CGROUPS / group).glob("**/cgroup.procs"):
+    for folder, _, _ in os.walk(CGROUPS / group):
         try:
-            if members.read_text().strip():
+            if Path(folder, "cgroup.procs").read_text().strip():
                 return False
         except OSError:  # gone meanwhile
             continue
