@@ -1,15 +1,22 @@
-"""Where programs that read untrusted archives run: they see the host's programs and one directory, nothing else.
+"""Where programs run that read untrusted archives or build images: they see the host's programs and one directory.
 
 Whatever an archive tries (links, "..", absolute names), there is no other directory to reach: the rest of the host is
-not in the mount namespace, and there is no network, no device and no process beside it. Source: bwrap(1), prlimit(1).
+not in the mount namespace, and there is no device and no process beside it, nor a network where none is needed.
+Source: bwrap(1), prlimit(1).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 MEMORY = 4 << 30
 """Most address space of such a program: a header may claim any size."""
 CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "MKNOD", "SETFCAP")
+SETTINGS = (
+    "/etc/alternatives", "/etc/gai.conf", "/etc/group", "/etc/host.conf", "/etc/hosts", "/etc/ld.so.cache",
+    "/etc/localtime", "/etc/nsswitch.conf", "/etc/passwd", "/etc/protocols", "/etc/resolv.conf", "/etc/services",
+    "/etc/ssl",
+)  # fmt: skip
+"""What programs of the host that use the network read in /etc."""
 _FULL_MAP = 4294967295
 
 
@@ -33,3 +40,21 @@ def confined(argv: Sequence[str], *, archive: Path | None = None, target: Path |
 def makes_devices(uid_map: Path = Path("/proc/self/uid_map")) -> bool:
     """Whether this process may make device nodes: not in a user namespace other than the first."""
     return uid_map.read_text().split() == ["0", "0", str(_FULL_MAP)]
+
+
+def workplace(argv: Sequence[str], directory: Path, shown: Mapping[Path, str]) -> list[str | Path]:
+    """A command line that runs `argv` where images are built: the network, `directory` at /build, and no state of ours.
+
+    `shown` are further paths of the host, each read-only at the place that is given. All that was started ends with
+    the program, also when it is killed: nothing lives on in its process namespace.
+    """
+    words: list[str | Path] = ["prlimit", "--core=0", "bwrap", "--die-with-parent", "--new-session"]
+    words += ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--proc", "/proc", "--dev", "/dev"]
+    words += ["--perms", "1777", "--dir", "/tmp", "--perms", "0755", "--dir", "/etc"]  # noqa: S108 -- its own
+    words += ["--ro-bind", "/sys", "/sys", "--ro-bind", "/usr", "/usr"]
+    for name in ("/bin", "/sbin", "/lib", "/lib64", *SETTINGS):
+        words += ["--ro-bind-try", name, name]
+    for path, place in shown.items():
+        words += ["--ro-bind", path, place]
+    words += ["--bind", directory, "/build", "--chdir", "/build", "--setenv", "TMPDIR", "/build"]
+    return [*words, "--", *argv]

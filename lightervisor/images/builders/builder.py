@@ -60,13 +60,15 @@ class Workshop:
         self,
         argv: Sequence[process.Argument],
         *,
+        name: str = "",
         to: Path | None = None,
         hear: Tell | None = None,
         env: Mapping[str, str] | None = None,
     ) -> None:
         """Run a program to its end, its output into a file, each line of its messages to `hear`.
 
-        Raises HostError quoting its last words; Failure when the workshop was closed.
+        Raises HostError quoting its last words, with `name` for what is run by another; Failure when the workshop was
+        closed.
         """
         words: list[bytes] = []
         output = os.open(to or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -86,7 +88,7 @@ class Workshop:
         if child.returncode != 0:
             errors = [line for line in words if line.startswith(b"E:")] or words
             cause = process.last_words(b"".join(errors[:1] if errors is not words else errors), child.returncode)
-            raise HostError("program", os.fsdecode(argv[0]), cause=cause)
+            raise HostError("program", name or os.fsdecode(argv[0]), cause=cause)
 
     def _start(self, argv: Sequence[process.Argument], output: int, env: Mapping[str, str] | None) -> process.Child:
         with self._guard:

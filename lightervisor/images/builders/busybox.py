@@ -3,12 +3,12 @@
 What is in it beside the program lies in `files/busybox`, as it will lie in the image.
 """
 
-import io
 import os
 import tarfile
 from pathlib import Path
 
 from lightervisor.errors import HostError
+from lightervisor.images.builders.archive import Archive
 from lightervisor.images.builders.builder import Builder, Files, Product, Workshop, metadata_text
 from lightervisor.kernel import process
 from lightervisor.model.image import ImageMetadataTemplate
@@ -40,21 +40,22 @@ class Busybox(Builder, name="busybox"):
         program = _program()
         applets = process.run([program, "--list-full"]).decode().split()
         plain = workshop.directory / "busybox.tar"
-        with tarfile.open(plain, "w") as archive:
-            _add(archive, "metadata.yaml", metadata_text(product, architecture, BORN, TEMPLATES))
-            _add_directory(archive, "templates")
-            _add_directory(archive, "rootfs")
+        with tarfile.open(plain, "w") as file:
+            archive = Archive(file, BORN)
+            archive.file("metadata.yaml", metadata_text(product, architecture, BORN, TEMPLATES))
+            archive.directory("templates")
+            archive.directory("rootfs")
             for name in DIRECTORIES:
-                _add_directory(archive, f"rootfs/{name}", MODES.get(name, 0o755))
-            _add(archive, "rootfs/bin/busybox", program.read_bytes(), mode=0o755)
-            own = sorted(file for file in FILES.rglob("*") if file.is_file())
-            for file in own:
-                name = str(file.relative_to(FILES))
-                _add(archive, name, file.read_bytes(), mode=_mode(file, name))
-            taken = {str(file.relative_to(FILES)) for file in own} | {"rootfs/bin/busybox"}
+                archive.directory(f"rootfs/{name}", MODES.get(name, 0o755))
+            archive.file("rootfs/bin/busybox", program.read_bytes(), mode=0o755)
+            own = sorted(path for path in FILES.rglob("*") if path.is_file())
+            for path in own:
+                name = str(path.relative_to(FILES))
+                archive.file(name, path.read_bytes(), mode=_mode(path, name))
+            taken = {str(path.relative_to(FILES)) for path in own} | {"rootfs/bin/busybox"}
             for applet in sorted({*applets, "linuxrc"}):
                 if f"rootfs/{applet}" not in taken:
-                    _add_link(archive, f"rootfs/{applet}")
+                    archive.link(f"rootfs/{applet}", "/bin/busybox")
         workshop.run(["zstd", "--quiet", "-3", "--", plain])
         return Files(workshop.directory / "busybox.tar.zst")
 
@@ -73,21 +74,3 @@ def _program() -> Path:
     raise HostError(
         "image builder", "busybox", cause="the host has no static busybox", remedy="apt install busybox-static"
     )
-
-
-def _add(archive: tarfile.TarFile, name: str, data: bytes, mode: int = 0o644) -> None:
-    member = tarfile.TarInfo(name)
-    member.size, member.mode, member.mtime = len(data), mode, BORN
-    archive.addfile(member, io.BytesIO(data))
-
-
-def _add_directory(archive: tarfile.TarFile, name: str, mode: int = 0o755) -> None:
-    member = tarfile.TarInfo(name)
-    member.type, member.mode, member.mtime = tarfile.DIRTYPE, mode, BORN
-    archive.addfile(member)
-
-
-def _add_link(archive: tarfile.TarFile, name: str) -> None:
-    member = tarfile.TarInfo(name)
-    member.type, member.linkname, member.mtime = tarfile.SYMTYPE, "/bin/busybox", BORN
-    archive.addfile(member)
