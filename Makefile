@@ -3,7 +3,7 @@ BIN = .venv/bin
 K =
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build dev demo clean-demo test check unit integration bench docs fix install uninstall clean
+.PHONY: help setup build dev demo clean-demo test check unit integration test-vm bench docs fix install uninstall clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' Makefile
@@ -34,6 +34,9 @@ unit: dev  ## tests that need no root, no network and no container
 
 integration: dev  ## tests with real containers; K=WORD picks some
 	@$(BIN)/python -m pytest tests/integration tests/faults tests/seeds $(if $(K),-k '$(K)')
+
+test-vm: dev  ## what this kernel may lack (AppArmor, cgroup v2), systemd and a restart, in a virtual machine
+	@scripts/setup --vm && scripts/vm/build && scripts/vm/run
 
 bench: dev  ## time the same work here and on the real LXD, write docs/benchmarks.md
 	@scripts/setup --bench && $(BIN)/python scripts/bench.py --write docs/benchmarks.md

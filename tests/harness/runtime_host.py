@@ -16,6 +16,7 @@ from lightervisor.runtime.containers import Containers
 from lightervisor.runtime.spawner import Spawner
 from lightervisor.runtime.spec import ContainerSpec, HostFacts
 
+APPARMOR = Path("/sys/kernel/security/apparmor/profiles")
 INIT = """#!/bin/sh
 trap 'exit 0' PWR TERM
 echo "hello from init" >/dev/console
@@ -46,7 +47,9 @@ class Host:
 
     def engine(self) -> Containers:
         """An engine as a daemon that starts makes one."""
-        facts = HostFacts(has_apparmor=False, lxcfs=None, cpu_count=os.cpu_count() or 1, memory_bytes=1 << 30)
+        facts = HostFacts(
+            has_apparmor=APPARMOR.exists(), lxcfs=None, cpu_count=os.cpu_count() or 1, memory_bytes=1 << 30
+        )
         return Containers(self.spawner, self.folder / "containers", facts, self._on_exit)
 
     async def _on_exit(self, name: str, target: str) -> None:
