@@ -109,8 +109,14 @@ def test_init_auto_sets_up_a_pool_a_bridge_and_a_profile(bare_daemon: Daemon) ->
 def test_a_socket_that_systemd_listens_on_starts_the_daemon(bare_daemon: Daemon) -> None:
     place = bare_daemon.state / "unix.socket"
     with subprocess.Popen(
-        ["systemd-socket-activate", f"--listen={place}", f"--setenv=LXD_DIR={bare_daemon.state}"]
-        + [str(bare_daemon.program), "--group", "root"],
+        [
+            "systemd-socket-activate",
+            f"--listen={place}",
+            f"--setenv=LXD_DIR={bare_daemon.state}",
+            str(bare_daemon.program),
+            "--group",
+            "root",
+        ],
         stdin=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as activated:
