@@ -1,0 +1,141 @@
+"""What a guest or a client could try with the files API: nothing leads out, nothing waits for ever, nothing is left."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from tests.harness.client_lxc import Lxc
+from tests.harness.daemon import Answer, Daemon
+from tests.harness.processes import eventually
+
+QUICKLY_S = 5
+
+
+def url(name: str, path: str) -> str:
+    return f"/1.0/instances/{name}/files?path={quote(path)}"
+
+
+def inside(lxc: Lxc, name: str, script: str) -> str:
+    return lxc("exec", name, "--", "sh", "-c", script).ok().stdout
+
+
+def push(daemon: Daemon, name: str, path: str, data: bytes = b"pushed", **headers: str) -> Answer:
+    named = {f"X-LXD-{key}": value for key, value in headers.items()}
+    return daemon.request("POST", url(name, path), data, headers=named, timeout_s=QUICKLY_S)
+
+
+@pytest.fixture
+def secret(daemon: Daemon) -> Path:
+    """A file of the host that no instance has, in a directory that anybody may enter."""
+    file = daemon.state / "secret"
+    file.write_text("the host's")
+    file.chmod(0o666)
+    return file
+
+
+@pytest.mark.parametrize("path", ["../../../{0}", "/../{0}", "/root/../../..{0}", "/root/out{0}", "/root/up{0}"])
+@pytest.mark.parametrize("state", ["running", "stopped"])
+def test_no_path_leads_out_of_the_root(
+    daemon: Daemon, lxc: Lxc, running: str, secret: Path, path: str, state: str
+) -> None:
+    inside(lxc, running, "ln -s / /root/out; ln -s ../../../../../../../.. /root/up")
+    if state == "stopped":
+        lxc("stop", "--force", running).ok()
+    place = path.format(secret)
+    assert daemon.request("GET", url(running, place)).status == 404
+    assert push(daemon, running, place).status == 404
+    assert daemon.request("DELETE", url(running, place)).status == 404
+    assert push(daemon, running, f"{place}2", type="directory").status == 404
+    assert push(daemon, running, f"{place}2", b"x", type="symlink").status == 404
+    assert secret.read_text() == "the host's"
+    assert not secret.with_name("secret2").exists()
+
+
+@pytest.mark.parametrize("link", ["/proc/1/root", "/proc/self/root", "/proc/1/cwd", "/proc/self/fd/1"])
+def test_magic_links_are_not_followed(daemon: Daemon, lxc: Lxc, running: str, secret: Path, link: str) -> None:
+    inside(lxc, running, f"ln -s {link} /root/magic")
+    for place in (f"{link}{secret}", f"/root/magic{secret}"):
+        assert daemon.request("GET", url(running, place)).status >= 400
+        assert push(daemon, running, place).status >= 400
+    assert secret.read_text() == "the host's"
+
+
+def test_a_link_that_is_swapped_all_the_time_never_leads_out(
+    daemon: Daemon, lxc: Lxc, running: str, secret: Path
+) -> None:
+    script = (
+        f"mkdir -p /root/real{secret.parent}; echo guest >/root/real{secret}; ln -s / /root/link; cd /root;"
+        "(while :; do mv real a; mv link real; mv real link; mv a real; done) >/dev/null 2>&1 &"
+    )
+    inside(lxc, running, script)
+    for _ in range(300):
+        answer = daemon.request("GET", url(running, f"/root/real{secret}"))
+        assert b"the host's" not in answer.body
+        push(daemon, running, f"/root/real{secret}")
+    assert secret.read_text() == "the host's"
+
+
+def test_what_the_kernel_protects_from_the_guest_is_protected(daemon: Daemon, lxc: Lxc, running: str) -> None:
+    before = Path("/proc/sys/kernel/core_pattern").read_text()
+    inside(lxc, running, "ln -s /proc/sys/kernel/core_pattern /root/pattern")
+    for path in ("/proc/sys/kernel/core_pattern", "/root/pattern"):
+        assert push(daemon, running, path, b"|/bin/false").status == 403
+    assert daemon.request("GET", url(running, "/proc/kmsg"), timeout_s=QUICKLY_S).status == 403
+    assert Path("/proc/sys/kernel/core_pattern").read_text() == before
+
+
+def test_pipes_sockets_and_devices_hold_nobody_up(daemon: Daemon, lxc: Lxc, running: str) -> None:
+    inside(lxc, running, "mkfifo /root/pipe; ln -s pipe /root/link; nc -l -U /root/socket >/dev/null 2>&1 &")
+    for path in ("/root/pipe", "/root/link", "/dev/zero", "/dev/console", "/dev/ptmx", "/dev/full"):
+        daemon.request("GET", url(running, path), timeout_s=QUICKLY_S)
+        daemon.request("HEAD", url(running, path), timeout_s=QUICKLY_S)
+        assert push(daemon, running, path).status == 500
+    lxc("file", "delete", f"{running}/root/pipe").ok()
+
+
+def test_a_full_disk_is_told_and_leaves_no_half_a_file(
+    either: Lxc, daemon: Daemon, running: str, tmp_path: Path
+) -> None:
+    either("exec", running, "--", "mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", "/mnt").ok()
+    large = tmp_path / "large"
+    large.write_bytes(bytes(8 << 20))
+    either("file", "push", large, f"{running}/mnt/large").failed("no space left on device")
+    assert daemon.request("GET", url(running, "/mnt")).metadata == []
+    either("file", "push", "-", f"{running}/mnt/small", stdin="fits").ok()
+    assert either("file", "pull", f"{running}/mnt/small", "-").ok().stdout == "fits"
+
+
+def test_a_read_only_place_is_told(daemon: Daemon, lxc: Lxc, running: str) -> None:
+    inside(lxc, running, "mount -t tmpfs -o ro tmpfs /mnt")
+    assert push(daemon, running, "/mnt/x").error == 'sftp: "open /mnt/x: read-only file system" (SSH_FX_FAILURE)'
+
+
+def test_a_client_that_goes_away_leaves_no_half_a_file(daemon: Daemon, image: str, name: str, lxc: Lxc) -> None:
+    lxc.create(image, name)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(daemon.state / "unix.socket"))
+        head = f"POST {url(name, '/root/half')} HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n"
+        client.sendall(head.encode() + bytes(4_000_000))
+        eventually(lambda: daemon.request("HEAD", url(name, "/root/half")).status == 200, what="the file to be there")
+    eventually(lambda: daemon.request("HEAD", url(name, "/root/half")).status == 404, what="the half to go")
+
+
+def test_a_large_file_passes_through_in_little_memory(daemon: Daemon, lxc: Lxc, running: str, tmp_path: Path) -> None:
+    large, back = tmp_path / "large", tmp_path / "back"
+    with large.open("wb") as file:
+        file.truncate(512 << 20)
+    lxc("file", "push", "-", f"{running}/root/warm", stdin="x" * 4_000_000).ok()
+    before = most_memory_kib(daemon)
+    lxc("file", "push", large, f"{running}/root/large").ok()
+    lxc("file", "pull", f"{running}/root/large", back).ok()
+    assert back.stat().st_size == 512 << 20
+    assert most_memory_kib(daemon) - before < 32 << 10
+
+
+def most_memory_kib(daemon: Daemon) -> int:
+    lines = Path(f"/proc/{daemon.pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
