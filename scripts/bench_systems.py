@@ -11,11 +11,14 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.harness.daemon import UnixConnection  # from the checkout this script is in
 from tests.harness.processes import REPOSITORY, eventually
+
+REAL = Path("/usr/bin/lxd")
 
 
 def pss_mib(pid: int) -> float:
@@ -24,10 +27,13 @@ def pss_mib(pid: int) -> float:
     return int(found[1]) / 1024 if found else 0.0
 
 
-def parent(pid: int) -> int:
-    """The parent's process id."""
+def ancestors(pid: int) -> list[int]:
+    """The processes above this one, less the host's init; none for 0."""
+    if pid <= 0:
+        return []
     found = re.search(r"^PPid:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
-    return int(found[1]) if found else 0
+    parent = int(found[1]) if found else 0
+    return [parent, *ancestors(parent)] if parent > 1 else []
 
 
 def descendants(pid: int) -> list[int]:
@@ -97,16 +103,24 @@ class System:
             raise RuntimeError(f"{self.name}: {' '.join(map(str, words))}: {done.stderr.decode(errors='replace')}")
         return took
 
-    def get(self, path: str) -> object:
-        """The metadata of one GET."""
+    def request(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+        """One request to the API; the whole answer, an error too."""
         connection = UnixConnection(self.state / "unix.socket", 60)
-        connection.request("GET", path)
-        metadata = json.loads(connection.getresponse().read())["metadata"]
+        connection.request(method, path, None if body is None else json.dumps(body))
+        answer = json.loads(connection.getresponse().read())
         connection.close()
-        return metadata
+        return answer
 
-    def seconds_per_get(self, path: str, *, for_s: float = 2.0) -> float:
-        """The time one GET takes on a connection that is kept."""
+    def get(self, path: str) -> Any:
+        """The metadata of one GET."""
+        return self.request("GET", path)["metadata"]
+
+    def instance(self, name: str) -> dict[str, Any]:
+        """What the API says about an instance."""
+        return self.get(f"/1.0/instances/{name}")
+
+    def gets_per_second(self, path: str, *, for_s: float = 1.0) -> float:
+        """How many GETs, one after the other on a connection that is kept, are answered in a second."""
         connection, count, start = UnixConnection(self.state / "unix.socket", 60), 0, time.perf_counter()
         while time.perf_counter() - start < for_s:
             connection.request("GET", path)
@@ -115,49 +129,34 @@ class System:
             if answer.status != 200:
                 raise RuntimeError(f"{self.name}: GET {path}: {answer.status}")
             count += 1
-        took = (time.perf_counter() - start) / count
+        took = time.perf_counter() - start
         connection.close()
-        return took
+        return count / took
 
-    def daemon_mib(self) -> float:
-        """Memory of the daemon and of what it keeps beside it; containers' monitors and dnsmasq not counted."""
+    def manager_mib(self) -> float:
+        """Memory of the daemon, what it keeps beside it and what watches the containers; dnsmasq not counted."""
         assert self._process is not None
-        own = [self._process.pid, *descendants(self._process.pid)]
-        return sum(pss_mib(pid) for pid in own if not _belongs_to_a_container(pid))
-
-    def monitor_mib(self, instance: str) -> float:
-        """Memory that one running container costs its manager: the parents of its init, below the daemon."""
-        assert self._process is not None
-        state = self.get(f"/1.0/instances/{instance}/state")
-        assert isinstance(state, dict)
-        mine = {0, 1, self._process.pid, *descendants(self._process.pid)}
-        pid, total = parent(int(state["pid"])), 0.0
-        while pid not in mine or _belongs_to_a_container(pid):
-            total += pss_mib(pid)
-            pid = parent(pid)
-            if pid <= 1:
-                break
-        return total
-
-    def names(self) -> list[str]:
-        """The names of all instances."""
-        found = self.get("/1.0/instances")
-        assert isinstance(found, list)
-        return [str(url).rpartition("/")[2] for url in found]
+        daemon = {self._process.pid, *descendants(self._process.pid)}
+        monitors: set[int] = set()
+        for state in self.get("/1.0/instances?recursion=2"):
+            monitors.update(ancestors(int(state["state"]["pid"])))
+        return sum(pss_mib(pid) for pid in daemon | monitors if not _is_foreign(pid))
 
     def stop(self) -> None:
         """Delete everything, end the daemon, remove the state directory."""
         if self._process is None:
+            shutil.rmtree(self.state)
             return
-        if names := self.names():
+        if names := [url.rpartition("/")[2] for url in self.get("/1.0/instances")]:
             self.run("delete", "--force", *names)
-        subprocess.run(
-            [self.client, "profile", "edit", "default"],
-            env=self.env, input=b"config: {}\ndevices: {}\n", check=False, capture_output=True,
-        )  # fmt: skip
-        for words in (["network", "delete", self.bridge], ["image", "delete", "bench-small", "bench-big"]):
-            subprocess.run([self.client, *words], env=self.env, check=False, capture_output=True)
-        subprocess.run([self.client, "storage", "delete", "default"], env=self.env, check=False, capture_output=True)
+        self.request("PUT", "/1.0/profiles/default", {"config": {}, "devices": {}})
+        for image in self.get("/1.0/images"):
+            operation = self.request("DELETE", image)["operation"]
+            self.request("GET", f"{operation}/wait")
+        for path in (f"/1.0/networks/{self.bridge}", "/1.0/storage-pools/default"):
+            answer = self.request("DELETE", path)
+            if answer["type"] == "error":
+                print(f"{self.name}: {path}: {answer['error']}", file=sys.stderr)
         subprocess.run([self._daemon, "shutdown", "--timeout=60"], env=self.env, check=False)
         self._process.wait(timeout=60)
         self._process = None
@@ -168,13 +167,9 @@ class System:
         return f" {self.state}/" in Path("/proc/mounts").read_text().replace(f"{self.state}/shmounts", "")
 
 
-def _belongs_to_a_container(pid: int) -> bool:
+def _is_foreign(pid: int) -> bool:
     command = Path(f"/proc/{pid}/cmdline").read_bytes()
-    return (
-        b"[lxc monitor]" in command
-        or b"dnsmasq" in command
-        or b"lxc.payload" in Path(f"/proc/{pid}/cgroup").read_bytes()
-    )
+    return command.startswith(b"dnsmasq") or b"lxc.payload" in Path(f"/proc/{pid}/cgroup").read_bytes()
 
 
 def ours() -> System:
@@ -186,4 +181,4 @@ def ours() -> System:
 
 def real() -> System:
     """The LXD that the distribution packages."""
-    return System("lxd", Path("/usr/bin/lxd"), Path("/usr/bin/lxc"), driver="dir", bridge="benchlxd", subnet="10.241.2")
+    return System("lxd", REAL, Path("/usr/bin/lxc"), driver="dir", bridge="benchlxd", subnet="10.241.2")
