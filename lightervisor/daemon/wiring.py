@@ -141,6 +141,7 @@ def _parts(paths: Paths, spawner: Spawner, database: Database, liblxc: Liblxc, s
     containers = Containers(spawner, paths.state / "containers", _host_facts(), boot.on_exit)
     boot.use(containers)
     power = Power(instances, catalog, boot, containers, operations, events)
+    boot.restart_with(power.start_again)
     creation = Creation(instances, catalog, checks, images, built, boot, volumes, operations)
     removal = Removal(instances, catalog, boot, volumes, operations, events)
     update = Update(instances, catalog, checks, boot, volumes, operations)

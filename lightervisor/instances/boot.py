@@ -6,7 +6,7 @@ or was found dead after a crash of the daemon.
 
 import asyncio
 import logging
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -29,6 +29,7 @@ from lightervisor.runtime.containers import Containers
 from lightervisor.runtime.spec import ContainerSpec
 
 log = logging.getLogger(__name__)
+Restart = Callable[[str, str], None]
 
 
 class Places(NamedTuple):
@@ -71,10 +72,15 @@ class Boot:
         self._kept: set[str] = set()
         self._remembered: set[str] = set()
         self._asked: set[str] = set()
+        self._restart: Restart | None = None
 
     def use(self, containers: Containers) -> None:
         """Take the runtime, which needs `on_exit` of this object to be made."""
         self._containers = containers
+
+    def restart_with(self, restart: Restart) -> None:
+        """Take what starts an instance again whose guest rebooted; it must not wait for the exit to be over."""
+        self._restart = restart
 
     @property
     def containers(self) -> Containers:
@@ -206,6 +212,11 @@ class Boot:
             await self._devices.rebooted(row, self._catalog.expand(row))
             self._events.lifecycle("instance-restarted", f"/1.0/instances/{name}", project=project)
             return
+        if target == "restart" and self._restart is not None:
+            with self.power_remembered(project, name):
+                await self._clear(project, name)
+            self._restart(project, name)
+            return
         asked = container in self._asked
         self._asked.discard(container)
         await self._clear(project, name)
@@ -263,6 +274,8 @@ class Boot:
 
         What takes effect at a start only does so when the guest reboots, too.
         """
+        if before == after:
+            return
         name = volume_name(row.project, row.name)
         guest = self._guest(name)
         limits_changed = guest is not None and any(
@@ -279,6 +292,8 @@ class Boot:
             if limits_changed:
                 await asyncio.to_thread(self.containers.apply_limits, name, before.config)
             raise outcome.failure
+        if guest is not None:
+            self.containers.note_change(name)
 
     def _guest(self, container: str) -> Guest | None:
         pid = self.containers.init_pid(container)

@@ -45,6 +45,7 @@ class Power:
     ) -> None:
         self._rows, self._catalog, self._boot = rows, catalog, boot
         self._containers, self._operations, self._events = containers, operations, events
+        self._restarting: set[asyncio.Task[None]] = set()
 
     def change(
         self, project: str, name: str, put: InstanceStatePut, requestor: EventLifecycleRequestor | None = None
@@ -94,6 +95,21 @@ class Power:
             raise Invalid("instance", name, text="The instance is already running")
         await self._boot.start(self._rows.get(project, name))
         self._publish("started", project, name, requestor)
+
+    def start_again(self, project: str, name: str) -> None:
+        """The guest rebooted and ended, as its configuration changed: start it once that end is over."""
+        task = asyncio.get_running_loop().create_task(self._start_again(project, name))
+        self._restarting.add(task)
+        task.add_done_callback(self._restarting.discard)
+
+    async def _start_again(self, project: str, name: str) -> None:
+        async with self._operations.locks.hold([instance_lock(project, name)]):
+            try:
+                if self._catalog.status(project, name) == "Stopped":
+                    await self._boot.start(self._rows.get(project, name))
+                    self._publish("restarted", project, name, None)
+            except Failure as failure:
+                log.warning("instance %s rebooted and could not be started: %s", name, failure.message())
 
     async def stop(
         self,

@@ -19,7 +19,7 @@ from lightervisor.runtime import failures, init_program, signals
 from lightervisor.runtime.exits import Exits
 from lightervisor.runtime.render import render
 from lightervisor.runtime.running import Running, remove_remains
-from lightervisor.runtime.settings import cpu, limits, seccomp, setting
+from lightervisor.runtime.settings import cpu, hooks, limits, seccomp, setting
 from lightervisor.runtime.spawner import Followed, Spawner
 from lightervisor.runtime.spec import ContainerSpec, HostFacts
 
@@ -53,10 +53,11 @@ class Attached:
 
 
 class Containers:
-    """Start, stop and reach into containers. Names are liblxc's; `on_exit(name, "stop" | "reboot")` is awaited.
+    """Start, stop and reach into containers. Names are liblxc's.
 
-    To be made on the running loop. `directory` is liblxc's lxcpath; what the daemon notes about running
-    containers is in its `.running`.
+    `on_exit(name, what)` is awaited: "stop", "reboot" when the guest rebooted and runs again, "restart" when it
+    rebooted and is to be started, as its configuration changed. To be made on the running loop. `directory` is
+    liblxc's lxcpath; what the daemon notes about running containers is in its `.running`.
     """
 
     def __init__(self, spawner: Spawner, directory: Path, host: HostFacts, on_exit: OnExit) -> None:
@@ -130,6 +131,7 @@ class Containers:
         config, logfile = spec.log_dir / "lxc.conf", spec.log_dir / "lxc.log"
         config.write_text(text)
         logfile.unlink(missing_ok=True)
+        self._mark(spec.name).unlink(missing_ok=True)
         await remove_remains(self._notes, spec.name)
         if refusal := init_program.refusal(spec):
             raise HostError("instance", spec.hostname, text=failures.sentence(spec, refusal))
@@ -156,6 +158,7 @@ class Containers:
     def _told(self, name: str, word: str) -> None:
         running = self._running.get(name)
         if running is not None:
+            running.reboot_wanted = word == "reboot"
             running.words.put_nowait(word)
 
     async def _watch(self, running: Running) -> None:
@@ -164,9 +167,12 @@ class Containers:
                 running.note(self._notes)
                 await self._on_exit(running.name, "reboot")
             running.ending = True
+            self._exits.read()
             await asyncio.to_thread(cgroup.remove, running.groups)
             (self._notes / running.name).unlink(missing_ok=True)
-            await self._on_exit(running.name, "stop")
+            self._mark(running.name).unlink(missing_ok=True)
+            is_to_return = running.reboot_wanted and not running.stop_wanted
+            await self._on_exit(running.name, "restart" if is_to_return else "stop")
         finally:
             running.close()
             if self._running.get(running.name) is running:
@@ -312,6 +318,13 @@ class Containers:
             running.cpus = None
             cgroup.write(groups, cpu.pin(cpu.online()))
         self._rebalance()
+
+    def note_change(self, name: str) -> None:
+        """The configuration of a running container is no longer what it was started with."""
+        self._mark(name).touch()
+
+    def _mark(self, name: str) -> Path:
+        return hooks.changed_mark(self._exits.path, name)
 
     def _shares(self, more: Mapping[str, Mapping[str, str]]) -> dict[str, set[int]]:
         """Which CPUs each container gets that has limits.cpu, with these beside those that run."""

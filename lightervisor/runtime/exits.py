@@ -22,14 +22,15 @@ class Exits:
             os.mkfifo(path, 0o600)
         # Open for writing as well, so that it never reads as ended.
         self._descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        asyncio.get_running_loop().add_reader(self._descriptor, self._read)
+        asyncio.get_running_loop().add_reader(self._descriptor, self.read)
 
     def close(self) -> None:
         """Stop reading."""
         asyncio.get_running_loop().remove_reader(self._descriptor)
         os.close(self._descriptor)
 
-    def _read(self) -> None:
+    def read(self) -> None:
+        """Hand over what has been written until now."""
         try:
             data = self._rest + os.read(self._descriptor, LARGEST)
         except BlockingIOError:

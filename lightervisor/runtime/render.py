@@ -37,7 +37,7 @@ def render(
         *seccomp.lines(spec),
         *mounts.lines(spec),
         *lxcfs.lines(host.lxcfs),
-        *hooks.lines(fifo),
+        *hooks.lines(fifo, spec.name),
         *environment.lines(spec.config),
         *rlimits.lines(spec.config),
         *sysctl.lines(spec.config),

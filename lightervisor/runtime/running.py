@@ -30,6 +30,7 @@ class Running:
     cpus: set[int] | None = None
     frozen: bool = False
     stop_wanted: bool = False
+    reboot_wanted: bool = False
     ending: bool = False
     words: "asyncio.Queue[str]" = field(default_factory=_words)
     gone: asyncio.Event = field(default_factory=asyncio.Event)
@@ -54,7 +55,7 @@ class Running:
         if init is None:
             return False
         os.close(self.init)
-        self.init_pid, self.init, self.frozen = pid, init, False
+        self.init_pid, self.init, self.frozen, self.reboot_wanted = pid, init, False, False
         return True
 
     def kill(self) -> None:
