@@ -1,13 +1,13 @@
 """Declares the commands of `network`."""
 
-from lightervisor.cli.table import Command, Flag
+from lightervisor.cli.table import Command, Flag, also_one_key
 
 COMMANDS = (
     Command("network", summary="Manage and attach instances to networks"),
     Command(
         "network attach",
         "[<remote>:]<network> <instance> [<device name>] [<interface name>]",
-        "network:attach",
+        "network_attach:attach",
         "Attach new network interfaces to instances",
         least=2,
         most=4,
@@ -15,7 +15,7 @@ COMMANDS = (
     Command(
         "network attach-profile",
         "[<remote>:]<network> <profile> [<device name>] [<interface name>]",
-        "network:attach_profile",
+        "network_attach:attach_profile",
         "Attach network interfaces to profiles",
         least=2,
         most=4,
@@ -38,7 +38,7 @@ COMMANDS = (
     Command(
         "network detach",
         "[<remote>:]<network> <instance> [<device name>]",
-        "network:detach",
+        "network_attach:detach",
         "Detach network interfaces from instances",
         least=2,
         most=3,
@@ -46,13 +46,18 @@ COMMANDS = (
     Command(
         "network detach-profile",
         "[<remote>:]<network> <profile> [<device name>]",
-        "network:detach_profile",
+        "network_attach:detach_profile",
         "Detach network interfaces from profiles",
         least=2,
         most=3,
     ),
     Command(
-        "network edit", "[<remote>:]<network>", "network:edit", "Edit network configurations as YAML", least=1, most=1
+        "network edit",
+        "[<remote>:]<network>",
+        "network:edit",
+        "Edit network configurations as YAML",
+        least=1,
+        most=1,
     ),
     Command(
         "network get",
@@ -106,6 +111,7 @@ COMMANDS = (
         "Set network configuration keys",
         least=2,
         most=None,
+        long=also_one_key("Set network configuration keys", "lxc network set [<remote>:]<network>"),
         flags=(Flag("target", "", "text", help="Cluster member name"),),
     ),
     Command(

@@ -41,7 +41,7 @@ COMMANDS = (
         "network acl list",
         "[<remote>:]",
         "network_acl:listing",
-        "List available network ACL",
+        "List available network ACLs",
         most=1,
         aliases=("ls",),
         flags=(Flag("format", "f", "text", default="table", help="Format (csv|json|table|yaml|compact)"),),

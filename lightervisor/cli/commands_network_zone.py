@@ -41,7 +41,7 @@ COMMANDS = (
         "network zone list",
         "[<remote>:]",
         "network_zone:listing",
-        "List available network zone",
+        "List available network zones",
         most=1,
         aliases=("ls",),
         flags=(Flag("format", "f", "text", default="table", help="Format (csv|json|table|yaml|compact)"),),

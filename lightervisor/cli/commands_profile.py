@@ -1,6 +1,6 @@
 """Declares the commands of `profile`."""
 
-from lightervisor.cli.table import Command, Flag
+from lightervisor.cli.table import Command, Flag, also_one_key
 
 _ASSIGN_EXAMPLES = """\
 lxc profile assign foo default,bar
@@ -8,11 +8,6 @@ lxc profile assign foo default,bar
 
 lxc profile assign foo ''
     "foo" uses no profile."""
-_OLD = """\
-{summary}
-
-LXD 2.0's form with one key still works:
-    lxc {words} {usage} <key> <value>"""
 _DEVICE_EXAMPLES = """\
 lxc profile device add profile1 share disk source=/share/c1 path=/opt
     Instances with this profile see the host's /share/c1 as /opt.
@@ -92,11 +87,7 @@ COMMANDS = (
         "Set device configuration keys",
         least=3,
         most=None,
-        long=_OLD.format(
-            summary="Set device configuration keys",
-            words="profile device set",
-            usage="[<remote>:]<profile> <device>",
-        ),
+        long=also_one_key("Set device configuration keys", "lxc profile device set [<remote>:]<profile> <device>"),
     ),
     Command(
         "profile device show",
@@ -164,7 +155,7 @@ COMMANDS = (
         "Set profile configuration keys",
         least=2,
         most=None,
-        long=_OLD.format(summary="Set profile configuration keys", words="profile set", usage="[<remote>:]<profile>"),
+        long=also_one_key("Set profile configuration keys", "lxc profile set [<remote>:]<profile>"),
     ),
     Command("profile show", "[<remote>:]<profile>", "profile:show", "Show profile configurations", least=1, most=1),
     Command(

@@ -1,6 +1,6 @@
 """Declares the commands of `storage`."""
 
-from lightervisor.cli.table import Command, Flag
+from lightervisor.cli.table import Command, Flag, also_one_key
 
 COMMANDS = (
     Command("storage", summary="Manage storage pools and volumes"),
@@ -23,7 +23,13 @@ COMMANDS = (
         aliases=("rm",),
     ),
     Command(
-        "storage edit", "[<remote>:]<pool>", "storage:edit", "Edit storage pool configurations as YAML", least=1, most=1
+        "storage edit",
+        "[<remote>:]<pool>",
+        "storage:edit",
+        "Edit storage pool configurations as YAML",
+        least=1,
+        most=1,
+        examples="lxc storage edit <pool> < pool.yaml\n    Take the configuration from a file.",
     ),
     Command(
         "storage get",
@@ -57,11 +63,12 @@ COMMANDS = (
     ),
     Command(
         "storage set",
-        "[<remote>:]<pool> <key> <value>",
+        "[<remote>:]<pool> <key>=<value>...",
         "storage:set_",
         "Set storage pool configuration keys",
-        least=3,
-        most=3,
+        least=2,
+        most=None,
+        long=also_one_key("Set storage pool configuration keys", "lxc storage set [<remote>:]<pool>"),
         flags=(Flag("target", "", "text", help="Cluster member name"),),
     ),
     Command(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from lightervisor.cli.flags import Flags
     from lightervisor.cli.session import Session
     from lightervisor.client.light import Server
 
@@ -57,9 +58,22 @@ class Configured:
         self._kind.check(self.found)
         self._save({**self.config, key: ""})
 
+    def write(self, key: str) -> None:
+        """Print the value of a key, and nothing when it is unset."""
+        if key in self.config:
+            print(self.config[key])
+
     def _save(self, config: dict[str, str]) -> None:
         body = {field: self.found.get(field) for field in self._kind.fields}
         self._session.run(self.server, self.server.put(self._path, {**body, "config": config}, self._etag))
+
+
+def member(session: Session, raw: str, flags: Flags) -> str:
+    """The cluster member of `--target`; raises CommandError when the server is no cluster."""
+    target = flags.text("target")
+    if target and not session.resolve(raw)[0].is_clustered():
+        raise CommandError("To use --target, the destination remote must be a cluster")
+    return target
 
 
 def edit(session: Session, kind: Kind, raw: str) -> None:

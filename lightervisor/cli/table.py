@@ -124,6 +124,11 @@ _NOUNS = {
 }
 
 
+def also_one_key(summary: str, form: str) -> str:
+    """The long help of a `set` command, which still takes one key and its value as in LXD 2.0."""
+    return f"{summary}\n\nLXD 2.0's form with one key still works:\n    {form} <key> <value>"
+
+
 def nouns(word: str) -> list[str]:
     """The files that declare commands beginning with `word`; empty for an unknown word."""
     return [noun for files, words in _NOUNS.items() if word in words.split() for noun in files.split()]
