@@ -7,6 +7,8 @@ from the declaration. Only the files of the typed word are imported, and the han
 
 from __future__ import annotations
 
+from lightervisor.cli.errors import CommandError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -88,9 +90,15 @@ class Command:
         return " ".join(("lxc", *self.words))
 
     def load(self) -> Handler:
-        """Import the handler."""
+        """Import the handler; raises CommandError for a command that is declared but not written yet."""
         module, _, function = self.handler.partition(":")
-        return getattr(load_module(module), function)
+        try:
+            return getattr(load_module(module), function)
+        except (ModuleNotFoundError, AttributeError) as error:
+            # Only what this line itself did not find: a handler's own mistake is not a missing handler.
+            if error.name not in (f"lightervisor.cli.{module}", function):
+                raise
+            raise CommandError(f'"{self.path}" is not offered yet') from error
 
 
 GLOBAL_FLAGS = (

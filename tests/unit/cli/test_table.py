@@ -4,9 +4,10 @@ import pytest
 
 from lightervisor.cli import help as pages
 from lightervisor.cli import parse, table
+from lightervisor.cli.errors import CommandError
 
 COMMANDS = table.all_commands()
-MINE = ("instance", "transfer", "file", "config", "config_more")
+MINE = ("instance", "transfer", "file", "config", "config_more", "profile", "network", "storage")
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.path)
@@ -30,6 +31,22 @@ def test_each_command_says_what_it_does(command: table.Command) -> None:
 def test_each_handler_exists(command: table.Command) -> None:
     if command.handler:
         assert callable(command.load())
+
+
+@pytest.mark.parametrize("handler", ["nowhere:run", "table:nothing"])
+def test_a_handler_that_is_not_written_yet_is_one_clear_error(handler: str) -> None:
+    with pytest.raises(CommandError) as caught:
+        table.Command("cluster list", handler=handler).load()
+    assert caught.value.message() == '"lxc cluster list" is not offered yet'
+
+
+def test_a_mistake_in_a_handler_is_not_taken_for_a_missing_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load_module(name: str) -> None:
+        raise ModuleNotFoundError(f"No module named {name}_more", name=f"lightervisor.cli.{name}_more")
+
+    monkeypatch.setattr(table, "load_module", load_module)
+    with pytest.raises(ModuleNotFoundError):
+        table.Command("list", handler="list:run").load()
 
 
 def test_no_two_commands_have_one_name() -> None:
