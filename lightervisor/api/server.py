@@ -61,6 +61,11 @@ class Server:
             return refusal
         try:
             return await handler(request)
+        except ConnectionResetError as error:
+            if request.transport is not None:
+                return errors.answer(error)
+            log.debug("the client of %s %s has gone", request.method, request.path)
+            return envelope.failure(400, "The client has gone")
         except Exception as error:  # noqa: BLE001  # every failure gets an answer
             return errors.answer(error)
 

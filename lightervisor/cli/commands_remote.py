@@ -2,13 +2,21 @@
 
 from lightervisor.cli.table import Command, Flag
 
+_ADD = """Add new remote servers
+
+A server is a path of its socket, a host with or without a port, or a URL,
+which must be https. A token of "lxc config trust add" is enough alone. With
+--protocol simplestreams it is a server of images; a login for it goes into
+the URL: https://LOGIN:PASSWORD@host/path"""
+
 COMMANDS = (
     Command("remote", summary="Manage the list of remote servers"),
     Command(
         "remote add",
         "[<remote>] <IP|FQDN|URL|token>",
-        "remote:add",
+        "remote_add:add",
         "Add new remote servers",
+        long=_ADD,
         least=1,
         most=2,
         flags=(

@@ -16,18 +16,24 @@ if TYPE_CHECKING:
 
 LOCAL_SOCKET = "/var/lib/lxd/unix.socket"
 STATIC = ("local", "ubuntu", "ubuntu-daily", "build")
+# The order in which LXD writes a remote's settings.
+_SETTINGS = ("addr", "auth_type", "domain", "project", "protocol", "public")
 
 
-def default_remotes() -> dict[str, dict[str, Any]]:
-    """The remotes that exist without configuration; those in STATIC cannot be changed."""
+def static_remotes() -> dict[str, dict[str, Any]]:
+    """The remotes that are always there and cannot be changed."""
     simplestreams = {"protocol": "simplestreams", "public": True}
     return {
-        "images": {"addr": "https://images.linuxcontainers.org", **simplestreams},
         "local": {"addr": "unix://", "public": False},
         "ubuntu": {"addr": "https://cloud-images.ubuntu.com/releases", **simplestreams},
         "ubuntu-daily": {"addr": "https://cloud-images.ubuntu.com/daily", **simplestreams},
         "build": {"addr": "build:", "protocol": "build", "public": True},
     }
+
+
+def first_remotes() -> dict[str, dict[str, Any]]:
+    """The remotes of a user who has no configuration yet."""
+    return {"images": {"addr": "https://images.linuxcontainers.org", "protocol": "simplestreams", "public": True}}
 
 
 class Config:
@@ -36,15 +42,25 @@ class Config:
     def __init__(
         self, folder: str, data: dict[str, Any], global_data: dict[str, Any], environ: Mapping[str, str]
     ) -> None:
-        self.folder, self._environ = folder, environ
+        self.folder = folder
         self.aliases: dict[str, str] = dict(data.get("aliases") or {})
-        self.default_remote: str = environ.get("LXD_REMOTE") or data.get("default-remote") or "local"
+        self.stored_default: str = data.get("default-remote") or "local"
+        self.default_remote: str = environ.get("LXD_REMOTE") or self.stored_default
         self.own_remotes: dict[str, dict[str, Any]] = dict(data.get("remotes") or {})
         self.global_remotes: dict[str, dict[str, Any]] = dict(global_data.get("remotes") or {})
-        self.remotes: dict[str, dict[str, Any]] = {**default_remotes(), **self.global_remotes, **self.own_remotes}
-        for name in STATIC:
-            self.remotes[name] = {**default_remotes()[name], **_project_of(self.own_remotes.get(name))}
         self.is_first_run = False
+
+    @property
+    def remotes(self) -> dict[str, dict[str, Any]]:
+        """Every remote: the system's, over them the user's, over them the static ones."""
+        remotes = {**self.global_remotes, **self.own_remotes}
+        for name, settings in static_remotes().items():
+            remotes[name] = {**settings, **_project_of(self.own_remotes.get(name))}
+        return remotes
+
+    def is_global(self, name: str) -> bool:
+        """Whether a remote is the system administrator's."""
+        return name in self.global_remotes and name not in self.own_remotes and name not in STATIC
 
     def parse(self, raw: str) -> tuple[str, str]:
         """`remote:name` as (remote, name); without a colon the remote is the default one."""
@@ -59,9 +75,10 @@ class Config:
 
     def remote(self, name: str) -> dict[str, Any]:
         """The settings of a remote: addr, protocol, public, auth_type, project."""
-        if name not in self.remotes:
+        remotes = self.remotes
+        if name not in remotes:
             raise CommandError(f'The remote "{name}" doesn\'t exist')
-        return self.remotes[name]
+        return remotes[name]
 
     def project(self, remote: str) -> str:
         """The project the user switched this remote to."""
@@ -78,9 +95,10 @@ class Config:
         from lightervisor.cli import yaml_writer
 
         os.makedirs(self.folder, mode=0o750, exist_ok=True)  # noqa: PTH103 - pathlib is too slow to import here
-        own = {name: remote for name, remote in self.own_remotes.items() if name not in STATIC or remote.get("project")}
-        own.setdefault("local", {**default_remotes()["local"], **_project_of(self.own_remotes.get("local"))})
-        data = {"default-remote": self.default_remote, "remotes": dict(sorted(own.items())), "aliases": self.aliases}
+        # A static remote is written for its project only, and `local` always, as LXD does.
+        kept = (name for name, own in self.own_remotes.items() if name not in STATIC or own.get("project"))
+        remotes = {name: _in_order(self.remotes[name]) for name in sorted({"local", *kept})}
+        data = {"default-remote": self.stored_default, "remotes": remotes, "aliases": self.aliases}
         temporary = self.path(f".config.yml.{os.getpid()}")
         with open(temporary, "w", encoding="utf-8") as file:  # noqa: PTH123 - as above
             file.write(yaml_writer.dump(data))
@@ -97,10 +115,8 @@ def load(environ: Mapping[str, str]) -> Config:
     own_folder = folder(environ)
     own = _read(own_folder + "/config.yml")
     shared = _read((environ.get("LXD_GLOBAL_CONF") or "/etc/lxc") + "/config.yml")
-    config = Config(own_folder, own or {}, shared or {}, environ)
+    config = Config(own_folder, {"remotes": first_remotes()} if own is None else own, shared or {}, environ)
     config.is_first_run = own is None
-    if own is None:
-        config.own_remotes["images"] = default_remotes()["images"]
     return config
 
 
@@ -112,6 +128,11 @@ def socket_path(address: str, environ: Mapping[str, str]) -> str:
     if environ.get("LXD_SOCKET"):
         return environ["LXD_SOCKET"]
     return environ["LXD_DIR"] + "/unix.socket" if environ.get("LXD_DIR") else LOCAL_SOCKET
+
+
+def _in_order(remote: dict[str, Any]) -> dict[str, Any]:
+    known = {name: remote[name] for name in _SETTINGS if name in remote}
+    return {**known, **{name: value for name, value in remote.items() if name not in known}}
 
 
 def _project_of(remote: dict[str, Any] | None) -> dict[str, Any]:

@@ -70,14 +70,18 @@ class Session:
         settings = self.config.remote(remote)
         if settings.get("protocol", "lxd") != "lxd":
             raise CommandError("The remote isn't a private LXD server")
+        return self.connect(remote, settings)
+
+    def connect(self, name: str, settings: Mapping[str, Any]) -> Server:
+        """The LXD server with these settings of a remote; nothing is sent yet."""
         address = str(settings.get("addr") or "")
-        connect: Callable[[], Wire]
+        connector: Callable[[], Wire]
         if self.is_forced_local or address.startswith(("unix:", "/")):
             path = configuration.socket_path("unix://" if self.is_forced_local else address, self.environ)
-            connect = _explained(unix_connector(path), path)
+            connector = _explained(unix_connector(path), path)
         else:
-            connect = self._https(remote, address)
-        server = Server(connect, name=remote, project=self.project or self.config.project(remote))
+            connector = self._https(name, address)
+        server = Server(connector, name=name, project=self.project or str(settings.get("project") or ""))
         if self.is_debug:
             server.trace = self.debug
         return server

@@ -1,15 +1,12 @@
 """YAML read with the library.
 
-The launcher starts Python without site-packages, and says in `SITE_PACKAGES` where they are for what needs them.
-
 LXD reads a document into typed structs: where it wants a text, `release: 22.10` and `limits.cpu: 2` are the texts they
 look like. Here the keys below which only texts stand are named, and nothing ever becomes a date or a fraction.
 """
 
 from __future__ import annotations
 
-import sys
-
+from lightervisor.cli import libraries
 from lightervisor.cli.errors import CommandError
 
 TYPE_CHECKING = False
@@ -25,13 +22,8 @@ _NEVER = frozenset((_TAG + "timestamp", _TAG + "float"))
 
 def load(text: str) -> Any:
     """The document, with safe types only; raises CommandError with the position of what is wrong."""
-    try:
-        import yaml
-    except ImportError:
-        import __main__
-
-        sys.path.append(getattr(__main__, "SITE_PACKAGES", ""))
-        import yaml
+    libraries.reach()
+    import yaml
 
     kind: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     loader = kind(text)

@@ -48,8 +48,11 @@ class Server:
 
     def info(self) -> dict[str, Any]:
         """`GET /1.0`, once."""
-        if not self._info:
-            self._info = self.get("/1.0")
+        return self._info or self.refreshed()
+
+    def refreshed(self) -> dict[str, Any]:
+        """As `info`, asked again: what the server thinks of us may have changed."""
+        self._info = self.get("/1.0")
         return self._info
 
     def has(self, extension: str) -> bool:

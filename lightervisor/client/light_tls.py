@@ -9,11 +9,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from lightervisor.client.light_http import Wire
-from lightervisor.errors import Forbidden
+from lightervisor.errors import Forbidden, Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+PORT = 8443
 
 
 def fingerprint(certificate: bytes) -> str:
@@ -25,9 +27,9 @@ def tls_connector(address: str, *, identity: tuple[Path, Path] | None, pinned: P
     """Connects to an https address with our client certificate (certificate, key).
 
     A pinned server certificate (PEM) is the only one accepted; without one the system's authorities decide.
+    Connecting raises Unavailable when nobody answers, Forbidden for a certificate that is not accepted.
     """
-    parts = urlsplit(address)
-    host, port = parts.hostname or "", parts.port or 8443
+    host, port = _place(address)
 
     def connect() -> Wire:
         context = ssl.create_default_context()
@@ -35,9 +37,15 @@ def tls_connector(address: str, *, identity: tuple[Path, Path] | None, pinned: P
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         if identity is not None and identity[0].exists():
             context.load_cert_chain(*identity)
-        raw = socket.create_connection((host, port))
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        secure = context.wrap_socket(raw, server_hostname=host)
+        try:
+            secure = _dial(address, context)
+        except ssl.SSLCertVerificationError as error:
+            raise Forbidden(
+                "server certificate",
+                host,
+                cause=error.verify_message.rstrip("."),
+                remedy="remove the remote and add it again to accept the certificate",
+            ) from error
         if pinned is not None:
             _check_pin(secure, pinned, host)
         return Wire(secure, f"{host}:{port}" if ":" not in host else f"[{host}]:{port}", is_local=False)
@@ -45,16 +53,44 @@ def tls_connector(address: str, *, identity: tuple[Path, Path] | None, pinned: P
     return connect
 
 
+def is_trusted_by_system(address: str) -> bool:
+    """Whether the system's authorities vouch for a server's certificate. Raises Unavailable when nobody answers."""
+    try:
+        _dial(address, ssl.create_default_context()).close()
+    except ssl.SSLCertVerificationError:
+        return False
+    return True
+
+
 def server_certificate(address: str) -> str:
-    """The certificate (PEM) a server shows, unverified: for the user to judge."""
-    parts = urlsplit(address)
+    """The certificate (PEM) a server shows, unverified: for the user to judge. Raises Unavailable."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    with (
-        socket.create_connection((parts.hostname or "", parts.port or 8443)) as raw,
-        context.wrap_socket(raw, server_hostname=parts.hostname) as secure,
-    ):
+    with _dial(address, context) as secure:
         return ssl.DER_cert_to_PEM_cert(secure.getpeercert(binary_form=True) or b"")
+
+
+def _place(address: str) -> tuple[str, int]:
+    parts = urlsplit(address)
+    return parts.hostname or "", parts.port or PORT
+
+
+def _dial(address: str, context: ssl.SSLContext) -> ssl.SSLSocket:
+    host, port = _place(address)
+    try:
+        raw = socket.create_connection((host, port))
+        try:
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return context.wrap_socket(raw, server_hostname=host)
+        except BaseException:
+            raw.close()
+            raise
+    except ssl.SSLCertVerificationError:
+        raise
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        text = f'Get "{address}": Unable to connect to: {host}:{port} ({reason})'
+        raise Unavailable("server", host, text=text) from error
 
 
 def _check_pin(secure: ssl.SSLSocket, pinned: Path, host: str) -> None:

@@ -169,6 +169,6 @@ def test_an_alias_matches_by_its_name_or_fingerprint() -> None:
 
 
 def test_only_servers_keep_images() -> None:
-    for raw in ("build:busybox", "images:debian/12"):
+    for raw in ("build:busybox", "ubuntu:22.04"):
         with pytest.raises(CommandError):
             image_lookup.server_of(session(), raw)
