@@ -13,7 +13,7 @@ from tests.harness import images, leaks
 from tests.harness.client import Client
 from tests.harness.client_lxc import OURS, STOCK, Lxc
 from tests.harness.client_pylxd import Pylxd
-from tests.harness.daemon import Daemon
+from tests.harness.daemon import LXD, Daemon
 
 IMAGE = "test-busybox"
 
@@ -63,7 +63,7 @@ def daemon(request: pytest.FixtureRequest) -> Iterator[Daemon]:
     if against:
         yield Foreign(Path(against))
         return
-    yield from _watched(lambda daemon: daemon.start().initialise())
+    yield from watched(lambda daemon: daemon.start().initialise())
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def fresh_daemon(request: pytest.FixtureRequest) -> Iterator[Daemon]:
     """A daemon for this test alone, running and set up, to be killed, restarted and broken."""
     if request.config.getoption("--against"):
         pytest.skip("needs a daemon that may be killed")
-    yield from _watched(lambda daemon: daemon.start().initialise())
+    yield from watched(lambda daemon: daemon.start().initialise())
 
 
 @pytest.fixture
@@ -79,12 +79,13 @@ def bare_daemon(request: pytest.FixtureRequest) -> Iterator[Daemon]:
     """A state directory in which nothing was started yet."""
     if request.config.getoption("--against"):
         pytest.skip("needs a daemon that may be killed")
-    yield from _watched(lambda _: None)
+    yield from watched(lambda _: None)
 
 
-def _watched(prepare: Callable[[Daemon], object]) -> Iterator[Daemon]:
+def watched(prepare: Callable[[Daemon], object], *, program: Path = LXD) -> Iterator[Daemon]:
+    """A daemon that was prepared so; at the end it must have left nothing behind."""
     before = leaks.take()
-    daemon = Daemon()
+    daemon = Daemon(program=program)
     try:
         prepare(daemon)
     except BaseException:

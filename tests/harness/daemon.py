@@ -20,6 +20,7 @@ from tests.harness.processes import REPOSITORY, Done, eventually
 
 PREFIX = "lv-test-"
 BRIDGE_PREFIX = "lvt"
+LXD = REPOSITORY / "bin/lxd"
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -62,7 +63,7 @@ class Answer:
 class Daemon:
     """One `lxd` process and its state directory."""
 
-    def __init__(self, *, program: Path = REPOSITORY / "bin/lxd", env: Mapping[str, str] | None = None) -> None:
+    def __init__(self, *, program: Path = LXD, env: Mapping[str, str] | None = None) -> None:
         # Not in /tmp/pytest-of-root: containers must be able to walk to their root, and a socket's path is short.
         self.state = Path(tempfile.mkdtemp(prefix=PREFIX, dir="/var/tmp"))
         self.state.chmod(0o711)

@@ -56,7 +56,7 @@ class Squashfs(Format, name="squashfs"):
     def unpack(self, path: Path, target: Path, meter: Meter) -> None:
         """Run unsquashfs, looking at the space it leaves every moment."""
         words = ["unsquashfs", "-force", "-no-progress", "-dest", "/target", "/archive"]
-        with tempfile.TemporaryFile() as said:
+        with tempfile.TemporaryFile(dir=path.parent) as said:
             child = process.spawn(confined(words, archive=path, target=target), stderr=said.fileno())
             with child:
                 try:

@@ -69,7 +69,7 @@ class Tar(Format, name="tar"):
             if not self.DECOMPRESS:
                 yield file
                 return
-            with tempfile.TemporaryFile() as said:
+            with tempfile.TemporaryFile(dir=path.parent) as said:
                 child = process.spawn(
                     confined(self.DECOMPRESS), stdin=file.fileno(), stdout=process.PIPE, stderr=said.fileno()
                 )
@@ -97,7 +97,7 @@ class Tar(Format, name="tar"):
     def unpack(self, path: Path, target: Path, meter: Meter) -> None:
         """Decompress into tar, counting."""
         words = [*EXTRACT, *(() if makes_devices() else NO_DEVICES)]
-        with tempfile.TemporaryFile() as said, self._plain(path, meter) as stream:
+        with tempfile.TemporaryFile(dir=path.parent) as said, self._plain(path, meter) as stream:
             child = process.spawn(confined(words, target=target), stdin=process.PIPE, stderr=said.fileno())
             with child:
                 if child.stdin is None:
