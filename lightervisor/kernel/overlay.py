@@ -100,7 +100,8 @@ def configure(context: int, layers: Layers, namespace: int | None, stack: ExitSt
         try:
             syscalls.fsconfig_descriptor(context, "lowerdir+", tree)
         except OSError as error:
-            if error.errno in (errno.EINVAL, errno.ENOENT):  # takes strings only, or does not know the option
+            # Takes strings only, or does not know the option, or does not know descriptors at all.
+            if error.errno in (errno.EINVAL, errno.ENOENT, errno.EOPNOTSUPP):
                 raise ByPathOnly from error
             raise
     top = _tree(layers.top, namespace, stack)
