@@ -13,7 +13,7 @@ from lightervisor.api.services import services
 from lightervisor.errors import Invalid, Unsupported
 from lightervisor.images.upload import Received
 from lightervisor.model.decode import decode
-from lightervisor.model.image import Image, ImagePut
+from lightervisor.model.image import Image, ImagePut, ImagesPost
 from lightervisor.operations.operations import Run
 
 BLOCK = 1 << 20
@@ -34,7 +34,7 @@ async def upload(request: web.Request) -> web.StreamResponse:
     """POST /1.0/images: one file as the body, or metadata and rootfs as a form."""
     found = services(request)
     if request.content_type == "application/json":
-        raise Unsupported("image source", cause="only uploads are offered so far", remedy="lxc image import FILE")
+        return await _fetch(request)
     if request.content_type == "multipart/form-data":
         received, filename = await _form(request)
     else:
@@ -51,6 +51,23 @@ async def upload(request: web.Request) -> web.StreamResponse:
         run.update(fingerprint=image.fingerprint, size=str(image.size))
 
     return envelope.background(found.operations.start("Downloading image", work, project=project(request)))
+
+
+async def _fetch(request: web.Request) -> web.StreamResponse:
+    """Take an image from where the body says; so far what this host can build."""
+    found, post = services(request), await body(request, ImagesPost)
+    source = post.source
+    if source is None or (source.type, source.protocol) != ("image", "build"):
+        remedy = "lxc image import FILE, or lxc image copy --mode relay"
+        raise Unsupported("image source", cause="only uploads and build: are offered so far", remedy=remedy)
+
+    async def work(run: Run) -> None:
+        image = await found.built.keep(post, source, lambda text: run.progress("download_progress", text))
+        run.update(fingerprint=image.fingerprint, size=str(image.size))
+
+    return envelope.background(
+        found.operations.start("Downloading image", work, project=project(request), cancellable=True)
+    )
 
 
 async def _form(request: web.Request) -> tuple[Received, str]:

@@ -8,14 +8,24 @@ import asyncio
 import hashlib
 from pathlib import Path
 
-from lightervisor.errors import NotFound
+import msgspec
+
+from lightervisor.errors import Conflict, NotFound
 from lightervisor.images import upload
 from lightervisor.images.builders.builder import Builder, Product, Workshop, builders
 from lightervisor.images.meter import Progress
 from lightervisor.images.store import Images
 from lightervisor.images.upload import Part, Received
 from lightervisor.kernel import paths
-from lightervisor.model.image import Image, ImageAlias, ImagePut, ImageSource
+from lightervisor.model.image import (
+    Image,
+    ImageAlias,
+    ImageAliasesEntry,
+    ImagePut,
+    ImageSource,
+    ImagesPost,
+    ImagesPostSource,
+)
 from lightervisor.model.times import EPOCH
 
 PROTOCOL, SERVER = "build", "build:"
@@ -87,6 +97,28 @@ class BuiltImages:
             build.task = asyncio.create_task(work, name=f"build {product.alias}")
             build.task.add_done_callback(lambda _: self._forget(product.alias, build))
         return await self._wait(product.alias, build, progress)
+
+    async def keep(self, post: ImagesPost, source: ImagesPostSource, progress: Progress) -> Image:
+        """The image of a source as one of the user's own: no longer only cached, with aliases and properties.
+
+        Raises Conflict when one of the aliases has another image already, and what `fetch` raises.
+        """
+        for alias in post.aliases:
+            if any(entry.name == alias.name for entry in self._images.rows.aliases()):
+                raise Conflict("image alias", alias.name, text=f'Alias "{alias.name}" already exists')
+        fetched = await self.fetch(source.alias or source.fingerprint, progress)
+        image = msgspec.structs.replace(
+            self._images.get(fetched.fingerprint),
+            cached=False,
+            public=post.public,
+            auto_update=post.auto_update,
+            properties={**fetched.properties, **post.properties},
+        )
+        await self._images.rows.replace(image)
+        for alias in post.aliases:
+            entry = ImageAliasesEntry(name=alias.name, description=alias.description, target=image.fingerprint)
+            await self._images.rows.add_alias(entry)
+        return image
 
     def _forget(self, alias: str, build: _Build) -> None:
         if self._running.get(alias) is build:
