@@ -19,7 +19,7 @@ def expand(words: Sequence[str], aliases: Mapping[str, str]) -> list[str] | None
     """
     for name, target in sorted({**BUILT_IN, **aliases}.items(), key=lambda item: -len(item[0].split())):
         key = name.split()
-        if key and list(words[: len(key)]) == key and not _is_command(key):
+        if key and list(words[: len(key)]) == key and not is_command(key):
             return _fill(_split(target), list(words[len(key) :]))
     return None
 
@@ -56,7 +56,10 @@ def _split(target: str) -> list[str]:
     return target.split()
 
 
-def _is_command(key: list[str]) -> bool:
+def is_command(key: list[str]) -> bool:
+    """Whether these words name a command, which no alias can hide."""
+    if not key:
+        return False
     for command in table.commands(table.nouns(key[0])):
         is_beside = len(command.words) == len(key) and command.words[:-1] == tuple(key[:-1])
         if is_beside and key[-1] in (command.words[-1], *command.aliases):

@@ -102,7 +102,6 @@ COMMANDS = (
         "[<remote>:]<warning-uuid>",
         "warning:delete",
         "Delete warning",
-        least=1,
         most=1,
         aliases=("rm",),
         flags=(Flag("all", "a", help="Delete all warnings"),),

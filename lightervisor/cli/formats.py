@@ -55,11 +55,11 @@ def csv(rows: Sequence[Sequence[str]]) -> str:
     return "".join(",".join(_csv_cell(cell) for cell in row) + "\n" for row in rows)
 
 
-def json(value: object) -> str:
-    """One line, as Go's encoder writes it: compact and HTML-escaped."""
+def json(value: object, *, sort: bool = False) -> str:
+    """One line, as Go's encoder writes it: compact and HTML-escaped; with `sort` as it writes maps."""
     import json as library
 
-    text = library.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = library.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=sort)
     for char in "<>&\u2028\u2029":
         text = text.replace(char, f"\\u{ord(char):04x}")
     return text + "\n"

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     Image = dict[str, Any]
 
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _SHORT = 12
 
 
@@ -80,16 +79,6 @@ def size(size_bytes: int) -> str:
     return f"{size_bytes / 1024 / 1024:.2f}MB" if size_bytes else ""
 
 
-def moment(stamp: str) -> str:
-    """`Nov 20, 2026 at 8:14pm (UTC)`; empty for a time that is not set."""
-    text = units.time(stamp)
-    if not text:
-        return ""
-    hour, minute = int(text[11:13]), text[14:16]
-    day = f"{_MONTHS[int(text[5:7]) - 1]} {int(text[8:10])}, {text[:4]}"
-    return f"{day} at {hour % 12 or 12}:{minute}{'am' if hour < 12 else 'pm'} (UTC)"
-
-
 def _shortest_alias(image: Image) -> str:
     names = image_lookup.aliases(image)
     if not names:
@@ -108,5 +97,5 @@ _COLUMNS: dict[str, tuple[str, Callable[[Image], str]]] = {
     "p": ("PUBLIC", lambda i: "yes" if i.get("public") else "no"),
     "s": ("SIZE", lambda i: size(int(i.get("size", 0)))),
     "t": ("TYPE", lambda i: str(i.get("type") or "container").upper()),
-    "u": ("UPLOAD DATE", lambda i: moment(str(i.get("uploaded_at")))),
+    "u": ("UPLOAD DATE", lambda i: units.moment(str(i.get("uploaded_at")))),
 }

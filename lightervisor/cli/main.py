@@ -30,14 +30,27 @@ def main() -> NoReturn:
     """The program: run the words it was started with and leave at once, without taking the interpreter down."""
     # A command lives for milliseconds; collecting cycles would only cost it time.
     gc.set_threshold(100_000)
-    status = run(sys.argv[1:], _environment())
+    try:
+        status = run(sys.argv[1:], _environment())
+    except KeyboardInterrupt:
+        status = _die_of_interrupt()
     sys.stderr.flush()
     # Public only in `os`, which is not imported here.
     posix._exit(status)  # pyright: ignore[reportPrivateUsage]
 
 
+def _die_of_interrupt() -> int:
+    """End as a program that does not know of Ctrl-C: a shell's loop around it stops then, which no status brings."""
+    from lightervisor.cli.signals import signal
+
+    sys.stdout.flush()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    posix.kill(posix.getpid(), signal.SIGINT)
+    return 130  # not reached unless the signal is blocked
+
+
 def run(words: list[str], environ: Mapping[str, str]) -> int:
-    """Run `lxc` with these words and return its exit status; all output is flushed."""
+    """Run `lxc` with these words and return its exit status; all output is flushed. Ctrl-C is KeyboardInterrupt."""
     try:
         status = _run(words, environ)
         sys.stdout.flush()
@@ -49,8 +62,6 @@ def run(words: list[str], environ: Mapping[str, str]) -> int:
         # The reader of our output has gone (lxc list | head): not an error, and nothing may be flushed at exit.
         posix.dup2(posix.open("/dev/null", posix.O_WRONLY), 1)
         return 141
-    except KeyboardInterrupt:
-        return 130
     except OSError as error:
         sys.stdout.flush()
         reason = (error.strerror or str(error)).lower()
@@ -110,5 +121,7 @@ def _print_help(parsed: Parsed) -> int:
 
 
 def _print_version() -> int:
-    print("5.0.2")
+    from lightervisor.cli import version
+
+    print(version.CLIENT)
     return 0

@@ -103,6 +103,10 @@ class Session:
         """Print to standard output, without an end of line."""
         sys.stdout.write(text)
 
+    def flush(self) -> None:
+        """Show what was printed so far."""
+        sys.stdout.flush()
+
     def say(self, text: str) -> None:
         """Print a line unless `--quiet`."""
         if not self.is_quiet:

@@ -9,6 +9,7 @@ _FACTORS = {
     **{unit: 1024**power for power, unit in enumerate(_BINARY, 1)},
     **{unit: 1000**power for power, unit in enumerate(_DECIMAL, 1)},
 }
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 def iec(size_bytes: int, precision: int = 2) -> str:
@@ -57,3 +58,20 @@ def time(stamp: str | None, otherwise: str = "") -> str:
         head, sign, zone = stamp[:19], stamp[-6], stamp[-5:]
         return datetime.fromisoformat(head + sign + zone).astimezone(UTC).strftime("%Y/%m/%d %H:%M UTC")
     return f"{stamp[:4]}/{stamp[5:7]}/{stamp[8:10]} {stamp[11:16]} UTC"
+
+
+def moment(stamp: str) -> str:
+    """`Nov 20, 2026 at 8:14pm (UTC)`; empty for a time that is not set."""
+    text = time(stamp)
+    if not text:
+        return ""
+    hour, minute = int(text[11:13]), text[14:16]
+    day = f"{_MONTHS[int(text[5:7]) - 1]} {int(text[8:10])}, {text[:4]}"
+    return f"{day} at {hour % 12 or 12}:{minute}{'am' if hour < 12 else 'pm'} (UTC)"
+
+
+def shorten(stamp: str) -> str:
+    """A stamp without the zeros at the end of its fraction, as Go writes it."""
+    zone = stamp[19:].lstrip(".0123456789")
+    fraction = stamp[19 : len(stamp) - len(zone)].rstrip("0")
+    return stamp[:19] + (fraction if fraction != "." else "") + zone

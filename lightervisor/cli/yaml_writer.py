@@ -1,11 +1,12 @@
 """Writes YAML as LXD's go-yaml does, byte for byte: plain where it can be, folded at 80 columns, lists not indented.
 
-Own code because importing the library takes longer than most commands; keys keep the order the server gave them.
+Own code because importing the library takes longer than most commands. A struct's keys keep the order the server gave
+them; the keys of what is a map to Go (configuration, devices, whole events) are in go-yaml's natural order.
 """
 
 from __future__ import annotations
 
-from lightervisor.client.light_json import as_map
+from lightervisor.cli import units
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ _LISTS = frozenset(
 _TIMES = frozenset(
     ("created_at", "last_used_at", "expires_at", "uploaded_at", "updated_at", "first_seen_at", "last_seen_at")
 )
-# Fields that are maps, not structs: go-yaml sorts their keys, in its own way.
+# Fields that are maps of maps and scalars all the way down.
 _MAPS = frozenset(
     (
         "config",
@@ -85,6 +86,7 @@ _MAPS = frozenset(
         "expanded_devices",
         "kernel_features",
         "lxc_features",
+        "metadata",
         "properties",
         "templates",
     )
@@ -94,43 +96,35 @@ _MAPS = frozenset(
 def dump(value: Any, *, is_map: bool = False) -> str:
     """The document of a value made of dicts, lists, strings, numbers and booleans.
 
-    The keys of a struct keep their order; those of a map, and of the maps below it, are sorted.
+    `is_map` says that the value is no struct to LXD's client: sorted, its times plain strings, its nulls null.
     """
-    if is_map:
-        value = _sorted(value)
     if isinstance(value, dict) and value:
-        return _mapping(value, 0)  # pyright: ignore[reportUnknownArgumentType]
+        return _mapping(value, 0, is_map)  # pyright: ignore[reportUnknownArgumentType]
     if isinstance(value, list) and value:
-        return _sequence(value, 0)  # pyright: ignore[reportUnknownArgumentType]
+        return _sequence(value, 0, is_map)  # pyright: ignore[reportUnknownArgumentType]
     return _inline(value, 0, 0) + "\n"
 
 
-def _mapping(mapping: dict[str, Any], indent: int) -> str:
+def _mapping(mapping: dict[str, Any], indent: int, is_map: bool) -> str:
     lines: list[str] = []
-    for key, value in mapping.items():
+    for key in sorted(mapping, key=_Key) if is_map else mapping:
+        value = mapping[key]
         head = " " * indent + _key(str(key)) + ":"
-        if key in _TIMES and isinstance(value, str) and _is_date(value):
-            lines.append(f"{head} {value}\n")
-            continue
-        if key in _MAPS:
-            value = _sorted(value)
-        if value is None:
-            lines.append(head + (" []\n" if key in _LISTS else " {}\n"))
-            continue
+        if not is_map:
+            if key in _TIMES and isinstance(value, str) and _is_date(value):
+                lines.append(f"{head} {units.shorten(value)}\n")
+                continue
+            if value is None:
+                lines.append(head + (" []\n" if key in _LISTS else " {}\n"))
+                continue
+        is_map_below = is_map or key in _MAPS
         if isinstance(value, dict) and value:
-            lines.append(head + "\n" + _mapping(value, indent + 2))  # pyright: ignore[reportUnknownArgumentType]
+            lines.append(head + "\n" + _mapping(value, indent + 2, is_map_below))  # pyright: ignore[reportUnknownArgumentType]
         elif isinstance(value, list) and value:
-            lines.append(head + "\n" + _sequence(value, indent))  # pyright: ignore[reportUnknownArgumentType]
+            lines.append(head + "\n" + _sequence(value, indent, is_map_below))  # pyright: ignore[reportUnknownArgumentType]
         else:
             lines.append(head + " " + _inline(value, indent, len(head) + 1) + "\n")
     return "".join(lines)
-
-
-def _sorted(value: Any) -> Any:
-    if not isinstance(value, dict):
-        return value
-    items = as_map(value)  # pyright: ignore[reportUnknownArgumentType]
-    return {key: _sorted(items[key]) for key in sorted(items, key=_Key)}
 
 
 class _Key:
@@ -180,15 +174,15 @@ def _end_of_digits(text: str, index: int) -> int:
     return index
 
 
-def _sequence(items: list[Any], indent: int) -> str:
+def _sequence(items: list[Any], indent: int, is_map: bool) -> str:
     lines: list[str] = []
     pad = " " * indent
     for item in items:
         if isinstance(item, dict) and item:
-            body = _mapping(item, indent + 2)  # pyright: ignore[reportUnknownArgumentType]
+            body = _mapping(item, indent + 2, is_map)  # pyright: ignore[reportUnknownArgumentType]
             lines.append(pad + "- " + body[indent + 2 :])
         elif isinstance(item, list) and item:
-            body = _sequence(item, indent + 2)  # pyright: ignore[reportUnknownArgumentType]
+            body = _sequence(item, indent + 2, is_map)  # pyright: ignore[reportUnknownArgumentType]
             lines.append(pad + "- " + body[indent + 2 :])
         else:
             lines.append(pad + "- " + _inline(item, indent, indent + 2) + "\n")
@@ -271,7 +265,12 @@ def _is_date(text: str) -> bool:
 
 
 def _is_printable(text: str) -> bool:
-    return all(c == "\n" or (c.isprintable() or c == "\xa0") for c in text)
+    return all(c == "\n" or _is_shown(c) for c in text)
+
+
+def _is_shown(char: str) -> bool:
+    """Whether a character stands for itself; go-yaml writes no emoji."""
+    return (char.isprintable() and char <= "\uffff") or char == "\xa0"
 
 
 def _can_be_plain(text: str) -> bool:
@@ -322,7 +321,7 @@ def _double(text: str) -> str:
 def _escape(char: str) -> str:
     if char in _ESCAPES:
         return _ESCAPES[char]
-    if char.isprintable():
+    if _is_shown(char):
         return char
     code = ord(char)
     return f"\\x{code:02X}" if code < 256 else f"\\u{code:04X}" if code < 65536 else f"\\U{code:08X}"

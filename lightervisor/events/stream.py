@@ -111,7 +111,8 @@ class Events:
         if not listeners:
             return
         event = msgspec.json.encode(
-            Event(type=kind, timestamp=now(), metadata=metadata, location="none", project=project or msgspec.UNSET)
+            Event(type=kind, timestamp=now(), metadata=metadata, location="none", project=project or msgspec.UNSET),
+            order="deterministic",
         )
         for listener in listeners:
             if not listener.offer(event):

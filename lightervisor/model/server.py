@@ -48,8 +48,8 @@ class ServerPut(Struct, frozen=True, kw_only=True):
     config: dict[str, Any] = {}
 
 
-class ServerUntrusted(Struct, frozen=True, kw_only=True):
-    """LXD's ServerUntrusted."""
+class Server(ServerPut, frozen=True, kw_only=True):
+    """LXD's Server; the fields up to `auth_methods` are its ServerUntrusted."""
 
     api_extensions: list[str] = []
     api_status: str = ""
@@ -57,10 +57,4 @@ class ServerUntrusted(Struct, frozen=True, kw_only=True):
     auth: str = ""
     public: bool = False
     auth_methods: list[str] = []
-
-
-class Server(ServerUntrusted, frozen=True, kw_only=True):
-    """LXD's Server."""
-
-    config: dict[str, Any] = {}
     environment: ServerEnvironment = field(default_factory=ServerEnvironment)

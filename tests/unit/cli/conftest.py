@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +19,13 @@ ETAG = '"tag"'
 
 
 class Scripted(Wire):
-    """A connection whose other end knows the answers: metadata by "GET /1.0/path", or an error's (code, text)."""
+    """A connection whose other end knows the answers by "GET /1.0/path": metadata, an error (code, text), a file."""
 
     def __init__(self) -> None:
         self.answers: dict[str, Any] = {}
         self.asked: list[str] = []
         self.sent: dict[str, Any] = {}
+        self.asynchronous: dict[str, Any] = {}
 
     def exchange(self, method: str, path: str, headers: Mapping[str, str], body: bytes | Readable | None) -> Response:
         """Note what is asked and answer it."""
@@ -33,9 +34,13 @@ class Scripted(Wire):
         if isinstance(body, bytes):
             self.sent[line] = json.loads(body)
             assert headers.get("If-Match", ETAG) == ETAG
+        if line in self.asynchronous:
+            return Canned(202, {"type": "async", "metadata": self.asynchronous[line]})
         if line not in self.answers and method == "GET":
             return Canned(404, {"type": "error", "error": "Not found", "error_code": 404})
         answer = self.answers.get(line, {})
+        if isinstance(answer, bytes):
+            return Canned(200, answer, "application/octet-stream")
         if isinstance(answer, tuple):
             code, text = answer
             return Canned(code, {"type": "error", "error": text, "error_code": code})
@@ -46,14 +51,15 @@ class Scripted(Wire):
 
 
 class Canned(Response):
-    """An answer that is there already."""
+    """An answer that is there already: an envelope, or a file's bytes."""
 
-    def __init__(self, status: int, envelope: dict[str, Any]) -> None:
-        self.status, self.headers, self._body = status, {"etag": ETAG}, json.dumps(envelope).encode()
+    def __init__(self, status: int, body: dict[str, Any] | bytes, kind: str = "application/json") -> None:
+        self.status, self.headers = status, {"etag": ETAG, "content-type": kind}
+        self._body = body if isinstance(body, bytes) else json.dumps(body).encode()
 
-    def read(self) -> bytes:
-        """The whole body."""
-        return self._body
+    def blocks(self) -> Iterator[bytes]:
+        """The whole body at once."""
+        yield self._body
 
 
 class Client:
@@ -61,19 +67,19 @@ class Client:
 
     def __init__(self, folder: Path, server: Scripted, capsys: pytest.CaptureFixture[str]) -> None:
         (folder / "config.yml").write_text("default-remote: local\n")
-        self._environ = {"LXD_CONF": str(folder), "LXD_GLOBAL_CONF": str(folder / "none"), "LXD_DIR": str(folder)}
+        self.environ = {"LXD_CONF": str(folder), "LXD_GLOBAL_CONF": str(folder / "none"), "LXD_DIR": str(folder)}
         self.server, self._capsys = server, capsys
 
     def __call__(self, *words: str) -> str:
         """Run words that must succeed; what they print."""
-        status = main.run(list(words), self._environ)
+        status = main.run(list(words), self.environ)
         out, err = self._capsys.readouterr()
         assert (status, err) == (0, "")
         return out
 
     def fail(self, *words: str) -> str:
         """Run words that must fail; the error without `Error: `."""
-        assert main.run(list(words), self._environ) == 1
+        assert main.run(list(words), self.environ) == 1
         return self._capsys.readouterr().err.removeprefix("Error: ").rstrip("\n")
 
 

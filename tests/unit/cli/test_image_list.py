@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from lightervisor.cli import config, image, image_alias, image_edit, image_list, image_lookup
+from lightervisor.cli import config, image, image_alias, image_edit, image_list, image_lookup, units
 from lightervisor.cli.errors import CommandError
 from lightervisor.cli.session import Session
 
@@ -105,7 +105,7 @@ def test_a_bad_layout_is_refused(layout: str) -> None:
     ],
 )
 def test_a_moment_is_told_on_a_clock_of_twelve_hours(stamp: str, text: str) -> None:
-    assert image_list.moment(stamp) == text
+    assert units.moment(stamp) == text
 
 
 @pytest.mark.parametrize(
