@@ -41,6 +41,12 @@ def projects(request: web.Request) -> str | None:
     return None
 
 
+def refuse_member(request: web.Request) -> None:
+    """Raise NotFound when a cluster member is asked for: a single server has none. Call it where LXD forwards."""
+    if name := request.query.get("target"):
+        raise NotFound("cluster member", name)
+
+
 def recursion(request: web.Request) -> int:
     """The depth asked for; what is not a number is 0."""
     text = request.query.get("recursion", "")

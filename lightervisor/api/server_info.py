@@ -4,7 +4,7 @@ from aiohttp import web
 
 from lightervisor.api import envelope, etag
 from lightervisor.api.extensions import EXTENSIONS
-from lightervisor.api.requests import body, requestor
+from lightervisor.api.requests import body, refuse_member, requestor
 from lightervisor.api.services import services
 from lightervisor.model.server import Server, ServerPut
 
@@ -16,6 +16,7 @@ async def versions(_request: web.Request) -> web.StreamResponse:
 
 async def show(request: web.Request) -> web.StreamResponse:
     """GET /1.0: the server."""
+    refuse_member(request)
     config = services(request).server_config.all()
     server = Server(
         config=config,
@@ -32,6 +33,7 @@ async def show(request: web.Request) -> web.StreamResponse:
 
 async def replace(request: web.Request) -> web.StreamResponse:
     """PUT /1.0: the server's configuration."""
+    refuse_member(request)
     config, put = services(request).server_config, await body(request, ServerPut)
     etag.check(request.headers.get("If-Match"), etag.of(config.all()))
     await config.replace(put.config, requestor(request))
@@ -40,6 +42,7 @@ async def replace(request: web.Request) -> web.StreamResponse:
 
 async def merge(request: web.Request) -> web.StreamResponse:
     """PATCH /1.0: some of the server's configuration."""
+    refuse_member(request)
     config, put = services(request).server_config, await body(request, ServerPut)
     etag.check(request.headers.get("If-Match"), etag.of(config.all()))
     await config.merge(put.config, requestor(request))

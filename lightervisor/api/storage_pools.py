@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from lightervisor.api import envelope, etag, urls
-from lightervisor.api.requests import body, recursion, requestor
+from lightervisor.api.requests import body, recursion, refuse_member, requestor
 from lightervisor.api.services import services
 from lightervisor.model.storage_pool import StoragePool, StoragePoolPut, StoragePoolsPost
 
@@ -20,6 +20,7 @@ async def everything(request: web.Request) -> web.StreamResponse:
 
 async def create(request: web.Request) -> web.StreamResponse:
     """POST /1.0/storage-pools."""
+    refuse_member(request)
     post = await body(request, StoragePoolsPost)
     await services(request).pools.create(post, requestor(request))
     return envelope.created(urls.of("storage-pools", post.name))
@@ -27,12 +28,14 @@ async def create(request: web.Request) -> web.StreamResponse:
 
 async def show(request: web.Request) -> web.StreamResponse:
     """GET /1.0/storage-pools/{name}."""
+    refuse_member(request)
     one = services(request).pools.get(request.match_info["name"])
     return envelope.sync(one, etag=_etag(one))
 
 
 async def replace(request: web.Request) -> web.StreamResponse:
     """PUT /1.0/storage-pools/{name}."""
+    refuse_member(request)
     found, name = services(request).pools, request.match_info["name"]
     put = await body(request, StoragePoolPut)
     etag.check(request.headers.get("If-Match"), _etag(found.get(name)))
@@ -42,6 +45,7 @@ async def replace(request: web.Request) -> web.StreamResponse:
 
 async def merge(request: web.Request) -> web.StreamResponse:
     """PATCH /1.0/storage-pools/{name}."""
+    refuse_member(request)
     found, name = services(request).pools, request.match_info["name"]
     put = await body(request, StoragePoolPut)
     etag.check(request.headers.get("If-Match"), _etag(found.get(name)))
@@ -57,6 +61,7 @@ async def delete(request: web.Request) -> web.StreamResponse:
 
 async def resources(request: web.Request) -> web.StreamResponse:
     """GET /1.0/storage-pools/{name}/resources."""
+    refuse_member(request)
     return envelope.sync(services(request).pools.usage(request.match_info["name"]))
 
 

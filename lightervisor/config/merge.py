@@ -47,7 +47,13 @@ def without_empty(options: Config) -> dict[str, str]:
 
 def root_device(devices: Devices) -> tuple[str, Mapping[str, str]] | None:
     """Name and options of the device that is the root disk: type disk, path "/", with a pool."""
-    for name, device in devices.items():
-        if device.get("type") == "disk" and device.get("path") == "/" and device.get("pool"):
-            return name, device
-    return None
+    return next(iter(root_devices(devices).items()), None)
+
+
+def root_devices(devices: Devices) -> dict[str, Mapping[str, str]]:
+    """Every device that could be the root disk; an instance may have one only."""
+    return {
+        name: device
+        for name, device in devices.items()
+        if device.get("type") == "disk" and device.get("path") == "/" and device.get("pool")
+    }

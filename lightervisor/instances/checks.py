@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from lightervisor.config.instance_keys import SCOPE
 from lightervisor.config.key import REGISTRY
-from lightervisor.config.merge import Config, Devices, root_device
+from lightervisor.config.merge import Config, Devices, root_devices
 from lightervisor.errors import Invalid
 
 DeviceCheck = Callable[[str, Mapping[str, str]], None]
@@ -59,9 +59,18 @@ class InstanceChecks:
                 text="Invalid config: security.syscalls.allow is mutually exclusive with security.syscalls.deny*",
             )
         self.check_devices(devices)
-        if root_device(devices) is None:
+        self._check_root(devices)
+
+    @staticmethod
+    def _check_root(devices: Devices) -> None:
+        complaint = "Invalid expanded devices: Failed detecting root disk device"
+        found = root_devices(devices)
+        if not found:
             raise Invalid(
                 "instance",
-                text="Invalid devices: Failed detecting root disk device: No root device could be found",
+                text=f"{complaint}: No root device could be found",
                 remedy="lxc profile device add default root disk path=/ pool=default",
             )
+        if len(found) > 1:
+            text = f"{complaint}: More than one root device found"
+            raise Invalid("instance", text=text, remedy=f"these are: {', '.join(sorted(found))}")

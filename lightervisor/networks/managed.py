@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from ipaddress import ip_interface
 from pathlib import Path
 
+from lightervisor.config.merge import without_empty
 from lightervisor.db.networks import NetworkRow, NetworkRows
 from lightervisor.db.warnings import WarningRows
 from lightervisor.devices.ports import BridgePort
@@ -55,12 +56,12 @@ class Networks:
         with Netlink() as host:
             link = host.link(name)
             if link is None:
-                raise NotFound("network", name)
+                raise NotFound("network", name, text=f'Network interface "{name}" not found')
             return states.network_state(link, host.addresses(link.index))
 
     async def leases(self, name: str) -> list[NetworkLease]:
         """The gateway's addresses, reserved addresses of instances, and what DHCP gave out. Raises NotFound."""
-        driver = self._driver(self._rows.get(name))
+        driver = self._driver(self._row(name))
         dynamic = await asyncio.to_thread(driver.leases)
         return lease_lists.merged(self._users.nics(name), dynamic, driver.plan.config)
 
@@ -90,7 +91,8 @@ class Networks:
         kind = network_driver(post.type or "bridge")
         async with self._lock:
             self._check_free(post.name)
-            wanted = {key: value for key, value in post.config.items() if value != ""}
+            check_keys(kind, post.name, post.config)
+            wanted = without_empty(post.config)
             config = await self._filled(kind, post.name, wanted, new=True)
             row = NetworkRow(name=post.name, type=kind.kind, description=post.description, config=config)
             await self._rows.add(row)
@@ -121,8 +123,9 @@ class Networks:
 
     async def _replace(self, old: NetworkRow, put: NetworkPut) -> None:
         kind = network_driver(old.type)
+        check_keys(kind, old.name, put.config)
         kept = {key: value for key, value in old.config.items() if key.startswith("volatile.")}
-        wanted = kept | {key: value for key, value in put.config.items() if value != ""}
+        wanted = kept | without_empty(put.config)
         config = await self._filled(kind, old.name, wanted, new=False)
         asked = frozenset(key for key, value in wanted.items() if old.config.get(key) != value)
         driver = kind(self._plan(old.name, config, asked))
@@ -137,9 +140,9 @@ class Networks:
 
     async def rename(self, name: str, new_name: str, requestor: EventLifecycleRequestor | None = None) -> None:
         """Rename a network that nobody uses. Raises Invalid, Conflict, NotFound."""
-        check_name(new_name)
         async with self._lock:
-            row = self._managed(name)
+            row = self._row(name)
+            check_name(new_name)
             self._check_unused(name, "Network is currently in use")
             if self._rows.find(new_name):
                 raise Conflict("network", new_name, text=f'Network "{new_name}" already exists')
@@ -154,8 +157,7 @@ class Networks:
     async def delete(self, name: str, requestor: EventLifecycleRequestor | None = None) -> None:
         """Remove a network that nobody uses. Raises Invalid with LXD's text, NotFound."""
         async with self._lock:
-            if (row := self._rows.find(name)) is None:
-                raise NotFound("network", name, text="Failed loading network: Network not found")
+            row = self._row(name)
             self._check_unused(name, "The network is currently in use")
             await asyncio.to_thread(self._driver(row).delete)
             await self._rows.delete(name)
@@ -200,7 +202,6 @@ class Networks:
     async def _filled(
         self, kind: type[NetworkDriver], name: str, config: Mapping[str, str], *, new: bool
     ) -> dict[str, str]:
-        check_keys(kind, name, config)
         taken = self._taken(name)
 
         def fill() -> dict[str, str]:
@@ -233,7 +234,12 @@ class Networks:
             with Netlink() as host:
                 if host.link(name) is not None:
                     raise Invalid("network", name, text="Only managed networks can be modified")
-        return row or self._rows.get(name)
+        return row or self._row(name)
+
+    def _row(self, name: str) -> NetworkRow:
+        if (row := self._rows.find(name)) is None:
+            raise NotFound("network", name, text="Failed loading network: Network not found")
+        return row
 
     async def _warn(self, name: str, messages: Sequence[str]) -> None:
         url = f"/1.0/networks/{name}"

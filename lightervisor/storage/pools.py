@@ -13,6 +13,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from lightervisor.config.key import REGISTRY
+from lightervisor.config.merge import without_empty
 from lightervisor.db.storage_pools import PoolRow, PoolRows
 from lightervisor.errors import Conflict, Failure, Invalid, Unavailable, Unsupported
 from lightervisor.events.stream import Events
@@ -149,10 +150,10 @@ class Pools:
         """Replace description and configuration; where the pool is cannot change. Raises Invalid, NotFound."""
         async with self._lock:
             old = self._rows.get(name)
-            wanted = {key: value for key, value in put.config.items() if value != ""}
-            check_config(storage_driver(old.driver), wanted)
+            check_config(storage_driver(old.driver), put.config)
+            wanted = without_empty(put.config)
             kept = {key: old.config[key] for key in ("source", "volatile.initial_source") if key in old.config}
-            if any(wanted.get(key, value) != value for key, value in kept.items()):
+            if any(put.config.get(key, value) != value for key, value in kept.items()):
                 raise Invalid("storage pool", name, text="Pool source cannot be changed when not in pending state")
             row = PoolRow(name=name, driver=old.driver, description=put.description, config=wanted | kept)
             await self._rows.replace(row)
@@ -237,6 +238,8 @@ def check_name(name: str) -> None:
         raise Invalid("storage pool", text="No name provided")
     if "/" in name:
         raise Invalid("storage pool", name, text="Storage pool names may not contain slashes")
+    if any(char.isspace() for char in name):
+        raise Invalid("storage pool", name, text="Storage name cannot contain white space")
     if name.startswith((".", "-")) or len(name) > 63 or any(ord(c) < 33 or ord(c) == 127 for c in name):
         raise Invalid("storage pool", name, text=f'Invalid storage pool name "{name}"')
 

@@ -40,3 +40,14 @@ async def test_what_is_not_offered_is_empty(client: Client) -> None:
     for path in ("/1.0/certificates", "/1.0/warnings", "/1.0/virtual-machines", "/1.0/instances/c1/snapshots"):
         assert (await (await client.get(path)).json())["metadata"] == []
     assert (await (await client.get("/1.0/projects")).json())["metadata"] == ["/1.0/projects/default"]
+
+
+async def test_a_single_server_has_no_members(client: Client) -> None:
+    for path in ("/1.0", "/1.0/resources", "/1.0/networks/x/state", "/1.0/storage-pools/x/resources"):
+        answer = await client.get(f"{path}?target=m1")
+        assert (answer.status, (await answer.json())["error"]) == (404, "Cluster member not found")
+
+
+async def test_networks_are_asked_for_in_a_project_that_exists(client: Client) -> None:
+    answer = await client.get("/1.0/networks?project=nope")
+    assert (answer.status, (await answer.json())["error"]) == (404, "Project not found")

@@ -106,7 +106,7 @@ async def test_a_pool_is_made_shown_and_deleted(pools: Pools, tmp_path: Path) ->
         (post(name=""), "No name provided"),
         (post(name="a/b"), "Storage pool names may not contain slashes"),
         (post(name=".."), 'Invalid storage pool name ".."'),
-        (post(name="with space"), 'Invalid storage pool name "with space"'),
+        (post(name="with space"), "Storage name cannot contain white space"),
         (post(driver="floppy"), 'Unknown driver "floppy"'),
         (post(foo="bar"), 'Invalid option "foo"'),
         (
@@ -225,3 +225,19 @@ def test_a_driver_is_not_declared_twice() -> None:
 def test_a_volume_is_one_directory(name: str) -> None:
     with pytest.raises(Invalid):
         Volume("containers", name)
+
+
+@pytest.mark.parametrize(
+    ("config", "text"),
+    [
+        ({"source": ""}, "Pool source cannot be changed when not in pending state"),
+        ({"nope": ""}, 'Invalid option "nope"'),
+    ],
+)
+async def test_an_empty_value_is_checked_before_it_removes_the_key(
+    pools: Pools, config: dict[str, str], text: str
+) -> None:
+    await pools.create(post())
+    with pytest.raises(Invalid) as caught:
+        await pools.replace("p1", StoragePoolPut(config=config))
+    assert caught.value.sentence() == text
