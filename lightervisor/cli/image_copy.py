@@ -35,11 +35,13 @@ def copy(session: Session, arguments: list[str], flags: Flags) -> None:
     server = server.scoped_to(project=flags.text("target-project"))
     protocol = session.config.remote(source_remote).get("protocol") or "lxd"
     names = flags.many("alias")
-    if protocol in ("lxd", image_lookup.BUILD):
-        found = image_lookup.find(session, arguments[0], vm=flags.on("vm"))
-        names += image_lookup.aliases(found.image) if flags.on("copy-aliases") else []
-    else:
-        found = None  # the target reads the list of such a server itself
+    found = None  # the list of a simplestreams server is read by the target itself
+    if protocol == image_lookup.BUILD:
+        found = image_lookup.Found(server, image_lookup.product(server, name))
+    elif protocol == "lxd":
+        found = image_lookup.stored(session, arguments[0], vm=flags.on("vm"))
+    if found is not None and flags.on("copy-aliases"):
+        names += image_lookup.aliases(found.image)
     if found is not None and protocol == "lxd" and _is_relayed(session, source_remote, flags):
         fingerprint = relay(session, found, server, is_public=flags.on("public"))
     else:
