@@ -1,90 +1,209 @@
-"""What `lxd init` decides: answers become one preseed document. No request is sent from here."""
+"""What `lxd init` decides: flags or answers become one preseed document. No request is sent from here.
 
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+Source: LXD, lxd init; the questions are in its order and words. What this server does not offer is asked about all
+the same, so that answers prepared for LXD fit, and refused when it is wanted.
+"""
 
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import ip_interface
+from typing import Any, Protocol
+
+from lightervisor.daemon.preseed import Preseed, blank
 from lightervisor.errors import Invalid
 
-Ask = Callable[[str, str], str]
-Preseed = dict[str, Any]
+ADDRESS_WORDS = ("auto", "none")
+LIKE_DIR = ("dir", "overlay")  # these need no source: they are directories of the host
 
 
-def automatic(
-    *, storage_backend: str, storage_pool: str = "default", is_first_pool: bool = True, bridge: str = ""
-) -> Preseed:
-    """`lxd init --auto`: a pool, a bridge (none when its name is "") and the default profile, as far as missing."""
-    preseed: Preseed = {"config": {}, "networks": [], "storage_pools": [], "profiles": []}
-    devices: dict[str, dict[str, str]] = {}
-    if is_first_pool:
-        preseed["storage_pools"].append(_pool(storage_pool, storage_backend))
-        devices["root"] = {"type": "disk", "path": "/", "pool": storage_pool}
-    if bridge:
-        preseed["networks"].append(_bridge(bridge, "auto", "auto"))
+class Questions(Protocol):
+    """Who answers."""
+
+    def text(self, question: str, default: str = "", check: Callable[[str], str] | None = None) -> str:
+        """A line of text."""
+        ...
+
+    def yes(self, question: str, *, default: bool) -> bool:
+        """Yes or no."""
+        ...
+
+    def password(self, question: str) -> str:
+        """A secret."""
+        ...
+
+    def say(self, text: str) -> None:
+        """Something that is no question."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Host:
+    """What is there already. `interfaces` maps each interface's name to its type, `keys` are the server's."""
+
+    drivers: Sequence[str]
+    pools: Sequence[str] = ()
+    networks: Sequence[str] = ()
+    interfaces: Mapping[str, str] = field(default_factory=dict[str, str])
+    keys: Sequence[str] = ()
+
+    def free_bridge(self) -> str:
+        """The first of lxdbr0, lxdbr1, … that no interface has."""
+        return next(name for n in range(len(self.interfaces) + 1) if (name := f"lxdbr{n}") not in self.interfaces)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """The flags of `lxd init --auto`."""
+
+    storage_backend: str = ""
+    storage_pool: str = ""
+    storage_create_device: str = ""
+    storage_create_loop: str = ""
+    network_address: str = ""
+    network_port: str = ""
+    trust_password: str = ""
+
+
+def automatic(host: Host, wishes: Wishes | None = None) -> Preseed:
+    """`lxd init --auto`: a pool, a bridge and the default profile, as far as missing. Raises Invalid as LXD does."""
+    wanted = wishes or Wishes()
+    backend = wanted.storage_backend or host.drivers[0]
+    _check_wishes(wanted, backend, host)
+    preseed, devices = blank(), dict[str, dict[str, str]]()
+    if wanted.network_address:
+        preseed["config"]["core.https_address"] = f"{wanted.network_address}:{wanted.network_port or '8443'}"
+        if wanted.trust_password:
+            preseed["config"]["core.trust_password"] = wanted.trust_password
+    if not host.pools:
+        preseed["storage_pools"].append(_pool("default", backend))
+        devices["root"] = {"type": "disk", "path": "/", "pool": "default"}
+    if not host.networks:
+        bridge = host.free_bridge()
+        preseed["networks"].append(_bridge(bridge, {"ipv4.address": "auto", "ipv6.address": "auto"}))
         devices["eth0"] = {"type": "nic", "name": "eth0", "network": bridge}
-    if devices:
-        preseed["profiles"].append({"name": "default", "devices": devices})
+    _add_profile(preseed, devices)
     return preseed
 
 
-def interactive(ask: Ask, drivers: Sequence[str], pools: Sequence[str]) -> Preseed:
-    """The questions of `lxd init`, in LXD's order and words, for what this server offers."""
-    preseed: Preseed = {"config": {}, "networks": [], "storage_pools": [], "profiles": []}
-    devices: dict[str, dict[str, str]] = {}
-    if _yes(ask, "Do you want to configure a new storage pool?", default=not pools):
-        name = _until(
-            ask, "Name of the new storage pool", "default", lambda text: text not in pools, "is taken already"
-        )
-        backend = _until(
-            ask, f"Name of the storage backend to use ({', '.join(drivers)})", drivers[0], lambda t: t in drivers,
-            "is not one of them",
-        )  # fmt: skip
-        preseed["storage_pools"].append(_pool(name, backend))
-        devices["root"] = {"type": "disk", "path": "/", "pool": name}
-    if _yes(ask, "Would you like to create a new local network bridge?", default=True):
-        bridge = ask("What should the new bridge be called?", "lxdbr0")
-        v4 = ask('What IPv4 address should be used? (CIDR subnet notation, "auto" or "none")', "auto")
-        v6 = ask('What IPv6 address should be used? (CIDR subnet notation, "auto" or "none")', "auto")
-        preseed["networks"].append(_bridge(bridge, v4, v6))
-        devices["eth0"] = {"type": "nic", "name": "eth0", "network": bridge}
-    if devices:
-        preseed["profiles"].append({"name": "default", "devices": devices})
+def _check_wishes(wanted: Wishes, backend: str, host: Host) -> None:
+    sources = [wanted.storage_pool, wanted.storage_create_device, wanted.storage_create_loop]
+    rules = (
+        (backend not in host.drivers, f"The requested backend '{backend}' isn't supported by lxd"),
+        (
+            backend in LIKE_DIR and any(sources),
+            "None of --storage-pool, --storage-create-device or --storage-create-loop may be used with the "
+            f"'{backend}' backend",
+        ),
+        (not wanted.network_address and wanted.network_port, "--network-port can't be used without --network-address"),
+        (
+            not wanted.network_address and wanted.trust_password,
+            "--trust-password can't be used without --network-address",
+        ),
+    )
+    for applies, text in rules:
+        if applies:
+            raise Invalid("lxd init", text=text, remedy=f"known backends: {', '.join(host.drivers)}")
+
+
+def interactive(ask: Questions, host: Host) -> Preseed:
+    """The questions of `lxd init`."""
+    preseed, devices = blank(), dict[str, dict[str, str]]()
+    _refused_if_wanted(ask, "Would you like to use LXD clustering?", "Clustering is not offered by this server yet.")
+    _ask_storage(ask, host, preseed, devices)
+    _refused_if_wanted(ask, "Would you like to connect to a MAAS server?", "MAAS is not offered by this server yet.")
+    _ask_network(ask, host, preseed, devices)
+    _ask_server(ask, host, preseed)
+    _add_profile(preseed, devices)
     return preseed
 
 
-def check_preseed(document: Any) -> Preseed:
-    """A preseed document, strictly: raises Invalid for anything that is not one or has an unknown key."""
-    if not isinstance(document, dict):
-        raise Invalid("preseed", cause="it is not a YAML mapping")
-    known = {"config", "networks", "storage_pools", "profiles", "projects", "cluster"}
-    fields = cast("dict[str, Any]", document)
-    for key in fields:
-        if key not in known:
-            raise Invalid("preseed", key, cause=f"unknown key; known are {', '.join(sorted(known))}")
-    for key in ("projects", "cluster"):
-        if fields.get(key):
-            raise Invalid("preseed", key, cause="this server does not offer it yet")
-    return {key: fields.get(key) or ({} if key == "config" else []) for key in sorted(known - {"projects", "cluster"})}
+def _refused_if_wanted(ask: Questions, question: str, complaint: str) -> None:
+    while ask.yes(question, default=False):
+        ask.say(f"{complaint}\n")
+
+
+def _ask_storage(ask: Questions, host: Host, preseed: Preseed, devices: dict[str, dict[str, str]]) -> None:
+    if not ask.yes("Do you want to configure a new storage pool?", default=True):
+        return
+
+    def name_complaint(name: str) -> str:
+        taken = f'The requested storage pool "{name}" already exists. Please choose another name.'
+        return taken if name in host.pools else ""
+
+    name = ask.text("Name of the new storage pool", "default", name_complaint)
+    backend = host.drivers[0]
+    if len(host.drivers) > 1:
+        question = f"Name of the storage backend to use ({', '.join(host.drivers)})"
+        backend = ask.text(question, backend, lambda answer: "" if answer in host.drivers else "no such backend")
+    preseed["storage_pools"].append(_pool(name, backend))
+    devices["root"] = {"type": "disk", "path": "/", "pool": name}
+
+
+def _ask_network(ask: Questions, host: Host, preseed: Preseed, devices: dict[str, dict[str, str]]) -> None:
+    if not ask.yes("Would you like to create a new local network bridge?", default=True):
+        question = "Would you like to configure LXD to use an existing bridge or host interface?"
+        if ask.yes(question, default=False):
+            parent = ask.text("Name of the existing bridge or host interface", "", lambda name: _no_bridge(host, name))
+            devices["eth0"] = {"type": "nic", "nictype": "bridged", "name": "eth0", "parent": parent}
+        return
+
+    def name_complaint(name: str) -> str:
+        taken = f'The requested network bridge "{name}" already exists. Please choose another name.'
+        return taken if name in host.interfaces else ""
+
+    bridge, config = ask.text("What should the new bridge be called?", "lxdbr0", name_complaint), dict[str, str]()
+    for key, word in (("ipv4", "IPv4"), ("ipv6", "IPv6")):
+        question = f"What {word} address should be used? (CIDR subnet notation, “auto” or “none”)"
+        address = ask.text(question, "auto", lambda text, key=key: _address_complaint(text, 4 if key == "ipv4" else 6))
+        config[f"{key}.address"] = address
+        if address not in ADDRESS_WORDS:
+            wants_nat = ask.yes(f"Would you like LXD to NAT {word} traffic on your bridge?", default=True)
+            config[f"{key}.nat"] = "true" if wants_nat else "false"
+    preseed["networks"].append(_bridge(bridge, config))
+    devices["eth0"] = {"type": "nic", "name": "eth0", "network": bridge}
+
+
+def _no_bridge(host: Host, name: str) -> str:
+    if name not in host.interfaces:
+        return "The requested interface doesn't exist. Please choose another one."
+    return "" if host.interfaces[name] == "bridge" else "it is not a bridge, and nothing else is offered yet"
+
+
+def _address_complaint(text: str, version: int) -> str:
+    if text in ADDRESS_WORDS:
+        return ""
+    with contextlib.suppress(ValueError):
+        if "/" in text and ip_interface(text).version == version:
+            return ""
+    return f"not an IPv{version} address in CIDR notation"
+
+
+def _ask_server(ask: Questions, host: Host, preseed: Preseed) -> None:
+    config: dict[str, Any] = preseed["config"]
+    question = "Would you like the LXD server to be available over the network?"
+    if "core.https_address" not in host.keys:
+        _refused_if_wanted(ask, question, "This server cannot be reached over the network yet.")
+    elif ask.yes(question, default=False):
+        address = ask.text("Address to bind LXD to (not including port)", "all")
+        port = ask.text("Port to bind LXD to", "8443", lambda text: "" if text.isdecimal() else "not a number")
+        shown = {"all": "[::]"}.get(address, f"[{address}]" if ":" in address else address)
+        config["core.https_address"] = f"{shown}:{port}"
+        if "core.trust_password" in host.keys:
+            config["core.trust_password"] = ask.password("Trust password for new clients")
+    is_updating = ask.yes("Would you like stale cached images to be updated automatically?", default=True)
+    if not is_updating and "images.auto_update_interval" in host.keys:
+        config["images.auto_update_interval"] = "0"
+
+
+def _add_profile(preseed: Preseed, devices: Mapping[str, Mapping[str, str]]) -> None:
+    if devices:
+        preseed["profiles"].append({"config": {}, "description": "", "devices": dict(devices), "name": "default"})
 
 
 def _pool(name: str, backend: str) -> dict[str, Any]:
-    return {"name": name, "driver": backend, "config": {}, "description": ""}
+    return {"config": {}, "description": "", "name": name, "driver": backend}
 
 
-def _bridge(name: str, v4: str, v6: str) -> dict[str, Any]:
-    config = {"ipv4.address": v4, "ipv6.address": v6}
-    return {"name": name, "type": "bridge", "config": config, "description": ""}
-
-
-def _yes(ask: Ask, question: str, *, default: bool) -> bool:
-    while True:
-        answer = ask(f"{question} (yes/no)", "yes" if default else "no").lower()
-        if answer in ("yes", "y"):
-            return True
-        if answer in ("no", "n"):
-            return False
-
-
-def _until(ask: Ask, question: str, default: str, accept: Callable[[str], bool], complaint: str) -> str:
-    while not accept(answer := ask(question, default)):
-        question = f'"{answer}" {complaint}. {question.rpartition(". ")[2]}'
-    return answer
+def _bridge(name: str, config: Mapping[str, str]) -> dict[str, Any]:
+    return {"config": dict(config), "description": "", "name": name, "type": "bridge", "project": "default"}

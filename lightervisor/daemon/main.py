@@ -36,8 +36,9 @@ def _dispatch(options: argparse.Namespace, paths: Paths) -> int:
         case "version":
             sys.stdout.write(f"{VERSION}\n")
         case "init":
-            from lightervisor.daemon.init_command import run
+            from lightervisor.daemon.init_command import check_flags, run
 
+            check_flags(options)
             wait_ready(paths, timeout_s=60)
             run(options, connect(paths))
         case "waitready":

@@ -12,6 +12,15 @@ INIT_FLAGS = {
     "preseed": "read YAML from standard input",
     "dump": "print the present configuration",
 }
+INIT_WISHES = {
+    "network-address": "address of the HTTPS API",
+    "network-port": "port of the HTTPS API, 8443 when not given",
+    "storage-backend": "storage driver to use",
+    "storage-create-device": "block device to make the pool on",
+    "storage-create-loop": "GiB of the file to make the pool in",
+    "storage-pool": "what the pool is made on or from",
+    "trust-password": "password with which clients become trusted",
+}
 
 
 class Paths(NamedTuple):
@@ -46,10 +55,8 @@ def parser() -> argparse.ArgumentParser:
     init = commands.add_parser("init", help="configure the daemon")
     for flag, text in INIT_FLAGS.items():
         init.add_argument(f"--{flag}", action="store_true", help=text)
-    init.add_argument("--storage-backend", help="storage driver to use")
-    init.add_argument("--storage-pool", help="name of the storage pool")
-    init.add_argument("--network-address", default="", help="address of the HTTPS API")
-    init.add_argument("--network-port", default="8443", help="port of the HTTPS API")
+    for flag, text in INIT_WISHES.items():
+        init.add_argument(f"--{flag}", default="", metavar="VALUE", help=f"{text} (with --auto)")
     waitready = commands.add_parser("waitready", help="wait until the daemon is ready")
     waitready.add_argument("-t", "--timeout", type=float, default=0, help="seconds to wait, 0 for ever")
     shutdown = commands.add_parser("shutdown", help="stop all instances, then the daemon")

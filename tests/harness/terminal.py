@@ -14,13 +14,23 @@ import time
 from tests.harness.processes import eventually
 
 
+def _take_terminal() -> None:
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
 class Terminal:
     """A program on a pseudo terminal, as a person has it."""
 
     def __init__(self, argv: list[str], env: dict[str, str]) -> None:
         self.master, slave = pty.openpty()
         self.process = subprocess.Popen(
-            argv, env={**os.environ, **env}, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
+            argv,
+            env={**os.environ, **env},
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+            preexec_fn=_take_terminal,  # else the keys that send signals send none
         )
         self._slave = os.ttyname(slave)
         os.close(slave)
