@@ -125,7 +125,7 @@ def test_an_existing_bridge_can_be_used() -> None:
         {
             "new local network": ["no"],
             "existing bridge or host interface?": ["yes"],
-            "Name of the exis": ["no", "eth0", "docker0"],
+            "Name of the existing": ["no", "eth0", "docker0"],
         }
     )
     found = interactive(person, HOST)
