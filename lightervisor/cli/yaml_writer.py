@@ -71,6 +71,14 @@ _LISTS = frozenset(
         "projects",
         "members",
         "roles",
+        "locations",
+        "lower_devices",
+        "upper_devices",
+        "entries",
+        "egress",
+        "ingress",
+        "groups",
+        "backends",
     )
 )
 # Fields that are times in LXD's structs: YAML's own type, so not quoted as a string that looks like one would be.

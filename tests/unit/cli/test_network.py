@@ -188,6 +188,12 @@ def test_what_cannot_be_is_refused_and_nothing_is_changed(lxc: Client, words: st
     assert [line for line in lxc.server.asked if not line.startswith("GET")] == []
 
 
+def test_an_interface_is_at_no_location(lxc: Client) -> None:
+    lxc.server.answers["GET /1.0/networks/eth0"] = {**PHYSICAL, "used_by": None, "locations": None}
+    assert "used_by: []\n" in lxc("network", "show", "eth0")
+    assert "locations: []\n" in lxc("network", "show", "eth0")
+
+
 def test_an_unset_key_prints_nothing(lxc: Client) -> None:
     assert lxc("network", "get", "br0", "ipv4.address") == "10.1.2.1/24\n"
     assert lxc("network", "get", "br0", "ipv6.address") == ""
