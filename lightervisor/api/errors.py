@@ -20,5 +20,7 @@ def answer(error: Exception) -> web.Response:
         return envelope.failure(501, "not implemented")
     if isinstance(error, web.HTTPException):
         return envelope.failure(error.status, error.reason)
+    if isinstance(error, ConnectionResetError):
+        return envelope.failure(500, "the client has gone")  # nobody reads this
     log.error("request failed", exc_info=error)
     return envelope.failure(500, f"Internal error: {type(error).__name__}: {error} (the daemon's log has more)")

@@ -1,6 +1,7 @@
 """/1.0/instances/{name}/files: files in and out. Source: LXD REST API, files."""
 
 from datetime import UTC, datetime
+from urllib.parse import parse_qs
 
 from aiohttp import web
 
@@ -20,8 +21,10 @@ def _files(request: web.Request) -> Files:
 
 
 def _path(request: web.Request) -> str:
-    if path := request.query.get("path"):
-        return path
+    """The path asked for; bytes that are no UTF-8 stay as they are, in the spelling of os.fsdecode."""
+    query = parse_qs(request.rel_url.raw_query_string, errors="surrogateescape")
+    if paths := query.get("path"):
+        return paths[0]
     raise Invalid("path", text="Missing path argument")
 
 

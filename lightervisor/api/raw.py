@@ -10,6 +10,7 @@ from aiohttp import web
 
 STREAM = "application/octet-stream"
 BLOCK = 1 << 20
+EVERYTHING = slice(None)
 
 
 def headers_of(name: str) -> dict[str, str]:
@@ -36,33 +37,31 @@ async def descriptor(
     headers = {**headers, "Accept-Ranges": "bytes", "Last-Modified": format_datetime(modified, usegmt=True)}
     if (since := request.if_modified_since) is not None and modified <= since:
         return web.Response(status=304, headers=headers)
-    try:
-        start, end = _range(request, status.st_size)
-    except ValueError:
+    wanted = _range(request)
+    start, end, _ = wanted.indices(status.st_size)
+    if wanted.start is not None and wanted.start >= status.st_size:
         headers = {"Content-Range": f"bytes */{status.st_size}", "Content-Type": "text/plain; charset=utf-8"}
-        return web.Response(status=416, headers=headers, text="invalid range: failed to overlap\n")
+        return web.Response(status=416, headers=headers, body=b"invalid range: failed to overlap\n")
     response = web.StreamResponse(headers=headers)
-    if (start, end) != (0, status.st_size):
+    if wanted != EVERYTHING:
         response.set_status(206)
         response.headers["Content-Range"] = f"bytes {start}-{end - 1}/{status.st_size}"
     response.content_length = end - start
     await response.prepare(request)
-    while start < end:
-        block = await asyncio.to_thread(os.pread, fd, min(BLOCK, end - start), start)
-        if not block:
-            raise ConnectionResetError("the file became shorter")
+    while block := await asyncio.to_thread(os.pread, fd, min(BLOCK, end - start), start):
         start += len(block)
         await response.write(block)
+    if start < end:
+        response.force_close()
     await response.write_eof()
     return response
 
 
-def _range(request: web.Request, size: int) -> tuple[int, int]:
-    """The bytes asked for, all of them without a range. Raises ValueError for a range outside the file."""
+def _range(request: web.Request) -> slice:
+    """The bytes asked for; several ranges, or what is none, are everything, as RFC 9110 allows."""
     if "Range" not in request.headers or "If-Range" in request.headers:
-        return 0, size
-    wanted = request.http_range
-    start, end, _ = wanted.indices(size)
-    if wanted.start is not None and wanted.start >= size:
-        raise ValueError("outside")
-    return start, end
+        return EVERYTHING
+    try:
+        return request.http_range
+    except ValueError:
+        return EVERYTHING

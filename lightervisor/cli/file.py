@@ -34,9 +34,9 @@ def pull(session: Session, arguments: list[str], flags: Flags) -> None:
     *sources, target = arguments
     is_folder = os.path.isdir(target)  # noqa: PTH112
     if not is_folder and (len(sources) > 1 or target.endswith("/")):
-        if not flags.on("create-dirs"):
+        if os.path.exists(target):  # noqa: PTH110
             raise CommandError("More than one file to download, but target is not a directory")
-        os.makedirs(target, exist_ok=True)  # noqa: PTH103
+        os.makedirs(target)  # noqa: PTH103
         is_folder = True
     if flags.on("create-dirs") and not is_folder and os.path.dirname(target):  # noqa: PTH120
         os.makedirs(os.path.dirname(target), exist_ok=True)  # noqa: PTH103, PTH120
@@ -44,10 +44,10 @@ def pull(session: Session, arguments: list[str], flags: Flags) -> None:
         files, path = _guest(session, source, "source")
         name = posixpath.basename(path.rstrip("/")) or files.name
         place = os.path.join(target, name) if is_folder else target  # noqa: PTH118
-        _pull_one(files, path, place, is_recursive=flags.on("recursive"))
+        _pull_one(files, path, place, is_folder=is_folder, is_recursive=flags.on("recursive"))
 
 
-def _pull_one(files: GuestFiles, path: str, place: str, *, is_recursive: bool) -> None:
+def _pull_one(files: GuestFiles, path: str, place: str, *, is_folder: bool, is_recursive: bool) -> None:
     found = files.open(path)
     if found.kind == "symlink" and not is_recursive:
         found, path = files.follow(found, path)
@@ -55,6 +55,8 @@ def _pull_one(files: GuestFiles, path: str, place: str, *, is_recursive: bool) -
         found.read()
         if not is_recursive:
             raise CommandError("Can't pull a directory without --recursive")
+        if not is_folder:  # the tree goes into what is named, which is made
+            place = os.path.join(place, posixpath.basename(path.rstrip("/")) or files.name)  # noqa: PTH118
         files.pull_tree(path, place)
     elif place == "-":
         for block in found.blocks():

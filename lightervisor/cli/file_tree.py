@@ -137,6 +137,8 @@ class GuestFiles:
             self.make_folder(place, headers)
             for name in sorted(os.listdir(source)):  # noqa: PTH208
                 self.push_tree(os.path.join(source, name), place)  # noqa: PTH118
+        elif not os.path.isfile(source):  # noqa: PTH113  # a pipe would be waited for
+            raise CommandError(f"'{source}' isn't a supported file type")
         else:
             with open(source, "rb") as file:  # noqa: PTH123
                 self.write(place, file, headers)

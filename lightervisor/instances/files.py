@@ -96,7 +96,7 @@ class Files:
         self, action: str, project: str, name: str, path: str, requestor: EventLifecycleRequestor | None
     ) -> None:
         source = f"/1.0/instances/{name}"
-        context = {"path": path}
+        context = {"path": _shown(path)}
         self._events.lifecycle(f"instance-file-{action}", source, project=project, context=context, requestor=requestor)
 
 
@@ -134,7 +134,7 @@ async def _link(root: GuestRoot, path: str, wanted: Wanted, content: AsyncIterat
     text = os.fsdecode(target)
     if "\0" in text:
         raise Invalid("link", path, cause="this cannot be its target")
-    with _told(f"symlink {text}", path):
+    with _told(f"symlink {_shown(text)}", path):
         return await asyncio.to_thread(guest_files.make_link, root, path, text, wanted)
 
 
@@ -147,12 +147,18 @@ def _clean(path: str) -> str:
     return "/" + path.lstrip("/")
 
 
+def _shown(path: str) -> str:
+    """The path as JSON can carry it."""
+    return os.fsencode(path).decode(errors="replace")
+
+
 @contextmanager
 def _told(verb: str, path: str) -> Generator[None, None, None]:
     """The kernel's refusals in LXD's words."""
     try:
         yield
     except OSError as error:
+        path = _shown(path)
         reason = (error.strerror or str(error)).lower()
         if error.errno == errno.ENOENT:
             raise NotFound("file", path, text="Not Found") from error

@@ -107,3 +107,77 @@ def test_the_api_tells_type_owner_and_mode(daemon: Daemon, running: str) -> None
     assert folder.headers["x-lxd-type"] == "directory"
     assert "passwd" in folder.metadata
     assert daemon.request("GET", f"/1.0/instances/{running}/files").error == "Missing path argument"
+
+
+def test_a_part_of_a_file_can_be_asked_for(daemon: Daemon, running: str) -> None:
+    url = f"/1.0/instances/{running}/files?path=/etc/hostname"
+    for wanted, status, part in [
+        ("bytes=2-4", 206, b"syb"),
+        ("bytes=-3", 206, b"ox\n"),
+        ("bytes=0-1000", 206, b"busybox\n"),
+        ("bytes=0-1,3-4", 200, b"busybox\n"),
+        ("nonsense", 200, b"busybox\n"),
+    ]:
+        answer = daemon.request("GET", url, headers={"Range": wanted})
+        assert (answer.status, answer.body) == (status, part)
+    assert daemon.request("GET", url, headers={"Range": "bytes=100-"}).status == 416
+
+
+def test_a_slash_at_the_end_asks_for_a_folder(daemon: Daemon, running: str) -> None:
+    url = f"/1.0/instances/{running}/files?path="
+    for method, path, text in [
+        ("GET", "/etc/passwd/", 'sftp: "lstat /etc/passwd/: not a directory" (SSH_FX_FAILURE)'),
+        ("POST", "/root/new/", 'sftp: "open /root/new/: is a directory" (SSH_FX_FAILURE)'),
+        ("DELETE", "/etc/passwd/", 'sftp: "remove /etc/passwd/: not a directory" (SSH_FX_FAILURE)'),
+        ("DELETE", "/", 'sftp: "remove /: device or resource busy" (SSH_FX_FAILURE)'),
+        ("DELETE", "/etc", 'sftp: "remove /etc: directory not empty" (SSH_FX_FAILURE)'),
+        ("POST", "/root/no/new", "Not Found"),
+    ]:
+        assert daemon.request(method, url + path).error == text
+    assert daemon.request("GET", f"{url}/etc/").headers["x-lxd-type"] == "directory"
+
+
+def test_head_tells_what_get_would(daemon: Daemon, running: str) -> None:
+    for path in ("/etc/passwd", "/etc", "/bin/sh"):
+        url = f"/1.0/instances/{running}/files?path={path}"
+        shown, told = daemon.request("GET", url), daemon.request("HEAD", url)
+        assert (told.status, told.body) == (200, b"")
+        kinds = ("x-lxd-type", "x-lxd-uid", "x-lxd-gid", "x-lxd-mode", "x-lxd-modified")
+        assert [told.headers[kind] for kind in kinds] == [shown.headers[kind] for kind in kinds]
+
+
+def test_append_keeps_what_is_there_and_overwrite_keeps_owner_and_mode(daemon: Daemon, running: str) -> None:
+    url = f"/1.0/instances/{running}/files?path=/root/note"
+    daemon.request("POST", url, b"one", headers={"X-LXD-uid": "7", "X-LXD-gid": "8", "X-LXD-mode": "0600"})
+    daemon.request("POST", url, b"two", headers={"X-LXD-write": "append"})
+    assert daemon.request("GET", url).body == b"onetwo"
+    daemon.request("POST", url, b"new", headers={"X-LXD-uid": "1", "X-LXD-mode": "0777"})
+    answer = daemon.request("GET", url)
+    told = [answer.headers[f"x-lxd-{key}"] for key in ("uid", "gid", "mode")]
+    assert (answer.body, told) == (b"new", ["7", "8", "0600"])
+
+
+def test_names_may_hold_any_byte(either: Lxc, daemon: Daemon, running: str) -> None:
+    for name in ("with space", "ünï", "a+b&c=d%41;#?", "new\nline", os.fsdecode(b"latin-\xe4")):
+        either("file", "push", "-", f"{running}/root/{name}", stdin="content").ok()
+        there = either("exec", running, "--", "sh", "-c", "cat /root/*; cd /root; printf %s * | od -An -v -tx1").ok()
+        assert bytes.fromhex(there.stdout.removeprefix("content")) == os.fsencode(name)
+        assert either("file", "pull", f"{running}/root/{name}", "-").ok().stdout == "content"
+        either("file", "delete", f"{running}/root/{name}").ok()
+        either("file", "delete", f"{running}/root/{name}").failed("Not Found")
+    url = f"/1.0/instances/{running}/files?path=/etc/passwd/%E4"
+    assert daemon.request("GET", url).error == 'sftp: "lstat /etc/passwd/\ufffd: not a directory" (SSH_FX_FAILURE)'
+
+
+def test_a_pipe_is_no_file_to_push(either: Lxc, running: str, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    os.mkfifo(tree / "pipe")
+    either("file", "push", "-r", tree, f"{running}/root").failed("isn't a supported file type")
+
+
+def test_a_tree_is_pulled_into_the_folder_that_is_named(either: Lxc, running: str, tmp_path: Path) -> None:
+    either("file", "pull", "-r", f"{running}/usr", tmp_path / "made").ok()
+    assert (tmp_path / "made/usr/bin").is_dir()
+    either("file", "pull", f"{running}/etc/passwd", f"{running}/etc/group", tmp_path / "both").ok()
+    assert sorted(path.name for path in (tmp_path / "both").iterdir()) == ["group", "passwd"]
