@@ -42,7 +42,6 @@ def attach(server: Server, name: str, kind: str = "console") -> None:
     secrets: dict[str, str] = operation["metadata"]["fds"]
     path = ("operations", light_operations.identifier(operation), "websocket")
     data, control = (server.websocket(url(*path, secret=secrets[key])) for key in ("0", "control"))
-    print("To detach from the console, press: <ctrl>+a q\r", flush=True)
     pump = terminal.Pump()
     pump.attend(control)
     pump.show(data, 1)
@@ -50,6 +49,7 @@ def attach(server: Server, name: str, kind: str = "console") -> None:
     pump.on_signals({signal.SIGWINCH: lambda _number: terminal.resize(control)})
     try:
         with terminal.raw(0):
+            print("To detach from the console, press: <ctrl>+a q\r", flush=True)
             pump.run()
     finally:
         data.close()

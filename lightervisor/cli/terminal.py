@@ -32,7 +32,7 @@ class raw:
             import tty
 
             self._before = list[object](termios.tcgetattr(self._fd))
-            tty.setraw(self._fd)
+            tty.setraw(self._fd, termios.TCSANOW)  # what was typed already counts
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._before:
