@@ -1,0 +1,186 @@
+"""Character and block devices of the host, shown inside as nodes of their own with an owner and a mode.
+
+A container in a user namespace cannot make nodes, nor may it see the host's with the host's owners: the node is made
+in our own directory and bound where it is wanted. Source: LXD, device types unix-char and unix-block; mknod(2).
+"""
+
+import contextlib
+import os
+import stat
+from pathlib import Path
+from typing import ClassVar
+
+from lightervisor.config.key import Key, key
+from lightervisor.config.types import Bool, Text, integer, is_true, matching
+from lightervisor.devices.device import Device, DeviceStart, Options, Slot, device_scope
+from lightervisor.devices.disk import mount_entry
+from lightervisor.errors import HostError, Invalid, Unsupported
+from lightervisor.kernel import cgroup, guest_mounts, syscalls
+from lightervisor.kernel.guests import Guest
+from lightervisor.kernel.idmap import host_ranges
+
+Mode = matching("octal file mode", r"0?[0-7]{1,4}", "Invalid value for an octal file mode {value!r}")
+MAY = "rwm"
+
+
+def _keys(kind: str) -> tuple[Key, ...]:
+    return tuple(
+        key(name, value, scope=device_scope(kind), default=default, group="unix", help=text)
+        for name, value, default, text in (
+            ("source", Text, "", "Path of the device on the host"),
+            ("path", Text, "", "Path inside, the same as the source unless it is given"),
+            ("major", integer(0, 0xFFF), "", "Major number, read from the source unless it is given"),
+            ("minor", integer(0, 0xFFFFF), "", "Minor number, read from the source unless it is given"),
+            ("uid", integer(0), "0", "Owner inside"),
+            ("gid", integer(0), "0", "Group inside"),
+            ("mode", Mode, "0660", "Permissions inside"),
+            ("required", Bool, "true", "Fail to start when the source is missing"),
+        )
+    )
+
+
+class UnixNode(Device):
+    """What both kinds share."""
+
+    LETTER: ClassVar[str]
+    FORMAT: ClassVar[int]
+
+    @classmethod
+    def validate(cls, name: str, options: Options) -> None:
+        """Raise Invalid unless something says which device it is, and for paths that lead elsewhere."""
+        if not options.get("source") and not options.get("path"):
+            raise Invalid("device", name, text='Unix device entry is missing the required "source" or "path" property')
+        source = options.get("source") or options["path"]
+        if not source.startswith("/"):
+            text = "Source path must be absolute for local sources"
+            raise Invalid("device", name, text=text)
+        if ".." in options.get("path", "").split("/"):
+            raise Invalid("device", name, text=f"Invalid path {options['path']!r}")
+        if bool(options.get("major")) != bool(options.get("minor")):
+            raise Invalid("device", name, text=f"Both major and minor must be supplied for device: {source}")
+
+    def check_host(self) -> None:
+        """Raise Invalid when a required device is not there."""
+        if not self._is_required() or self._numbers() is not None:
+            return
+        if Path(self._source()).exists():
+            raise Invalid("device", self.name, text=f"Path specified is not a {self.kind} device")
+        text = "The required device path doesn't exist and the major and minor settings are not specified"
+        raise Invalid("device", self.name, text=text, remedy="create it, or set required=false")
+
+    def start(self, slot: Slot) -> DeviceStart:
+        """Make the node; nothing is shown when it is missing and not required."""
+        numbers = self._numbers()
+        if numbers is None:
+            return DeviceStart()
+        node = self._made(numbers)
+        lines = [("lxc.mount.entry", mount_entry(str(node), self._inside(), ["bind", "create=file"]))]
+        if self.instance.privileged:
+            version = "lxc.cgroup" if cgroup.offered().has("devices.allow", version=1) else "lxc.cgroup2"
+            lines.append((f"{version}.devices.allow", self._rule(numbers)))
+        return DeviceStart(lines=tuple(lines))
+
+    def plug(self, slot: Slot, guest: Guest) -> DeviceStart:
+        """Show the node inside a running container."""
+        numbers = self._numbers()
+        if numbers is None:
+            return DeviceStart()
+        if self.instance.privileged:
+            self._allow(guest, numbers)
+        node = self._made(numbers)
+        try:
+            tree = syscalls.open_tree(node)
+            try:
+                guest_mounts.attach(guest, tree, self._inside(), is_file=True)
+            finally:
+                os.close(tree)
+        except OSError as error:
+            self.stop()
+            cause = f"cannot be shown at /{self._inside()}: {error.strerror}"
+            raise HostError(self.kind, self.name, cause=cause) from error
+        return DeviceStart()
+
+    def unplug(self, guest: Guest) -> None:
+        """Take the node away inside."""
+        try:
+            guest_mounts.detach(guest, self._inside())
+        except OSError as error:
+            cause = f"cannot unmount /{self._inside()}: {error.strerror}"
+            raise HostError(self.kind, self.name, cause=cause) from error
+
+    def stop(self) -> None:
+        """Remove the node."""
+        node = self._node()
+        with contextlib.suppress(FileNotFoundError):
+            node.unlink()
+            with contextlib.suppress(OSError):  # others may be in there
+                node.parent.rmdir()
+
+    def _numbers(self) -> tuple[int, int] | None:
+        """Major and minor, as given or as the source has them; None when nothing of this kind is there."""
+        if self.options.get("major"):
+            return int(self.options["major"]), int(self.options["minor"])
+        try:
+            found = Path(self._source()).stat()
+        except OSError:
+            return None
+        if stat.S_IFMT(found.st_mode) != self.FORMAT:
+            return None
+        return os.major(found.st_rdev), os.minor(found.st_rdev)
+
+    def _made(self, numbers: tuple[int, int]) -> Path:
+        node = self._node()
+        self.stop()
+        node.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+        uid, gid = int(self.options.get("uid") or 0), int(self.options.get("gid") or 0)
+        if not self.instance.privileged:
+            idmap = host_ranges()
+            uid, gid = idmap.to_host(uid, "uid"), idmap.to_host(gid, "gid")
+        try:
+            os.mknod(node, self.FORMAT, os.makedev(*numbers))
+            os.chown(node, uid, gid, follow_symlinks=False)
+            node.chmod(int(self.options.get("mode") or "0660", 8))
+        except OSError as error:
+            self.stop()
+            raise HostError(self.kind, self.name, cause=f"cannot make the device node: {error.strerror}") from error
+        return node
+
+    def _allow(self, guest: Guest, numbers: tuple[int, int]) -> None:
+        group = cgroup.payload(guest.pid, self.instance.label).get("devices")
+        if group is None:
+            cause = "a privileged container that runs cannot be given a device where there is no devices controller"
+            raise Unsupported("device", self.name, cause=cause, remedy="stop the instance first")
+        try:
+            (group / "devices.allow").write_text(self._rule(numbers))
+        except OSError as error:
+            raise HostError(self.kind, self.name, cause=f"devices.allow: {error.strerror}") from error
+
+    def _rule(self, numbers: tuple[int, int]) -> str:
+        return f"{self.LETTER} {numbers[0]}:{numbers[1]} {MAY}"
+
+    def _inside(self) -> str:
+        return (self.options.get("path") or self.options["source"]).strip("/")
+
+    def _source(self) -> str:
+        return self.options.get("source") or self.options["path"]
+
+    def _is_required(self) -> bool:
+        return is_true(self.options.get("required") or "true")
+
+    def _node(self) -> Path:
+        inside = self._inside().replace("-", "--").replace("/", "-")
+        return self.instance.devices_dir / f"unix.{self.name}.{inside}"[-200:]
+
+
+class UnixChar(UnixNode, type="unix-char"):
+    """A character device, as /dev/fuse."""
+
+    KEYS = _keys("unix-char")
+    LETTER, FORMAT = "c", stat.S_IFCHR
+
+
+class UnixBlock(UnixNode, type="unix-block"):
+    """A block device, as /dev/sdb."""
+
+    KEYS = _keys("unix-block")
+    LETTER, FORMAT = "b", stat.S_IFBLK
