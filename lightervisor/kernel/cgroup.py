@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,11 +26,15 @@ class Usage(NamedTuple):
 def directories(pid: int) -> dict[str, Path]:
     """The cgroup directory of a process for each controller; "" is the unified hierarchy."""
     try:
-        lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+        return parse(Path(f"/proc/{pid}/cgroup").read_text())
     except (FileNotFoundError, ProcessLookupError):
         return {}
+
+
+def parse(text: str) -> dict[str, Path]:
+    """The directories that a text of /proc/<pid>/cgroup names."""
     found: dict[str, Path] = {}
-    for line in lines:
+    for line in text.splitlines():
         _, controllers, path = line.split(":", 2)
         if not controllers:
             base = ROOT if (ROOT / "cgroup.controllers").exists() else ROOT / "unified"
@@ -127,11 +131,9 @@ def remove(groups: Iterable[Path]) -> None:
                 directory.rmdir()
 
 
-def monitor(pid: int, name: str) -> dict[str, Path]:
-    """The cgroups of the monitor with this pid, for `remove`."""
-    return {
-        controller: path for controller, path in directories(pid).items() if path.name.startswith(f"lxc.monitor.{name}")
-    }
+def monitors(groups: Mapping[str, Path], name: str) -> list[Path]:
+    """Those of a process's cgroups that are its container's monitor's, for `remove`."""
+    return [path for path in groups.values() if path.name.startswith(f"lxc.monitor.{name}")]
 
 
 class Offered(NamedTuple):

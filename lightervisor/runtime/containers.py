@@ -135,13 +135,15 @@ class Containers:
         await remove_remains(self._notes, spec.name)
         if refusal := init_program.refusal(spec):
             raise HostError("instance", spec.hostname, text=failures.sentence(spec, refusal))
-        outcome = (await self._spawner.request("start", spec.name, self._path, str(config))).value[1]
+        _, outcome, groups = (await self._spawner.request("start", spec.name, self._path, str(config))).value
         if outcome != 0:
+            await asyncio.to_thread(cgroup.remove, cgroup.monitors(cgroup.parse(groups), spec.name))
             raise HostError("instance", spec.hostname, text=failures.explain(spec, logfile, outcome))
         _, pid = (await self._spawner.request("state", spec.name, self._path)).value
         try:
             running = self._adopt(spec.name, pid, spec.config)
         except Failure as error:
+            await asyncio.to_thread(cgroup.remove, cgroup.monitors(cgroup.parse(groups), spec.name))
             raise HostError("instance", spec.hostname, text=failures.died_at_once(spec, logfile)) from error
         running.cpus = cpus
         self._rebalance()

@@ -46,7 +46,7 @@ class Running:
                 if descriptor is not None:
                     os.close(descriptor)
             raise HostError("instance", name, cause="it ended as soon as it was started")
-        groups = [*cgroup.payload(pid, name).values(), *cgroup.monitor(monitor_pid, name).values()]
+        groups = [*cgroup.payload(pid, name).values(), *cgroup.monitors(cgroup.directories(monitor_pid), name)]
         return cls(name, pid, init, monitor_pid, monitor, groups)
 
     def become(self, pid: int) -> bool:

@@ -30,7 +30,7 @@ class Spawner:
     def __init__(self, channel: socket.socket) -> None:
         channel.set_inheritable(False)  # else every program in every container could speak as the daemon
         self._channel, self._library = channel, liblxc.load()
-        self._children: dict[int, tuple[int, int]] = {}
+        self._children: dict[int, tuple[int, int, int]] = {}
         self._poll = select.poll()
         self._poll.register(channel, select.POLLIN)
 
@@ -66,27 +66,35 @@ class Spawner:
             os.close(descriptor)
 
     def _reap(self, pidfd: int) -> None:
-        number, pid = self._children.pop(pidfd)
+        number, pid, told = self._children.pop(pidfd)
         self._poll.unregister(pidfd)
         os.close(pidfd)
         _, status = os.waitpid(pid, 0)
-        self._answer(number, ("exit", os.waitstatus_to_exitcode(status)))
+        text = ""
+        if told >= 0:
+            text = os.read(told, LARGEST // 4).decode()
+            os.close(told)
+        self._answer(number, ("exit", os.waitstatus_to_exitcode(status), text))
 
-    def _watch(self, number: int, pid: int) -> int:
+    def _watch(self, number: int, pid: int, told: int = -1) -> int:
         pidfd = os.pidfd_open(pid)
-        self._children[pidfd] = (number, pid)
+        self._children[pidfd] = (number, pid, told)
         self._poll.register(pidfd, select.POLLIN)
         return pidfd
 
     def _in_child(self, number: int, name: str, lxcpath: str, verb: str, *arguments: str) -> None:
+        told, tell = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         pid = os.fork()
         if pid == 0:
             status = 1
             try:
                 status = getattr(liblxc.Container(self._library, name, lxcpath), verb)(*arguments)
+                with open("/proc/self/cgroup", "rb") as groups:  # noqa: PTH123 - pathlib is too large for this process
+                    os.write(tell, groups.read())
             finally:
                 os._exit(status)
-        self._watch(number, pid)
+        os.close(tell)
+        self._watch(number, pid, told)
 
     def do_version(self, number: int, _fds: "list[int]", extensions: "list[str]") -> None:
         """liblxc's version, and for each of these API extensions whether it has it."""
@@ -95,7 +103,11 @@ class Spawner:
         self._answer(number, (self._library.lxc_get_version().decode(), known))
 
     def do_start(self, number: int, _fds: "list[int]", name: str, lxcpath: str, config_file: str) -> None:
-        """Start a container from a configuration file."""
+        """Start a container from a configuration file; answers with ("exit", status, text of /proc/<pid>/cgroup).
+
+        The caller of start() is in the monitor's cgroups until it ends: a monitor that ends before it cannot remove
+        them, and whoever asked must.
+        """
         self._in_child(number, name, lxcpath, "start", config_file)
 
     def do_state(self, number: int, _fds: "list[int]", name: str, lxcpath: str) -> None:
