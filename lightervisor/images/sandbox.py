@@ -42,11 +42,14 @@ def makes_devices(uid_map: Path = Path("/proc/self/uid_map")) -> bool:
     return uid_map.read_text().split() == ["0", "0", str(_FULL_MAP)]
 
 
-def workplace(argv: Sequence[str], directory: Path, shown: Mapping[Path, str]) -> list[str | Path]:
+def workplace(
+    argv: Sequence[str], directory: Path, shown: Mapping[Path, str], *, in_memory: int = 0
+) -> list[str | Path]:
     """A command line that runs `argv` where images are built: the network, `directory` at /build, and no state of ours.
 
-    `shown` are further paths of the host, each read-only at the place that is given. All that was started ends with
-    the program, also when it is killed: nothing lives on in its process namespace.
+    `shown` are further paths of the host, each read-only at the place that is given. Temporary files lie in
+    `directory`, or in so many bytes of memory. All that was started ends with the program, also when it is killed:
+    nothing lives on in its process namespace.
     """
     words: list[str | Path] = ["prlimit", "--core=0", "bwrap", "--die-with-parent", "--new-session"]
     words += ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--proc", "/proc", "--dev", "/dev"]
@@ -56,5 +59,10 @@ def workplace(argv: Sequence[str], directory: Path, shown: Mapping[Path, str]) -
         words += ["--ro-bind-try", name, name]
     for path, place in shown.items():
         words += ["--ro-bind", path, place]
-    words += ["--bind", directory, "/build", "--chdir", "/build", "--setenv", "TMPDIR", "/build"]
+    words += ["--bind", directory, "/build", "--chdir", "/build", "--setenv", "TMPDIR", "/work"]
+    words += (
+        ["--perms", "0755", "--size", str(in_memory), "--tmpfs", "/work"]
+        if in_memory
+        else ["--bind", directory, "/work"]
+    )
     return [*words, "--", *argv]

@@ -15,6 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from lightervisor.errors import HostError
+from lightervisor.images.builders import host_apt
+from lightervisor.images.builders.builder import Workshop, builders
 from tests.conftest import discard
 from tests.harness.client_lxc import Lxc
 from tests.harness.daemon import Daemon
@@ -115,6 +118,17 @@ def test_a_build_ends_with_the_daemon(fresh_daemon: Daemon, tmp_path: Path) -> N
     fresh_daemon.start()
     assert not list((fresh_daemon.state / "images/.incoming").iterdir())
     eventually(lambda: not fresh_daemon.instance_names(), what="the instance to be taken back")
+
+
+def test_a_mirror_that_does_not_answer_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mirror = "http://127.0.0.1:9/debian"
+    monkeypatch.setattr(host_apt, "lines", lambda release: [f"deb {mirror} {release} main"])
+    builder = next(one for one in builders() if one.name == "debian")
+    texts: list[str] = []
+    with pytest.raises(HostError, match=rf"'mmdebstrap': E: Failed to fetch {mirror}.*Could not connect"):
+        builder.build(builder.products()[0], "x86_64", Workshop(tmp_path, texts.append))
+    assert texts[-1] == "debian/12: reading package lists"
+    assert not list(tmp_path.glob("mmdebstrap.*")), "its temporary directory stayed"
 
 
 @pytest.fixture(scope="module")
