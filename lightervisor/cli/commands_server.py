@@ -39,7 +39,7 @@ COMMANDS = (
                 "loglevel", "", "text", help="Minimum level for log messages (only available when using pretty format)"
             ),
             Flag("pretty", help="Pretty rendering (short for --format=pretty)"),
-            Flag("type", "", "text", help="Event type to listen for"),
+            Flag("type", "", "many", help="Event type to listen for"),
         ),
     ),
     Command("operation", summary="List, show and delete background operations"),

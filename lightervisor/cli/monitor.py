@@ -26,7 +26,7 @@ def run(session: Session, arguments: list[str], flags: Flags) -> None:
     draw = _drawer(form, flags.text("loglevel"))
     server, _ = session.resolve(arguments[0] if arguments else "")
     everywhere = "true" if flags.on("all-projects") else ""
-    events = server.websocket(url("events", type=flags.text("type"), all_projects=everywhere))
+    events = server.websocket(url("events", type=",".join(flags.many("type")), all_projects=everywhere))
     try:
         while (message := events.receive()) is not None:
             event = light_json.loads(message[1])

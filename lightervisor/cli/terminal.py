@@ -103,6 +103,10 @@ class Pump:
     def run(self) -> None:
         """Until all outputs have ended."""
         try:
+            # What came together with the answer to the handshake is read already: no poll would tell of it.
+            for socket in {*self._outputs, *self._others}:
+                self._from_server(socket)
+            self._drop_closed()
             while self._outputs:
                 if not self._turn():
                     return
@@ -127,8 +131,11 @@ class Pump:
                     return False
             else:
                 self._signals.deliver()
-        self._outputs = {socket: fd for socket, fd in self._outputs.items() if socket.is_open}
+        self._drop_closed()
         return True
+
+    def _drop_closed(self) -> None:
+        self._outputs = {socket: fd for socket, fd in self._outputs.items() if socket.is_open}
 
     def _from_server(self, socket: WebSocket) -> None:
         socket.flush()
