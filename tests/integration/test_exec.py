@@ -88,10 +88,9 @@ def test_an_interactive_shell_has_a_terminal_and_gives_its_status(either: Lxc, r
 
 
 def test_control_c_reaches_the_command(either: Lxc, running: str) -> None:
-    terminal = Terminal(
-        [str(either.program), "exec", running, "--", "sh", "-c", "trap 'exit 42' INT; echo rea''dy; sleep 60"],
-        either.env,
-    )
+    # Not one long sleep: a shell that is interrupted between forking and executing it would wait for its end.
+    script = "trap 'exit 42' INT; echo rea''dy; while :; do sleep 0.1; done"
+    terminal = Terminal([str(either.program), "exec", running, "--", "sh", "-c", script], either.env)
     terminal.expect("ready")
     terminal.type("\x03")
     assert terminal.end() == 42
