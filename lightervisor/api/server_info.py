@@ -6,6 +6,7 @@ from lightervisor.api import envelope, etag
 from lightervisor.api.extensions import EXTENSIONS
 from lightervisor.api.requests import body, refuse_member, requestor
 from lightervisor.api.services import services
+from lightervisor.config.types import is_true
 from lightervisor.model.server import Server, ServerPut
 
 
@@ -55,8 +56,8 @@ async def is_ready(_request: web.Request) -> web.StreamResponse:
 
 
 async def shut_down(request: web.Request) -> web.StreamResponse:
-    """PUT /internal/shutdown: stop the instances, then the daemon."""
-    services(request).shut_down()
+    """PUT /internal/shutdown: stop the instances, then the daemon; `force` does not wait for operations."""
+    services(request).shut_down(is_true(request.query.get("force")))
     return envelope.sync()
 
 

@@ -95,7 +95,7 @@ class Services:
     server_config: ServerConfig
     warnings: Warnings
     resources: Callable[[], Resources]
-    shut_down: Callable[[], None]
+    shut_down: Callable[[bool], None]
     files: Files | None = None
     consoles: Consoles | None = None
     logs: Logs | None = None

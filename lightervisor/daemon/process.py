@@ -57,7 +57,7 @@ def _group_id(name: str | None) -> int:
 async def _live(paths: Paths, group: int, spawner: Spawner) -> None:
     stop = asyncio.get_running_loop().create_future()
     _listen_to_signals(stop)
-    async with wire(paths, spawner, lambda: _end(stop, "shutdown")) as parts:
+    async with wire(paths, spawner, lambda force: _end(stop, "forced shutdown" if force else "shutdown")) as parts:
         listener, is_ours = _listener(paths.socket, group)
         async with parts.server.serving(listener):
             try:
@@ -78,10 +78,9 @@ async def _live(paths: Paths, group: int, spawner: Spawner) -> None:
 
 async def _wind_down(parts: Parts, reason: str) -> None:
     parts.server.stopping()
-    if reason == "shutdown":
-        await parts.stop_instances()
-    await parts.finish_operations()
-    await parts.pools.stop()
+    if reason != "stop":
+        await parts.stop_instances(force=reason == "forced shutdown")
+    await parts.finish()
 
 
 def _end(stop: "asyncio.Future[str]", reason: str) -> None:

@@ -16,7 +16,7 @@ from lightervisor.daemon.options import Paths
 from lightervisor.daemon.server_config import ServerConfig
 from lightervisor.db.database import Database
 from lightervisor.db.images import ImageRows
-from lightervisor.db.instances import InstanceRows
+from lightervisor.db.instances import InstanceRow, InstanceRows
 from lightervisor.db.networks import NetworkRows
 from lightervisor.db.profiles import ProfileRows
 from lightervisor.db.server_config import ServerConfigRows
@@ -58,6 +58,8 @@ from lightervisor.storage.pools import Pools
 from lightervisor.storage.users import PoolUsers
 
 log = logging.getLogger(__name__)
+ATTEMPTS, BETWEEN_ATTEMPTS_S = 3, 5.0
+AUTOSTART_WARNING = "Instance autostart failure"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +75,8 @@ class Parts:
     networks: Networks
     images: Images
     events: Events
+    server_config: ServerConfig
+    warnings: WarningRows
 
     async def recover(self) -> None:
         """Bring the host to what the database says, undo what was left unfinished, find and start instances."""
@@ -84,26 +88,42 @@ class Parts:
         await self.journal.recover()
 
     async def start_instances(self) -> None:
-        """Start what the boot asks for, in order; one that fails does not keep the others."""
-        for row, delay_s in self.boot.wanted_at_boot():
-            try:
-                await self.power.start(row.project, row.name)
-            except Failure as failure:
-                log.warning("instance %s could not be started: %s", row.name, failure.message())
-            await asyncio.sleep(delay_s)
+        """Start what the boot asks for, in order; what fails is tried again after the others, then warned of."""
+        waiting = self.boot.wanted_at_boot()
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                await asyncio.sleep(BETWEEN_ATTEMPTS_S)
+            waiting = [(row, delay_s) for row, delay_s in waiting if not await self._start_at_boot(row, delay_s)]
+            if not waiting:
+                return
 
-    async def stop_instances(self) -> None:
-        """The host goes down."""
+    async def _start_at_boot(self, row: InstanceRow, delay_s: float) -> bool:
+        place = f"/1.0/instances/{row.name}"
+        try:
+            await self.power.start_at_boot(row.project, row.name)
+        except Failure as failure:
+            log.warning("instance %s could not be started: %s", row.name, failure.message())
+            await self.warnings.upsert(AUTOSTART_WARNING, failure.message(), entity_url=place)
+            return False
+        await self.warnings.resolve(AUTOSTART_WARNING, entity_url=place)
+        await asyncio.sleep(delay_s)
+        return True
+
+    async def stop_instances(self, *, force: bool) -> None:
+        """The host goes down: let operations end, for `core.shutdown_timeout` unless forced, then stop everything."""
+        minutes = float(self.server_config.all().get("core.shutdown_timeout") or 5)
+        await self.operations.settle(timeout_s=0 if force else minutes * 60)
         await self.power.stop_all()
 
-    async def finish_operations(self) -> None:
-        """Let running operations end, then end them; listeners are told."""
+    async def finish(self) -> None:
+        """End what still runs, and take what was deleted off the disks; listeners are told."""
         await self.operations.close(timeout_s=5)
         self.events.close()
+        await self.pools.stop()
 
 
 @asynccontextmanager
-async def wire(paths: Paths, spawner: Spawner, shut_down: Callable[[], None]) -> AsyncGenerator[Parts, None]:
+async def wire(paths: Paths, spawner: Spawner, shut_down: Callable[[bool], None]) -> AsyncGenerator[Parts, None]:
     """Make all parts; at the end close what holds something open."""
     spawner.connect()
     database = Database(paths.state / "database" / "lightervisor.db")
@@ -116,7 +136,7 @@ async def wire(paths: Paths, spawner: Spawner, shut_down: Callable[[], None]) ->
         spawner.close()
 
 
-def _parts(paths: Paths, spawner: Spawner, database: Database, liblxc: Liblxc, shut_down: Callable[[], None]) -> Parts:
+def _parts(paths: Paths, spawner: Spawner, database: Database, liblxc: Liblxc, shut_down: Callable[[bool], None]) -> Parts:
     events = Events()
     logging.getLogger().addHandler(logs.EventHandler(events))
     journal = Journal(database)
@@ -148,6 +168,7 @@ def _parts(paths: Paths, spawner: Spawner, database: Database, liblxc: Liblxc, s
     journal.register(create.UNDO, creation.undo)
     journal.register(delete.FINISH_DELETE, removal.finish)
     journal.register(delete.RENAME_BACK, removal.rename_back)
+    server_keys = ServerConfig(server_config, events)
     services = Services(
         operations=operations,
         events=events,
@@ -164,7 +185,7 @@ def _parts(paths: Paths, spawner: Spawner, database: Database, liblxc: Liblxc, s
         pools=pools,
         networks=networks,
         environment=environment.reader(pools, liblxc),
-        server_config=ServerConfig(server_config, events),
+        server_config=server_keys,
         warnings=warnings,
         resources=resources.read,
         consoles=Consoles(catalog, boot, operations, events),
@@ -183,6 +204,8 @@ def _parts(paths: Paths, spawner: Spawner, database: Database, liblxc: Liblxc, s
         networks=networks,
         images=images,
         events=events,
+        server_config=server_keys,
+        warnings=warnings,
     )
 
 

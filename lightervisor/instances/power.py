@@ -96,6 +96,12 @@ class Power:
         await self._boot.start(self._rows.get(project, name))
         self._publish("started", project, name, requestor)
 
+    async def start_at_boot(self, project: str, name: str) -> None:
+        """Start an instance that ran before or is to start with the host; nothing happens when somebody was faster."""
+        async with self._operations.locks.hold([instance_lock(project, name)]):
+            if self._rows.exists(project, name) and self._catalog.status(project, name) == "Stopped":
+                await self.start(project, name)
+
     def start_again(self, project: str, name: str) -> None:
         """The guest rebooted and ended, as its configuration changed: start it once that end is over."""
         task = asyncio.get_running_loop().create_task(self._start_again(project, name))

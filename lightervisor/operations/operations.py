@@ -235,6 +235,13 @@ class Operations:
         if live.connect is not None:
             await live.connect(name, channel)
 
+    async def settle(self, timeout_s: float) -> None:
+        """Wait until all work has ended but that of websockets, which may last as long as somebody wishes."""
+        tasks = [one.task for one in self._live.values() if one.task and not one.task.done() and not one.secrets]
+        if tasks and timeout_s:
+            log.info("waiting for %s operations", len(tasks))
+            await asyncio.wait(tasks, timeout=timeout_s)
+
     async def close(self, timeout_s: float) -> None:
         """The daemon stops: wait for running operations, then cancel what is left and wait for its undo."""
         tasks = [live.task for live in self._live.values() if live.task and not live.task.done()]

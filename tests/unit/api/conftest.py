@@ -67,7 +67,7 @@ async def services(tmp_path: Path) -> AsyncIterator[Services]:
         warnings=WarningRows(database),
         environment=lambda: ServerEnvironment(server="lxd"),
         resources=Resources,
-        shut_down=lambda: None,
+        shut_down=lambda _force: None,
         creation=ABSENT,
         power=ABSENT,
         removal=ABSENT,
