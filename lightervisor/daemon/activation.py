@@ -30,7 +30,9 @@ def activate_if_needed(paths: Paths) -> None:
         Server(unix_connector(str(paths.socket)), name="local").get("/1.0")
     except OSError as error:
         remedy = "systemctl start lxd.socket"
-        raise Unavailable("daemon", text=f"nothing answers on {paths.socket}: {error.strerror}", remedy=remedy) from error
+        raise Unavailable(
+            "daemon", text=f"nothing answers on {paths.socket}: {error.strerror}", remedy=remedy
+        ) from error
 
 
 def is_needed(database: Path) -> bool:

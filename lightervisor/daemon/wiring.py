@@ -136,7 +136,9 @@ async def wire(paths: Paths, spawner: Spawner, shut_down: Callable[[bool], None]
         spawner.close()
 
 
-def _parts(paths: Paths, spawner: Spawner, database: Database, liblxc: Liblxc, shut_down: Callable[[bool], None]) -> Parts:
+def _parts(
+    paths: Paths, spawner: Spawner, database: Database, liblxc: Liblxc, shut_down: Callable[[bool], None]
+) -> Parts:
     events = Events()
     logging.getLogger().addHandler(logs.EventHandler(events))
     journal = Journal(database)

@@ -118,7 +118,8 @@ class Boot:
             await self._after_start(row, idmap, started)
         except BaseException:
             await self.containers.kill(volume_name(row.project, row.name))
-            await self._clear(row.project, row.name)
+            with self.power_remembered(row.project, row.name):  # what should run is tried again at the next boot
+                await self._clear(row.project, row.name)
             raise
 
     async def _after_start(

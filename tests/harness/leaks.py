@@ -81,6 +81,19 @@ def _lasting(names: Iterable[str], is_abandoned: Callable[[str], bool]) -> set[s
     return left
 
 
+def mounts_below(folder: Path) -> list[str]:
+    """What is mounted below a folder, in the order in which it was."""
+    return [place for place in _mounts() if place.startswith(f"{folder}/")]
+
+
+def remove_cgroups(instance: str) -> None:
+    """Remove the empty cgroups of an instance."""
+    for group in sorted(_cgroups(), reverse=True):
+        if group.rpartition("/")[2].endswith(f".{instance}"):
+            for directory, _, _ in os.walk(CGROUPS / group, topdown=False):
+                Path(directory).rmdir()
+
+
 def _mentions(text: str, words: Iterable[str]) -> bool:
     return any(word in text for word in words)
 
