@@ -5,7 +5,7 @@ import os
 from aiohttp import web
 
 from lightervisor.api import envelope, raw, urls
-from lightervisor.api.instance_paths import kind_of, named, routes
+from lightervisor.api.instance_paths import named, routes
 from lightervisor.api.requests import requestor
 from lightervisor.api.services import offered, services
 from lightervisor.instances.logs import Logs
@@ -19,7 +19,7 @@ async def everything(request: web.Request) -> web.StreamResponse:
     """GET: URLs of the log files."""
     project, name = named(request)
     files = _logs(request).list(project, name)
-    return envelope.sync([urls.of(kind_of(request), name, "logs", file) for file in files])
+    return envelope.sync([urls.of("instances", name, "logs", file) for file in files])
 
 
 async def show(request: web.Request) -> web.StreamResponse:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lightervisor.config.names import volume_name
-from lightervisor.errors import HostError, Invalid, NotFound, Unsupported
+from lightervisor.errors import HostError, Invalid, NotFound
 from lightervisor.events.stream import Events
 from lightervisor.instances import terminals
 from lightervisor.instances.boot import Boot
@@ -36,10 +36,10 @@ class Consoles:
     def attach(
         self, project: str, name: str, post: InstanceConsolePost, requestor: EventLifecycleRequestor | None = None
     ) -> Operation:
-        """Attach a client: an operation with websockets `0` and `control`. Raises NotFound, Invalid, Unsupported."""
+        """Attach a client: an operation with websockets `0` and `control`. Raises NotFound, Invalid."""
         self._catalog.row(project, name)
         if post.type == "vga":
-            raise Unsupported("console", text="VGA console is only supported by virtual machines")
+            raise Invalid("console", post.type, text="VGA console is only supported by virtual machines")
         if post.type not in ("", "console"):
             raise Invalid("console", post.type, text=f'Unknown console type "{post.type}"')
         check_running(self._catalog, project, name)
@@ -69,16 +69,25 @@ class Consoles:
             terminal, master = await self._open(container, was_in_use=former is not None)
             try:
                 terminals.resize(master, post.width, post.height)
+                self._boot.containers.console_resized(container)
                 await _first_to_end(
                     pump_out(os.dup(master), sockets["0"], ended),
                     _type(sockets["0"], os.dup(master)),
-                    _control(sockets["control"], master),
+                    self._control(container, sockets["control"], master),
                 )
             finally:
                 close_all(terminal, master)
         finally:
             if self._users.get(container) is ended:
                 del self._users[container]
+
+    async def _control(self, container: str, channel: Channel, master: int) -> None:
+        """Obey window sizes until the client has gone."""
+        while (frame := await channel.receive()) is not None:
+            control = terminals.message(frame)
+            if control is not None:
+                terminals.obey(control, master)
+                self._boot.containers.console_resized(container)
 
     async def _open(self, container: str, *, was_in_use: bool) -> tuple[int, int]:
         """The console's descriptors. liblxc's monitor takes a moment to notice that its former user has gone."""
@@ -107,7 +116,7 @@ class Consoles:
         """Forget what the console showed. Raises NotFound."""
         self._catalog.row(project, name)
         if self._catalog.status(project, name) == "Stopped":
-            (self._boot.log_directory(project, name) / LOG).unlink(missing_ok=True)
+            await asyncio.to_thread(_empty, self._boot.log_directory(project, name) / LOG)
         else:
             await self._boot.containers.console_log(volume_name(project, name), clear=True)
         self._publish("reset", project, name, requestor)
@@ -120,6 +129,13 @@ class Consoles:
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
+    except FileNotFoundError as error:
+        raise NotFound("console log", text="Not Found") from error
+
+
+def _empty(path: Path) -> None:
+    try:
+        os.truncate(path, 0)
     except FileNotFoundError as error:
         raise NotFound("console log", text="Not Found") from error
 
@@ -139,11 +155,3 @@ async def _type(channel: Channel, master: int) -> None:
     """Pass on what is typed until the client has gone; the end of its input alone does not detach it."""
     if await pump_in(channel, master):
         await gone(channel)
-
-
-async def _control(channel: Channel, master: int) -> None:
-    """Obey window sizes until the client has gone."""
-    while (frame := await channel.receive()) is not None:
-        control = terminals.message(frame)
-        if control is not None:
-            terminals.obey(control, master)

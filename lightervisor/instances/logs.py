@@ -9,7 +9,7 @@ from lightervisor.instances.boot import Boot
 from lightervisor.instances.catalog import Catalog
 from lightervisor.model.event import EventLifecycleRequestor
 
-KEPT = ("lxc.log", "lxc.conf", "console.log")
+KEPT = ("lxc.log", "lxc.conf")
 RECORDED = ("migration_", "snapshot_", "exec_")
 
 

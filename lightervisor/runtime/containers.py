@@ -8,6 +8,7 @@ through its pidfd and waits for the monitor to finish cleaning up.
 import asyncio
 import logging
 import os
+import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -291,6 +292,11 @@ class Containers:
         self._required(name)
         terminal, master = (await self._spawner.request("console", name, self._path)).fds
         return terminal, master
+
+    def console_resized(self, name: str) -> None:
+        """The console's user has changed the size of its terminal: the monitor copies it when it is told (SIGWINCH)."""
+        if (running := self._running.get(name)) is not None:
+            pidfd.send(running.monitor, signal.SIGWINCH)
 
     async def console_log(self, name: str, *, clear: bool = False) -> bytes:
         """What the console's ring buffer holds; with `clear` it is emptied instead."""

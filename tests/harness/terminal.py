@@ -6,6 +6,7 @@ import fcntl
 import os
 import pty
 import select
+import signal
 import struct
 import subprocess
 import termios
@@ -44,16 +45,17 @@ class Terminal:
     def resize(self, width: int, height: int) -> None:
         """Give the window another size, which the program is told by SIGWINCH."""
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
+        self.process.send_signal(signal.SIGWINCH)  # it is not the session's leader on this terminal
 
     def _has_read(self) -> bool:
         if self.process.poll() is not None:
             return True
         slave = os.open(self._slave, os.O_RDWR | os.O_NOCTTY)
         try:
-            waiting = fcntl.ioctl(slave, termios.FIONREAD, bytes(4))
+            # Unlike FIONREAD, this also sees what the kernel has not yet moved to the reader's side.
+            return not select.select([slave], [], [], 0)[0]
         finally:
             os.close(slave)
-        return struct.unpack("i", waiting)[0] == 0
 
     def expect(self, text: str, timeout_s: float = 15) -> None:
         """Read until the text is on the screen."""
