@@ -134,3 +134,12 @@ def test_a_reference_page_that_was_changed_by_hand_is_noticed_and_written_anew(t
 def test_the_checks_find_what_cannot_be_typed(line: str, wrong: str) -> None:
     found = [complaint(named) for named in markdown.commands(f"```sh\n{line}\n```\n")]
     assert [text for text in found if text] == [] if not wrong else any(wrong in text for text in found)
+
+
+def test_every_decision_is_in_the_list_under_its_own_title() -> None:
+    folder = REPOSITORY / "docs/adr"
+    listed = re.findall(r"^(\d+)\. \[(.*)\]\((.*)\)$", (folder / "README.md").read_text(), re.MULTILINE)
+    pages = sorted(path for path in folder.glob("*.md") if path.name != "README.md")
+    titles = [re.match(r"# (\d+)\. (.*)", path.read_text()) for path in pages]
+    assert [(title[1], title[2], page.name) for title, page in zip(titles, pages, strict=True) if title] == listed
+    assert [int(page.name[:4]) for page in pages] == [int(number) for number, _, _ in listed]
