@@ -26,6 +26,7 @@ from lightervisor.kernel.guests import Guest
 from lightervisor.kernel.idmap import IdMap, host_ranges, map_of_process
 from lightervisor.model.times import now
 from lightervisor.runtime.containers import Containers
+from lightervisor.runtime.settings import apparmor
 from lightervisor.runtime.spec import ContainerSpec
 
 log = logging.getLogger(__name__)
@@ -268,6 +269,7 @@ class Boot:
         container = volume_name(row.project, row.name)
         await asyncio.to_thread(paths.remove_tree, self._places.logs / container)
         (self._places.security / "seccomp" / container).unlink(missing_ok=True)
+        apparmor.unlink(self._places.security, container)
         self._names.pop(container, None)
 
     async def apply(self, row: InstanceRow, before: Expanded, after: Expanded) -> None:

@@ -20,7 +20,7 @@ from lightervisor.runtime import failures, init_program, signals
 from lightervisor.runtime.exits import Exits
 from lightervisor.runtime.render import render
 from lightervisor.runtime.running import Running, remove_remains
-from lightervisor.runtime.settings import cpu, hooks, limits, seccomp, setting
+from lightervisor.runtime.settings import apparmor, cpu, hooks, limits, seccomp, setting
 from lightervisor.runtime.spawner import Followed, Spawner
 from lightervisor.runtime.spec import ContainerSpec, HostFacts
 
@@ -147,6 +147,8 @@ class Containers:
             await asyncio.to_thread(cgroup.remove, cgroup.monitors(cgroup.parse(groups), spec.name))
             raise HostError("instance", spec.hostname, text=failures.died_at_once(spec, logfile)) from error
         running.cpus = cpus
+        if self._host.has_apparmor:
+            apparmor.link(spec, Path(self._path))
         self._rebalance()
 
     def _adopt(self, name: str, pid: int, config: Mapping[str, str] | None) -> Running:

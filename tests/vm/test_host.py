@@ -79,6 +79,12 @@ def test_a_profile_of_its_own_confines_it(daemon: Daemon, module_lxc: Lxc, runni
     assert denied.status != 0
 
 
+def test_its_profile_is_where_others_look(daemon: Daemon, running: str) -> None:
+    for name in (running, f"lxd-{running}"):
+        profile = (daemon.state / "security/apparmor/profiles" / name).read_text()
+        assert "profile" in profile
+
+
 def test_its_profile_goes_with_it(daemon: Daemon, module_lxc: Lxc) -> None:
     module_lxc("launch", "build:busybox", "gone").ok()
     assert "gone" in PROFILES.read_text()
@@ -86,6 +92,7 @@ def test_its_profile_goes_with_it(daemon: Daemon, module_lxc: Lxc) -> None:
     module_lxc("delete", "--force", "gone").ok()
     assert "gone" not in PROFILES.read_text()
     assert not group.exists()
+    assert not (daemon.state / "security/apparmor/profiles/gone").is_symlink()
 
 
 def test_it_sees_its_own_memory(module_lxc: Lxc, running: str) -> None:
