@@ -79,6 +79,7 @@ _LISTS = frozenset(
         "ingress",
         "groups",
         "backends",
+        "when",
     )
 )
 # Fields that are times in LXD's structs: YAML's own type, so not quoted as a string that looks like one would be.
@@ -96,9 +97,10 @@ _MAPS = frozenset(
         "lxc_features",
         "metadata",
         "properties",
-        "templates",
     )
 )
+# Fields that are maps whose values are structs.
+_MAPS_OF_STRUCTS = frozenset(("templates",))
 
 
 def dump(value: Any, *, is_map: bool = False) -> str:
@@ -127,6 +129,8 @@ def _mapping(mapping: dict[str, Any], indent: int, is_map: bool) -> str:
                 continue
         is_map_below = is_map or key in _MAPS
         if isinstance(value, dict) and value:
+            if key in _MAPS_OF_STRUCTS and not is_map:
+                value = {name: value[name] for name in sorted(value, key=_Key)}  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
             lines.append(head + "\n" + _mapping(value, indent + 2, is_map_below))  # pyright: ignore[reportUnknownArgumentType]
         elif isinstance(value, list) and value:
             lines.append(head + "\n" + _sequence(value, indent, is_map_below))  # pyright: ignore[reportUnknownArgumentType]

@@ -25,6 +25,7 @@ from lightervisor.model.image import ImageMetadata
 
 FILE, FOLDER = "metadata.yaml", "templates"
 TEMPLATE_LIMIT = 64 << 20
+LONGEST_NAME = 255
 
 
 class Metadata:
@@ -152,7 +153,7 @@ def _templates(directory: Path) -> list[str]:
 
 
 def _checked(path: str) -> str:
-    if path in ("", ".", "..") or "/" in path or "\0" in path:
+    if path in ("", ".", "..") or "/" in path or "\0" in path or len(os.fsencode(path)) > LONGEST_NAME:
         raise Invalid("template", path, text="Invalid template filename")
     return path
 

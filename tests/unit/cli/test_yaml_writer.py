@@ -82,3 +82,11 @@ def test_the_keys_of_maps_are_sorted_as_go_yaml_does_and_those_of_structs_are_no
     in_order = ["user._", "user.B", "user.a", "user.a.1", "user.a2", "user.a02", "user.a10", "user.b"]
     assert keys == ["name", "config", *in_order, "a", "z", "x"]
     assert yaml_writer.dump({"b": {"d": 1, "c": 2}, "a": 3}, is_map=True) == "a: 3\nb:\n  c: 2\n  d: 1\n"
+
+
+def test_templates_are_a_map_of_structs() -> None:
+    template = {"when": ["create"], "create_only": False, "template": "x.tpl", "properties": None}
+    assert yaml_writer.dump({"templates": {"/b": template, "/a": {"when": None}}}) == (
+        "templates:\n  /a:\n    when: []\n  /b:\n    when:\n    - create\n    create_only: false\n"
+        "    template: x.tpl\n    properties: {}\n"
+    )
