@@ -129,6 +129,10 @@ class BridgedNic(Device, type="nic", variant="bridged"):
             if ip_address(wanted) not in ip_interface(config[option]).network:
                 text = f'Device IP address "{wanted}" not within network "{network}" subnet'
                 raise Invalid("device", self.name, text=text, remedy=f"the subnet is {config[option]}")
+            owner = self._port.hosts.owner_of(wanted) if self._port.hosts else ""
+            if owner not in ("", self._owner):
+                text = f'IP address "{wanted}" already defined on another NIC'
+                raise Invalid("device", self.name, text=text, remedy=f"it is that of {owner}")
 
     def start(self, slot: Slot) -> DeviceStart:
         """Lines that make liblxc create the cable; reserves the nic's name and addresses before."""

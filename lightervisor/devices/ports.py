@@ -27,6 +27,10 @@ class Hosts(Protocol):
         """Forget what was reserved; nothing happens when there was nothing."""
         ...
 
+    def owner_of(self, address: str) -> str:
+        """Whose reserved address this is, "" when it is nobody's."""
+        ...
+
     def release(self, hwaddr: str) -> None:
         """Forget the addresses that were given to a nic, as if it had given them back."""
         ...

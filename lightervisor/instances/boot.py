@@ -16,6 +16,7 @@ from lightervisor.config.names import volume_name
 from lightervisor.config.types import is_true
 from lightervisor.db.instances import InstanceRow, InstanceRows
 from lightervisor.devices.device import Device, DeviceStart
+from lightervisor.devices.disk import mount_entry
 from lightervisor.errors import Failure, NotFound
 from lightervisor.events.stream import Events
 from lightervisor.instances.catalog import Catalog
@@ -27,10 +28,11 @@ from lightervisor.kernel.idmap import IdMap, host_ranges, map_of_process
 from lightervisor.model.times import now
 from lightervisor.runtime.containers import Containers
 from lightervisor.runtime.settings import apparmor
-from lightervisor.runtime.spec import ContainerSpec
+from lightervisor.runtime.spec import ContainerSpec, Lines
 
 log = logging.getLogger(__name__)
 Restart = Callable[[str, str], None]
+SHIFTED = ("bind", "create=dir", "idmap=container")
 
 
 class Places(NamedTuple):
@@ -114,7 +116,9 @@ class Boot:
             await self._load_modules(expanded.config)
             root = await self._volumes.mount(pool, row.project, row.name, idmap)
             started = await self._devices.start(row, expanded)
-            spec = self._spec(row, expanded, root.path, idmap, started)
+            lines = [line for _, start in started for line in start.lines]
+            lines += await self._nesting_lines(pool, row, expanded.config)
+            spec = self._spec(row, expanded, root.path, idmap, lines)
             await self.containers.start(spec)
             await self._after_start(row, idmap, started)
         except BaseException:
@@ -149,7 +153,7 @@ class Boot:
         expanded: Expanded,
         rootfs: Path,
         idmap: IdMap | None,
-        started: list[tuple[Device, DeviceStart]],
+        device_lines: Lines,
     ) -> ContainerSpec:
         name = volume_name(row.project, row.name)
         return ContainerSpec(
@@ -161,8 +165,16 @@ class Boot:
             security_dir=self._places.security,
             idmap=idmap,
             architecture=row.architecture,
-            device_lines=[line for _, start in started for line in start.lines],
+            device_lines=device_lines,
         )
+
+    async def _nesting_lines(self, pool: str, row: InstanceRow, config: Mapping[str, str]) -> Lines:
+        """Directories that the root file system cannot carry for containers inside this one."""
+        if not is_true(config.get("security.nesting")):
+            return []
+        words = list(SHIFTED[:2] if is_true(config.get("security.privileged")) else SHIFTED)
+        found = await self._volumes.plain_directories(pool, row.project, row.name)
+        return [("lxc.mount.entry", mount_entry(str(one.host), one.guest, words)) for one in found]
 
     def log_directory(self, project: str, name: str) -> Path:
         """Where an instance's logs are."""

@@ -12,7 +12,7 @@ from lightervisor.config.names import volume_name
 from lightervisor.db.instances import InstanceRow
 from lightervisor.errors import Invalid
 from lightervisor.kernel.idmap import IdMap
-from lightervisor.storage.driver import MountedRoot, StorageDriver, Volume
+from lightervisor.storage.driver import MountedRoot, PlainDirectories, PlainDirectory, StorageDriver, Volume
 from lightervisor.storage.pools import Pools
 
 
@@ -70,6 +70,13 @@ class InstanceVolumes:
     def directory(self, pool: str, project: str, name: str) -> Path:
         """The volume's directory, which holds metadata.yaml, templates and backup.yaml."""
         return self._pools.driver(pool).volume_path(_volume(project, name))
+
+    async def plain_directories(self, pool: str, project: str, name: str) -> list[PlainDirectory]:
+        """What the pool keeps beside the root file system for an instance that nests others."""
+        driver = self._pools.driver(pool)
+        if not isinstance(driver, PlainDirectories):
+            return []
+        return await asyncio.to_thread(driver.plain_directories, _volume(project, name))
 
     def exists(self, pool: str, project: str, name: str) -> bool:
         """Whether the volume is there."""

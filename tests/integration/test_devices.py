@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -258,3 +259,32 @@ def test_a_guests_own_reboot_keeps_what_was_plugged(lxc: Lxc, daemon: Daemon, ru
     lxc.run(running, "reboot", "-f")
     eventually(lambda: lxc.run(running, "true").status == 0, what="the instance to be back")
     assert lxc.run(running, "cat", "/mnt/note").status != 0
+
+
+# One packet is enough: dnsmasq is configured for rapid commit. Arguments: interface, hardware address.
+ASK6 = """\
+import socket, struct, sys
+index, duid = socket.if_nametoindex(sys.argv[1]), bytes.fromhex("000100012c000000" + sys.argv[2].replace(":", ""))
+option = lambda kind, value: struct.pack("!HH", kind, len(value)) + value
+channel = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+channel.bind(("::", 546, 0, index))
+channel.settimeout(1)
+body = option(1, duid) + option(3, struct.pack("!III", 1, 0, 0)) + option(14, b"") + option(8, bytes(2))
+channel.sendto(bytes([1, 0, 0, 1]) + body, ("ff02::1:2", 547, 0, index))
+print(channel.recv(1500)[0])
+"""
+
+
+def test_an_ipv6_address_is_given_back_too(lxc: Lxc, daemon: Daemon, running: str, bridge: str) -> None:
+    network = secrets.token_hex(2)
+    stateful = {"ipv6.address": f"fd42:77:{network}::1/64", "ipv6.dhcp.stateful": "true"}
+    assert daemon.request("PATCH", f"/1.0/networks/{bridge}", {"config": stateful}).status == 200
+    add(lxc, running, "second", "nic", f"network={bridge}")
+    pid = daemon.request("GET", f"/1.0/instances/{running}/state").metadata["pid"]
+    hwaddr = config(daemon, running)["volatile.second.hwaddr"]
+    enter = ["nsenter", f"--target={pid}", "--net", sys.executable, "-c", ASK6, "eth1", hwaddr]
+    eventually(lambda: processes.run(enter).stdout == "7\n", what="an address to send from, and a reply")
+    given_out = daemon.state / "networks" / bridge / "dnsmasq.leases"
+    eventually(lambda: hwaddr in given_out.read_text(), what="dnsmasq's note")
+    lxc("config", "device", "remove", running, "second").ok()
+    eventually(lambda: hwaddr not in given_out.read_text(), what="the lease to be given back")

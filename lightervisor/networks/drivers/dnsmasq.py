@@ -156,6 +156,13 @@ class HostsDirectory:
             path.unlink(missing_ok=True)
             self._reload()
 
+    def owner_of(self, address: str) -> str:
+        """Whose file reserves an address, "" without one."""
+        hosts = self._directory / "dnsmasq.hosts"
+        words = {address, f"[{address}]"}
+        files = sorted(hosts.iterdir()) if hosts.is_dir() else []
+        return next((path.name for path in files if words & set(_read(path).strip().split(","))), "")
+
     def release(self, hwaddr: str) -> None:
         """Give back the addresses of a nic; dnsmasq forgets them a moment later."""
         found, server_id = held(_read(self._directory / "dnsmasq.leases"), hwaddr.lower())
@@ -266,17 +273,15 @@ def held(text: str, hwaddr: str) -> tuple[list[Lease4 | Lease6], bytes]:
     """What a nic holds according to dnsmasq's file, and the server's own id for DHCPv6. Pure."""
     found: list[Lease4 | Lease6] = []
     server_id = b""
-    for line in text.splitlines():
-        words = line.split()
-        if words[:1] == ["duid"] and len(words) > 1:
-            server_id = _bytes(words[1])
-        elif len(words) < 5:
-            continue
-        elif words[1].lower() == hwaddr:
-            found.append(Lease4(address=IPv4Address(words[2]), hwaddr=hwaddr, client_id=_bytes(words[4])))
-        elif words[1].isdecimal() and words[4][-17:].lower() == hwaddr:
-            address, client = IPv6Address(words[2]), _bytes(words[4])
-            found.append(Lease6(address=address, client_id=client, interface_id=int(words[1])))
+    for words in (line.split() for line in text.splitlines()):
+        with contextlib.suppress(ValueError, IndexError):  # a line that is none of dnsmasq's
+            if words[0] == "duid":
+                server_id = _bytes(words[1])
+            elif words[1].lower() == hwaddr:
+                found.append(Lease4(address=IPv4Address(words[2]), hwaddr=hwaddr, client_id=_bytes(words[4])))
+            elif words[4][-17:].lower() == hwaddr:
+                address, client = IPv6Address(words[2]), _bytes(words[4])
+                found.append(Lease6(address=address, client_id=client, interface_id=int(words[1])))
     return found, server_id
 
 

@@ -1,9 +1,12 @@
 """The lines of a nic, and what is remembered about it."""
 
+import pytest
+
 from lightervisor.devices.device import InstanceFacts, load_device
 from lightervisor.devices.lifecycle import start_devices
 from lightervisor.devices.nic_limits import commands
 from lightervisor.devices.ports import BridgePort, HostEntry
+from lightervisor.errors import Invalid
 
 LOOPBACK = "lo"  # an interface that every machine has: nothing is done with it
 
@@ -19,6 +22,9 @@ class Hosts:
 
     def remove(self, owner: str) -> None:
         self.entries.pop(owner, None)
+
+    def owner_of(self, address: str) -> str:
+        return next((owner for owner, entry in self.entries.items() if address in (entry.ipv4, entry.ipv6)), "")
 
     def release(self, hwaddr: str) -> None:
         self.entries = {owner: entry for owner, entry in self.entries.items() if entry.hwaddr != hwaddr}
@@ -54,6 +60,29 @@ def test_a_reserved_address_outlives_a_stop_and_ends_with_the_device() -> None:
     assert hosts.entries["p_c1.eth0"].hostname == "c1.p"
     nic.remove()
     assert hosts.entries == {}
+
+
+def test_an_address_of_another_nic_is_refused() -> None:
+    hosts = Hosts()
+    port = BridgePort(bridge=LOOPBACK, network="net", config={"ipv4.address": "10.1.2.1/24"}, hosts=hosts)
+    options = {"type": "nic", "network": "net", "ipv4.address": "10.1.2.9"}
+    first, second = (load_device("eth0", options, InstanceFacts(name=name), port) for name in ("c1", "c2"))
+    first.add()
+    first.check_host()
+    with pytest.raises(Invalid, match=r'^IP address "10.1.2.9" already defined on another NIC$'):
+        second.check_host()
+    first.remove()
+    second.check_host()
+
+
+def test_a_nic_keeps_the_hardware_address_it_was_added_with() -> None:
+    port = BridgePort(bridge=LOOPBACK)
+    options = {"type": "nic", "nictype": "bridged", "parent": LOOPBACK}
+    chosen = load_device("eth0", options, InstanceFacts(name="c1"), port).add()
+    again = load_device("eth0", options, InstanceFacts(name="c1", config=chosen), port)
+    assert again.add() == chosen
+    ((_, started),) = start_devices([again])
+    assert dict(started.lines)["lxc.net.0.hwaddr"] == chosen["volatile.eth0.hwaddr"]
 
 
 def test_names_inside_are_numbered_past_those_taken() -> None:

@@ -111,3 +111,11 @@ def test_a_pid_of_somebody_else_is_not_ours(tmp_path: Path) -> None:
     (tmp_path / "dnsmasq.pid").write_text("no number")
     with dnsmasq.running(tmp_path) as pidfd:
         assert pidfd is None
+
+
+def test_the_owner_of_a_reserved_address_is_found(tmp_path: Path) -> None:
+    hosts = dnsmasq.HostsDirectory(tmp_path, named=True)
+    assert hosts.owner_of("10.1.2.3") == ""
+    hosts.put(HostEntry(owner="c1.eth0", hwaddr="00:16:3e:00:00:01", hostname="c1", ipv4="10.1.2.3", ipv6="fd42::3"))
+    assert hosts.owner_of("10.1.2.3") == hosts.owner_of("fd42::3") == "c1.eth0"
+    assert hosts.owner_of("10.1.2.30") == ""
