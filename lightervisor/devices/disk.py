@@ -8,6 +8,7 @@ import contextlib
 import os
 import posixpath
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -207,7 +208,7 @@ class Disk(Device, type="disk"):
         return self.instance.devices_dir / f"disk.{self.name}.{_file_name(self._inside())}"
 
 
-def mount_entry(source: str, target: str, options: list[str]) -> str:
+def mount_entry(source: str, target: str, options: Sequence[str]) -> str:
     """The serializer of fstab's format, as lxc.mount.entry reads it. Raises Invalid for control characters."""
     fields = [source, target, "none", ",".join(options)]
     if any(not character.isprintable() and character != " " for field in fields for character in field):
