@@ -1,4 +1,4 @@
-"""metadata.yaml of an instance and its templates: what they say, how they change, what cannot be reached through them."""
+"""metadata.yaml of an instance and its templates: what they say, how they change, and what they do not reach."""
 
 from __future__ import annotations
 
