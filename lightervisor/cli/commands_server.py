@@ -18,6 +18,25 @@ COMMANDS = (
         "alias rename", "<old alias> <new alias>", "alias:rename", "Rename aliases", least=2, most=2, aliases=("mv",)
     ),
     Command(
+        "completion",
+        "<shell>",
+        "completion:run",
+        "Print a script that completes commands and names in a shell",
+        least=1,
+        most=1,
+        long="""Print a script that completes commands and names in a shell
+
+The shells are bash, zsh and fish. "make install" puts the scripts where the shells find them.""",
+        examples="""lxc completion bash > ~/.local/share/bash-completion/completions/lxc
+    Complete in every new bash with bash-completion.
+
+source <(lxc completion zsh)
+    Complete in this zsh.
+
+lxc completion fish > ~/.config/fish/completions/lxc.fish
+    Complete in every new fish.""",
+    ),
+    Command(
         "manpage",
         "<target>",
         "manpage:run",

@@ -24,6 +24,8 @@ To start your first container, try: lxc launch ubuntu:22.04
 Or for a virtual machine: lxc launch ubuntu:22.04 --vm
 
 """
+# These talk to no server, and may run where there is no user (packages are built with them).
+_WITHOUT_WELCOME = frozenset(("completion", "help", "manpage"))
 
 
 def main() -> NoReturn:
@@ -80,6 +82,10 @@ def _environment() -> dict[str, str]:
 
 def _run(words: list[str], environ: Mapping[str, str]) -> int:
     configuration = config.load(environ)
+    if words[:1] == ["__complete"]:
+        from lightervisor.cli import complete
+
+        return complete.run(words[1:], configuration, environ)
     expanded = None if environ.get("LXC_ALIASES") == "1" else aliases.expand(words, configuration.aliases)
     parsed = parse.parse(words if expanded is None else expanded)
     session = Session(configuration, environ)
@@ -92,7 +98,7 @@ def _run(words: list[str], environ: Mapping[str, str]) -> int:
     try:
         if count < command.least or (command.most is not None and count > command.most):
             raise WrongArguments
-        if configuration.is_first_run:
+        if configuration.is_first_run and command.words[0] not in _WITHOUT_WELCOME:
             _welcome(session)
         return command.load()(session, parsed.arguments, parsed.flags) or 0
     except WrongArguments:

@@ -127,7 +127,7 @@ _NOUNS = {
     "cluster": "cluster",
     "remote": "remote",
     "backup": "export import",
-    "server": "alias operation monitor query version warning manpage completion __complete",
+    "server": "alias operation monitor query version warning manpage completion",
     "help": "help",
 }
 
