@@ -4,7 +4,8 @@ A device type is one file with one class. It gets its options, the facts of its 
 resource (a bridge port, a mounted path) resolved by the instances service: a device never looks up a name.
 
 Life cycle: `validate` looks at the options alone (profiles, create, update). `check_host` is asked once more before a
-start or when the device is added: is what it needs on this host? `add` and `remove` are for what outlives a stop.
+start or when the device is added: is what it needs on this host? `choose`, `add` and `remove` are for what outlives a
+stop.
 `start` prepares the host side and returns lines for liblxc; it may be called again after a crash. `stop` undoes
 `start`, is idempotent and is called too when `start` may have happened. `plug` and `unplug` do to a running container
 what the lines do at a start; `stop` follows `unplug`. Plain blocking functions: services call them on a worker thread.
@@ -123,9 +124,12 @@ class Device(ABC):
     def rebooted(self) -> None:  # noqa: B027 (most types need nothing)
         """The container was restarted by its monitor, with the same lines: set again what was lost with that."""
 
-    def add(self) -> Mapping[str, str]:
-        """The instance got this device, or its options changed while it is stopped; whole volatile keys to keep."""
+    def choose(self) -> Mapping[str, str]:
+        """Whole volatile keys that a new device gets once and keeps; nothing is done on the host."""
         return {}
+
+    def add(self) -> None:  # noqa: B027 (most types need nothing)
+        """The instance got this device, with what it chose, or its options changed while it is stopped."""
 
     def remove(self) -> None:  # noqa: B027 (most types need nothing)
         """The instance loses this device or is deleted: forget what outlives a stop. Called after `stop`."""

@@ -231,14 +231,18 @@ class BridgedNic(Device, type="nic", variant="bridged"):
         if self._port.hosts and not (self.options.get("ipv4.address") or self.options.get("ipv6.address")):
             self._port.hosts.remove(self._owner)
 
-    def add(self) -> Mapping[str, str]:
-        """Choose the hardware address, and reserve the addresses if there are any."""
+    def choose(self) -> Mapping[str, str]:
+        """The hardware address, unless it is known."""
+        key = f"volatile.{self.name}.hwaddr"
+        return {} if self.options.get("hwaddr") or self.instance.config.get(key) else {key: self._hwaddr()}
+
+    def add(self) -> None:
+        """Reserve the addresses if there are any."""
         hwaddr = self._hwaddr()
         if self.options.get("ipv4.address") or self.options.get("ipv6.address"):
             self._reserve(hwaddr)
         elif self._port.hosts:
             self._port.hosts.remove(self._owner)
-        return {} if self.options.get("hwaddr") else {f"volatile.{self.name}.hwaddr": hwaddr}
 
     def remove(self) -> None:
         """Forget the reservation and what was given out."""

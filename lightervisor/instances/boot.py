@@ -269,11 +269,13 @@ class Boot:
         """Raise with LXD's text unless this host has what the devices of a new instance need."""
         await self._devices.check(row, expanded)
 
+    def choose(self, row: InstanceRow, expanded: Expanded) -> dict[str, str]:
+        """The volatile keys that the devices of a new instance get."""
+        return self._devices.choose(row, expanded)
+
     async def equip(self, row: InstanceRow) -> None:
-        """A stopped instance that was made or renamed gets its devices: addresses are chosen and reserved."""
-        volatile = await self._devices.add(row, self._catalog.expand(row))
-        if volatile:
-            await self._rows.merge_config(row.project, row.name, volatile)
+        """A stopped instance that was made or renamed gets its devices: addresses are reserved."""
+        await self._devices.add(row, self._catalog.expand(row))
 
     async def forget(self, row: InstanceRow) -> None:
         """Remove what is kept about an instance outside its volume: logs, devices, policies. May be called twice."""

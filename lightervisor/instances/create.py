@@ -5,6 +5,8 @@ import uuid
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 
+import msgspec
+
 from lightervisor.config import names
 from lightervisor.config.merge import Expanded, expand
 from lightervisor.db.instances import InstanceRow, InstanceRows
@@ -165,9 +167,10 @@ class Creation:
             undo=UNDO,
             arguments=arguments,
         )
+        row = msgspec.structs.replace(row, config={**row.config, **self._boot.choose(row, expanded)})
         await self._rows.add(row)
         await self._boot.equip(row)
-        await self._volumes.write_description(self._rows.get(row.project, row.name), pool)
+        await self._volumes.write_description(row, pool)
 
     async def undo(self, arguments: Mapping[str, str]) -> None:
         """Remove whatever there is of an instance whose creation did not end; may be called twice."""

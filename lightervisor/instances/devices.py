@@ -5,7 +5,7 @@ The root disk is the instance's volume and none of these; a device of type "none
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -47,10 +47,14 @@ class InstanceDevices:
         devices = self._all(row, expanded)
         await asyncio.to_thread(lambda: [lifecycle.check_added(device) for device in devices])
 
-    async def add(self, row: InstanceRow, expanded: Expanded) -> Mapping[str, str]:
-        """A stopped instance gets its devices; the volatile keys to keep."""
+    def choose(self, row: InstanceRow, expanded: Expanded) -> dict[str, str]:
+        """The volatile keys that new devices of an instance get."""
+        return {key: value for device in self._all(row, expanded) for key, value in device.choose().items()}
+
+    async def add(self, row: InstanceRow, expanded: Expanded) -> None:
+        """A stopped instance, which has what they chose, gets its devices."""
         devices = self._all(row, expanded)
-        return await asyncio.to_thread(lambda: {k: v for device in devices for k, v in device.add().items()})
+        await asyncio.to_thread(lambda: [device.add() for device in devices])
 
     async def remove(self, row: InstanceRow, expanded: Expanded) -> None:
         """A stopped instance loses its devices: nothing of them stays on the host. May be called twice."""
@@ -181,14 +185,17 @@ class _Change:
 
     def _return(self, name: str) -> None:
         device = self._load(name, self._before)
-        self._volatile |= device.add()
+        device.add()
         self._plug(device, self._before)
 
     def _gain(self, name: str, expanded: Expanded) -> None:
-        device, guest = self._load(name, expanded), self._guest
+        chosen, guest = self._load(name, expanded).choose(), self._guest
+        self._volatile |= chosen
+        expanded = Expanded({**expanded.config, **chosen}, expanded.devices)
+        device = self._load(name, expanded)
         lifecycle.check_added(device)
         self._undo.append(device.remove)
-        self._volatile |= device.add()
+        device.add()
         self._plug(device, expanded)
         if guest is not None:
             self._undo.append(lambda: lifecycle.unplug_device(device, guest))
