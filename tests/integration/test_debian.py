@@ -22,6 +22,7 @@ from tests.conftest import discard
 from tests.harness.client_lxc import Lxc
 from tests.harness.daemon import Daemon
 from tests.harness.processes import eventually
+from tests.harness.terminal import Terminal
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 LONGEST_S = 600
@@ -248,6 +249,23 @@ def test_it_stops_by_itself_within_seconds_and_starts_again(module_lxc: Lxc, boo
     until_up(module_lxc, booted)
     last = module_lxc.run(booted, "journalctl", "--boot=-1", "--no-pager", "--output=cat", "--lines=20").stdout
     assert "Journal stopped" in last, "it was not shut down in order"
+
+
+def test_one_can_log_in_at_the_console(module_lxc: Lxc, booted: str) -> None:
+    until_up(module_lxc, booted)
+    assert module_lxc.run(booted, "chpasswd", stdin="root:secret word\n").status == 0
+    terminal = Terminal([str(module_lxc.program), "console", booted], module_lxc.env)
+    try:
+        terminal.expect("To detach from the console, press: <ctrl>+a q")
+        terminal.type("\n")
+        for question, answer in ((f"{booted} login:", "root"), ("Password:", "secret word")):
+            terminal.expect(question)
+            terminal.type(f"{answer}\n")
+        terminal.expect(f"root@{booted}:~#")
+        terminal.type("logout\n")
+    finally:
+        terminal.process.kill()
+        terminal.process.wait(timeout=10)
 
 
 def test_it_can_restart_itself(daemon: Daemon, module_lxc: Lxc, booted: str) -> None:

@@ -23,8 +23,8 @@ from lightervisor.model.image import ImageMetadataTemplate
 FILES = Path(__file__).parent / "files/debian"
 RELEASES = {"12": "bookworm", "13": "trixie"}
 PACKAGES = (
-    "ca-certificates", "dbus", "iproute2", "iputils-ping", "libnss-myhostname", "libpam-systemd", "mount", "netbase",
-    "passwd", "procps", "systemd", "systemd-resolved", "systemd-sysv", "tzdata",
+    "ca-certificates", "dbus", "iproute2", "iputils-ping", "libnss-myhostname", "libpam-systemd", "login", "mount",
+    "netbase", "passwd", "procps", "systemd", "systemd-resolved", "systemd-sysv", "tzdata",
 )  # fmt: skip
 CLOUD_PACKAGES = ("cloud-init", "openssh-client", "sudo")
 MERGED_USR = Path("/usr/share/mmdebstrap/hooks/merged-usr")
