@@ -34,7 +34,8 @@ def run_daemon(options: argparse.Namespace, paths: Paths) -> int:
     os.umask(0o022)
     paths.state.mkdir(parents=True, exist_ok=True)
     paths.state.chmod(0o711)
-    paths.logs.mkdir(parents=True, exist_ok=True)
+    for private in (paths.logs, paths.state / "database", paths.state / "security"):
+        private.mkdir(mode=0o700, parents=True, exist_ok=True)  # a configuration may hold passwords
     lock = guard.take_over(paths.state, is_socket_ours=_is_socket_given())
     logs.configure(debug=options.debug, verbose=options.verbose, logfile=options.logfile)
     spawner = Spawner.launch()

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import discard
 from tests.harness.client import Client, ClientFailure
 from tests.harness.client_lxc import Lxc
+from tests.harness.client_pylxd import Pylxd
 from tests.harness.daemon import Daemon
 
 
@@ -181,3 +183,43 @@ def test_a_tree_is_pulled_into_the_folder_that_is_named(either: Lxc, running: st
     assert (tmp_path / "made/usr/bin").is_dir()
     either("file", "pull", f"{running}/etc/passwd", f"{running}/etc/group", tmp_path / "both").ok()
     assert sorted(path.name for path in (tmp_path / "both").iterdir()) == ["group", "passwd"]
+
+
+def test_pylxd_knows_folders_trees_and_owners(daemon: Daemon, lxc: Lxc, running: str, tmp_path: Path) -> None:
+    files = Pylxd(daemon.state).client.instances.get(running).files
+    tree = tmp_path / "tree"
+    (tree / "deep").mkdir(parents=True)
+    (tree / "deep/leaf").write_text("leaf")
+    files.mk_dir("/root/made", mode=0o700, uid=5, gid=6)
+    files.put("/root/made/note", b"x", mode=0o640, uid=7, gid=8)
+    shown = lxc("exec", running, "--", "stat", "-c", "%a %u %g", "/root/made", "/root/made/note").ok().stdout
+    assert shown == "700 5 6\n640 7 8\n"
+    files.recursive_put(str(tree), "/root/tree")
+    files.recursive_get("/root/tree", str(tmp_path / "back"))
+    assert (tmp_path / "back/deep/leaf").read_text() == "leaf"
+    assert files.delete_available()
+    files.delete("/root/made/note")
+    assert daemon.request("GET", f"/1.0/instances/{running}/files?path=/root/made").metadata == []
+
+
+@pytest.mark.parametrize("config", [{}, {"security.privileged": "true"}], ids=["unprivileged", "privileged"])
+@pytest.mark.parametrize("driver", ["overlay", "dir"])
+def test_owners_are_the_guests_whatever_lies_below(
+    daemon: Daemon, lxc: Lxc, image: str, name: str, driver: str, config: dict[str, str]
+) -> None:
+    pool = f"t-{driver}"
+    lxc("storage", "create", pool, driver).ok()
+    try:
+        flags = [word for key, value in config.items() for word in ("-c", f"{key}={value}")]
+        lxc("init", image, name, "-s", pool, *flags).ok()
+        for state in ("stopped", "running"):
+            if state == "running":
+                lxc("start", name).ok()
+            lxc("file", "push", "--uid=7", "--gid=8", "--mode=0640", "-", f"{name}/root/{state}", stdin=state).ok()
+            answer = daemon.request("GET", f"/1.0/instances/{name}/files?path=/root/{state}")
+            assert [answer.headers[f"x-lxd-{key}"] for key in ("uid", "gid", "mode")] == ["7", "8", "0640"]
+        shown = lxc("exec", name, "--", "sh", "-c", "cd /root; stat -c '%n %u %g' *").ok().stdout
+        assert shown == "running 7 8\nstopped 7 8\n"
+    finally:
+        discard(daemon, name)
+        lxc("storage", "delete", pool).ok()

@@ -135,3 +135,9 @@ def test_shutdown_without_a_daemon_says_so(bare_daemon: Daemon) -> None:
 
 def test_waitready_gives_up_in_time(bare_daemon: Daemon) -> None:
     bare_daemon.run("waitready", "--timeout=1").failed("LXD still not running after 1")
+
+
+def test_logs_and_database_are_nobody_elses(fresh_daemon: Daemon, fresh_image: str) -> None:
+    client_of(fresh_daemon).launch(fresh_image, "c1")
+    for name in ("logs", "database", "security", "images"):
+        assert (fresh_daemon.state / name).stat().st_mode & 0o077 == 0, name
