@@ -126,7 +126,7 @@ def _image(daemon: Daemon, folder: Path) -> Iterator[str]:
         daemon.operation("DELETE", f"/1.0/images/{fingerprint}")
 
 
-def _home(folder: Path) -> Path:
+def home(folder: Path) -> Path:
     # With a configuration file there is no hint for first-time users on standard error.
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yml").write_text("default-remote: local\n")
@@ -136,13 +136,13 @@ def _home(folder: Path) -> Path:
 @pytest.fixture
 def lxc(daemon: Daemon, tmp_path: Path) -> Lxc:
     """Our `lxc`, with a configuration of its own."""
-    return Lxc(OURS, daemon.env, _home(tmp_path / "lxc"))
+    return Lxc(OURS, daemon.env, home(tmp_path / "lxc"))
 
 
 @pytest.fixture(scope="module")
 def module_lxc(daemon: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Lxc:
     """Our `lxc` for what a whole module shares."""
-    return Lxc(OURS, daemon.env, _home(tmp_path_factory.mktemp("lxc")))
+    return Lxc(OURS, daemon.env, home(tmp_path_factory.mktemp("lxc")))
 
 
 @pytest.fixture
@@ -150,7 +150,7 @@ def stock(daemon: Daemon, tmp_path: Path) -> Lxc:
     """Debian's `lxc`."""
     if not STOCK.exists():
         pytest.skip("this distribution has no package lxd-client")
-    return Lxc(STOCK, daemon.env, _home(tmp_path / "stock"))
+    return Lxc(STOCK, daemon.env, home(tmp_path / "stock"))
 
 
 @pytest.fixture(params=["lxc", "stock-lxc"])

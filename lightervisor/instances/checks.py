@@ -6,6 +6,7 @@ from lightervisor.config.instance_keys import SCOPE
 from lightervisor.config.key import REGISTRY
 from lightervisor.config.merge import Config, Devices, root_devices
 from lightervisor.errors import Invalid
+from lightervisor.runtime.settings import raw_lxc
 
 DeviceCheck = Callable[[str, Mapping[str, str]], None]
 
@@ -24,6 +25,8 @@ class InstanceChecks:
                 raise Invalid("profile", text=f"Invalid config: {group} keys can only be set on instances")
             try:
                 REGISTRY.check(SCOPE, name, config[name])
+                if name == "raw.lxc":
+                    raw_lxc.check(config[name])
             except Invalid as error:
                 raise Invalid(
                     "config", name, text=f"Invalid config: {error.sentence()}", remedy=error.remedy

@@ -97,6 +97,12 @@ def commands(text: str) -> Iterator[Named]:
             yield from (Named(words, number, True) for words in _simple_commands(span))
 
 
+def said_to_come(text: str) -> list[list[str]]:
+    """The commands of which a sentence of the page says that they are not offered yet."""
+    sentences = re.findall(r"[^.]*\bnot\s+offered\s+yet", "\n".join(prose(text)))
+    return [named.words for sentence in sentences for named in commands(sentence)]
+
+
 def _joined(block: Block) -> Iterator[tuple[int, str]]:
     """The lines of a shell block, continued ones as one, without the bodies of here-documents."""
     end, begun = "", ""

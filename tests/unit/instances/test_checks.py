@@ -33,3 +33,18 @@ def test_a_profile_is_refused_without_the_prefix_of_instances() -> None:
     with pytest.raises(Invalid) as caught:
         CHECKS.check_profile({"nokey": "1"}, {})
     assert caught.value.sentence() == "Unknown configuration key: nokey"
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        ("nonsense", "Invalid raw.lxc line: nonsense"),
+        ("lxc.net.0.type=phys", "Only interface-specific ipv4/ipv6 lxc.net. keys are allowed"),
+        ("lxc.ephemeral = 1", "Setting lxc.ephemeral is not allowed"),
+    ],
+)
+def test_lines_for_liblxc_are_looked_at_when_they_are_set(raw: str, text: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        CHECKS.check_config({"raw.lxc": raw})
+    assert caught.value.sentence() == f"Invalid config: {text}"
+    CHECKS.check_config({"raw.lxc": "# fine\nlxc.net.0.ipv4.address = 10.0.0.2/24\nlxc.mount.auto=proc:rw"})
