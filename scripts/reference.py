@@ -95,9 +95,9 @@ def flags_table(flags: Iterable[Flag]) -> str:
 
 
 def is_offered(command: Command) -> bool:
-    """Whether somebody has written the command that the table declares; `help` is the parser's own."""
+    """Whether somebody has written the command that the table declares."""
     try:
-        return command.words == ("help",) or callable(command.load())
+        return callable(command.load())
     except CommandError:
         return False
 

@@ -1,5 +1,5 @@
-"""Declares `lxc help`, which the parser itself answers."""
+"""Declares `lxc help`."""
 
-from lightervisor.cli.table import Command
+from lightervisor.cli.table import ROOT_FLAG, Command
 
-COMMANDS = (Command("help", "[command]", "help:run", "Help about any command", most=None),)
+COMMANDS = (Command("help", "[command]", "help:run", "Help about any command", most=None, flags=(ROOT_FLAG,)),)

@@ -4,7 +4,23 @@ from lightervisor.cli.table import Command, Flag
 
 COMMANDS = (
     Command("alias", summary="Manage command aliases"),
-    Command("alias add", "<alias> <target>", "alias:add", "Add new aliases", least=2, most=2),
+    Command(
+        "alias add",
+        "<alias> <target>",
+        "alias:add",
+        "Add new aliases",
+        least=2,
+        most=2,
+        long="""Add new aliases
+
+In the target @ARGS@ stands for what is typed behind the alias, and @ARG1@ for the first word of it. Without
+them it goes to the end. A command of the same name comes before an alias.""",
+        examples="""lxc alias add ll "list -c ns4"
+    "lxc ll" lists names, states and addresses.
+
+lxc alias add enter "exec @ARGS@ -- bash -l"
+    "lxc enter c1" is a shell in c1.""",
+    ),
     Command(
         "alias list",
         "",
@@ -13,9 +29,25 @@ COMMANDS = (
         aliases=("ls",),
         flags=(Flag("format", "f", "text", default="table", help="Format (csv|json|table|yaml|compact)"),),
     ),
-    Command("alias remove", "<alias>", "alias:remove", "Remove aliases", least=1, most=1, aliases=("rm",)),
     Command(
-        "alias rename", "<old alias> <new alias>", "alias:rename", "Rename aliases", least=2, most=2, aliases=("mv",)
+        "alias remove",
+        "<alias>",
+        "alias:remove",
+        "Remove aliases",
+        least=1,
+        most=1,
+        aliases=("rm",),
+        examples="lxc alias remove ll",
+    ),
+    Command(
+        "alias rename",
+        "<old alias> <new alias>",
+        "alias:rename",
+        "Rename aliases",
+        least=2,
+        most=2,
+        aliases=("mv",),
+        examples="lxc alias rename ll l",
     ),
     Command(
         "completion",
@@ -51,6 +83,14 @@ lxc completion fish > ~/.config/fish/completions/lxc.fish
         "monitor:run",
         "Monitor a local or remote LXD server",
         most=1,
+        long="""Monitor a local or remote LXD server
+
+Events are shown as they come, until Ctrl-C: of every type unless --type, which may be repeated, names some.""",
+        examples="""lxc monitor --type=lifecycle
+    What happens to instances, images and the rest.
+
+lxc monitor --pretty --type=logging --loglevel=warn
+    The daemon's log, from warnings on.""",
         flags=(
             Flag("all-projects", help="Show events from all projects"),
             Flag("format", "f", "text", default="yaml", help="Format (json|pretty|yaml)"),
@@ -90,6 +130,7 @@ lxc completion fish > ~/.config/fish/completions/lxc.fish
         "Show details on a background operation",
         least=1,
         most=1,
+        examples="lxc operation show 6f753c98-cdef-4aa2-94bc-4c39a2ce41bb",
     ),
     Command(
         "query",
@@ -98,6 +139,11 @@ lxc completion fish > ~/.config/fish/completions/lxc.fish
         "Send a raw query to LXD",
         least=1,
         most=1,
+        examples="""lxc query "/1.0/instances?recursion=1"
+    What the server tells of its instances.
+
+lxc query --wait -X PUT -d '{"action": "stop", "force": true}' /1.0/instances/c1/state
+    Stop "c1", and wait for it.""",
         flags=(
             Flag("data", "d", "text", help="Input data"),
             Flag("raw", help="Print the raw response"),
@@ -131,6 +177,21 @@ lxc completion fish > ~/.config/fish/completions/lxc.fish
         "warning:listing",
         "List warnings",
         most=1,
+        long="""List warnings
+
+Warnings that were acknowledged or have been resolved are shown with --all.
+
+The letters of --columns, commas between them allowed:
+
+    u - UUID
+    t - Type
+    S - Status
+    s - Severity
+    c - How often
+    p - Project
+    L - Location
+    f - First seen
+    l - Last seen""",
         aliases=("ls",),
         flags=(
             Flag("all", "a", help="List all warnings"),

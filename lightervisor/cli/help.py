@@ -5,25 +5,41 @@ from __future__ import annotations
 from lightervisor.cli import table
 from lightervisor.cli.table import GLOBAL_FLAGS, ROOT_FLAG, Command, Flag
 
-_ROOT_LONG = """Command line client for LXD
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lightervisor.cli.flags import Flags
+    from lightervisor.cli.session import Session
+
+ROOT_LONG = """Command line client for LXD
 
 All of LXD's features can be driven through the various commands below.
 For help with any of those, simply call them with --help."""
 _RARE = frozenset(("init", "manpage", "monitor", "pause", "query", "completion"))
 
 
+def run(session: Session, arguments: list[str], flags: Flags) -> int:
+    """`lxc help [command]`: the page of a command, or of `lxc` itself."""
+    from lightervisor.cli import parse
+
+    command, rest = parse.find(arguments)
+    if command is None and rest:
+        session.warn("Unknown help topic [" + " ".join(f"`{word}`" for word in rest) + "]")
+    session.write(page(command, with_rare=flags.on("all"), with_sub_commands=flags.on("sub-commands")))
+    return 0
+
+
 def page(command: Command | None, *, with_rare: bool = False, with_sub_commands: bool = False) -> str:
     """The help of one command, of a group, or of `lxc` itself."""
     path = command.path if command else "lxc"
     below = children(command, with_rare)
-    long = (command.long or command.summary) if command else _ROOT_LONG
-    parts = ["Description:\n" + _indent(long), "Usage:\n" + _indent("\n".join(_usage(command, path, bool(below))))]
+    long = (command.long or command.summary) if command else ROOT_LONG
+    parts = ["Description:\n" + _indent(long), "Usage:\n" + _indent("\n".join(usage(command)))]
     if command and command.aliases:
         parts.append("Aliases:\n  " + ", ".join((command.words[-1], *command.aliases)))
     if command and command.examples:
         parts.append("Examples:\n" + _indent(command.examples))
     if below:
-        parts.append("Available Commands:\n" + _commands(below, command, with_sub_commands))
+        parts.append("Available Commands:\n" + _commands(below, with_sub_commands))
     if command is None:
         parts.append("Flags:\n" + flag_lines((*GLOBAL_FLAGS, ROOT_FLAG)))
     else:
@@ -51,25 +67,26 @@ def children(command: Command | None, with_rare: bool = False) -> list[Command]:
     return sorted(below, key=lambda c: c.words)
 
 
-def _usage(command: Command | None, path: str, has_children: bool) -> list[str]:
+def usage(command: Command | None) -> list[str]:
+    """The usage lines."""
     if command is None:
         return ["lxc [command]"]
-    if has_children:
-        return [f"{path} [flags]", f"{path} [command]"]
-    return [" ".join(filter(None, (path, command.usage, "[flags]")))]
+    if children(command):
+        return [f"{command.path} [flags]", f"{command.path} [command]"]
+    flags = "" if "[flags]" in command.usage else "[flags]"
+    return [" ".join(filter(None, (command.path, command.usage, flags)))]
 
 
-def _commands(below: list[Command], command: Command | None, with_sub_commands: bool) -> str:
-    if with_sub_commands:
-        words = command.words if command else ()
-        below = sorted(
-            (c for c in _family(command) if c.words[: len(words)] == words != c.words), key=lambda c: c.words
-        )
-        names = [" ".join(c.words[len(words) :]) for c in below]
-    else:
-        names = [c.words[-1] for c in below]
-    width = max(11, *(len(name) for name in names))
-    return "\n".join(f"  {name:<{width}} {c.summary}" for name, c in zip(names, below, strict=True))
+def _commands(below: list[Command], with_sub_commands: bool, indent: str = "  ") -> str:
+    width = max(11, *(len(command.words[-1]) for command in below))
+    gap = "  " if with_sub_commands else " "
+    lines: list[str] = []
+    for command in below:
+        lines.append(f"{indent}{command.words[-1]:<{width}}{gap}{command.summary}")
+        inner = children(command) if with_sub_commands else []
+        if inner:
+            lines.append(_commands(inner, True, indent + "  "))
+    return "\n".join(lines)
 
 
 def flag_lines(flags: tuple[Flag, ...]) -> str:

@@ -30,13 +30,9 @@ class Parsed:
 def parse(words: Sequence[str]) -> Parsed:
     """Find the command and read its flags; raises CommandError with cobra's texts."""
     command, rest = find(words)
-    asks_help = False
-    if command is not None and command.words == ("help",):
-        command, rest = find(_without_flags(rest)) if rest else (None, [])
-        asks_help, rest = True, []
     declared = {flag.name: flag for flag in (GLOBAL_FLAGS + (command.flags if command else (ROOT_FLAG,)))}
     arguments, flags = read_flags(rest, declared)
-    asks_help = asks_help or flags.on("help")
+    asks_help = flags.on("help")
     if arguments and not asks_help and (command is None or not command.handler):
         raise unknown_command(command, arguments[0])
     return Parsed(command, arguments, flags, asks_help)
@@ -75,10 +71,6 @@ def _next_word(words: Sequence[str], flags: tuple[Flag, ...]) -> int | None:
         else:
             skip = word in takes_value
     return None
-
-
-def _without_flags(words: Sequence[str]) -> list[str]:
-    return [word for word in words if not word.startswith("-")]
 
 
 def read_flags(words: Sequence[str], declared: dict[str, Flag]) -> tuple[list[str], Flags]:
