@@ -4,12 +4,8 @@ The merged state is checked once, before anything is stored. On a running instan
 is; when the runtime refuses, the stored row is put back.
 """
 
-from collections.abc import Mapping
-
 import msgspec
 
-from lightervisor.config.instance_keys import SCOPE
-from lightervisor.config.key import REGISTRY
 from lightervisor.config.merge import Expanded, expand, without_empty
 from lightervisor.db.instances import InstanceRow, InstanceRows
 from lightervisor.db.profiles import ProfileRow
@@ -156,15 +152,3 @@ class Update:
         return expand(
             [replacement if layer.name == replacement.name else layer for layer in layers], row.config, row.devices
         )
-
-
-def changed_keys(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:
-    """Keys whose value differs, with the new value; "" for one that was removed."""
-    names = before.keys() | after.keys()
-    return {name: after.get(name, "") for name in sorted(names) if before.get(name, "") != after.get(name, "")}
-
-
-def live_changes(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:
-    """The changed keys that a running instance follows at once."""
-    changes = changed_keys(before, after)
-    return {name: value for name, value in changes.items() if (key := REGISTRY.lookup(SCOPE, name)) and key.live}

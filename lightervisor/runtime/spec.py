@@ -25,8 +25,7 @@ class HostFacts:
 class ContainerSpec:
     """One container: its liblxc name, expanded configuration, mounted root and device lines.
 
-    `devlxd` is the directory with the guest API's socket, `shmounts` a shared mount through which disks can be
-    plugged into the running container.
+    `devlxd` is the directory with the guest API's socket.
     """
 
     name: str
@@ -38,5 +37,4 @@ class ContainerSpec:
     idmap: IdMap | None = None
     architecture: str = "x86_64"
     devlxd: Path | None = None
-    shmounts: Path | None = None
     device_lines: Lines = field(default_factory=list[tuple[str, str]])

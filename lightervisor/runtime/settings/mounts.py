@@ -29,6 +29,4 @@ def lines(spec: ContainerSpec) -> Lines:
     if spec.devlxd is not None and is_true(spec.config.get("security.devlxd") or "true"):
         entries.append(f"{escape(spec.devlxd)} dev/lxd none bind,create=dir 0 0")
     found: Lines = [("lxc.mount.auto", "proc:rw sys:rw cgroup:mixed")]
-    if spec.shmounts is not None:
-        found.append(("lxc.mount.auto", f"shmounts:{spec.shmounts}:/dev/.lxd-mounts"))
     return found + [("lxc.mount.entry", entry) for entry in entries]
