@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness import leaks, processes
-from tests.harness.client_lxc import Lxc
+from tests.harness.client_lxc import OURS, Lxc
 from tests.harness.conditions import address_of, leases_of
 from tests.harness.daemon import BRIDGE_PREFIX, Daemon
 from tests.harness.processes import eventually
@@ -160,14 +160,14 @@ def limits_of(daemon: Daemon, name: str) -> str:
     return processes.run(["tc", "class", "show", "dev", host_name]).ok().stdout
 
 
-def test_limits_of_a_card_change_while_it_is_plugged(lxc: Lxc, daemon: Daemon, running: str) -> None:
+def test_limits_of_a_card_change_while_it_is_plugged(either: Lxc, daemon: Daemon, running: str) -> None:
     host_name = config(daemon, running)["volatile.eth0.host_name"]
-    lxc("config", "device", "override", running, "eth0", "limits.ingress=10Mbit").ok()
+    either("config", "device", "override", running, "eth0", "limits.ingress=10Mbit").ok()
     assert config(daemon, running)["volatile.eth0.host_name"] == host_name, "the same cable"
     assert "rate 10Mbit" in limits_of(daemon, running)
-    lxc("config", "device", "set", running, "eth0", "limits.ingress=20Mbit").ok()
+    either("config", "device", "set", running, "eth0", "limits.ingress=20Mbit").ok()
     assert "rate 20Mbit" in limits_of(daemon, running)
-    lxc("config", "device", "unset", running, "eth0", "limits.ingress").ok()
+    either("config", "device", "unset", running, "eth0", "limits.ingress").ok()
     assert limits_of(daemon, running) == ""
 
 
@@ -240,6 +240,24 @@ def test_an_address_is_free_again_when_its_instance_is_deleted(lxc: Lxc, daemon:
     lxc("delete", "--force", running).ok()
     eventually(lambda: hwaddr not in given_out.read_text(), what="the lease to be given back")
     assert leaks.of_instance(daemon, running) == []
+
+
+def test_what_was_plugged_is_unplugged_by_the_next_daemon(fresh_daemon: Daemon, fresh_image: str) -> None:
+    own = Lxc(OURS, {**fresh_daemon.env}, fresh_daemon.state)
+    own.launch(fresh_image, "c1")
+    folder = fresh_daemon.state / "shared"
+    folder.mkdir()
+    add(own, "c1", "d", "disk", f"source={folder}", "path=/mnt")
+    add(own, "c1", "second", "nic", f"network={fresh_daemon.bridge}")
+    host_name = config(fresh_daemon, "c1")["volatile.second.host_name"]
+    fresh_daemon.kill()
+    fresh_daemon.start()
+    own("config", "device", "remove", "c1", "d").ok()
+    own("config", "device", "remove", "c1", "second").ok()
+    assert own.run("c1", "grep", "/mnt", "/proc/mounts").status != 0
+    assert processes.run(["ip", "link", "show", host_name]).status != 0
+    assert not (fresh_daemon.state / "devices" / "c1").exists()
+    folder.rmdir()
 
 
 def test_a_guests_own_reboot_keeps_what_was_plugged(lxc: Lxc, daemon: Daemon, running: str, shared: Path) -> None:
