@@ -11,7 +11,7 @@ from ipaddress import ip_interface
 from typing import Any, Protocol
 
 from lightervisor.daemon.preseed import Preseed, blank
-from lightervisor.errors import Invalid
+from lightervisor.errors import Invalid, Unsupported
 
 ADDRESS_WORDS = ("auto", "none")
 LIKE_DIR = ("dir", "overlay")  # these need no source: they are directories of the host
@@ -47,6 +47,13 @@ class Host:
     interfaces: Mapping[str, str] = field(default_factory=dict[str, str])
     keys: Sequence[str] = ()
 
+    def best_driver(self) -> str:
+        """The storage driver to propose. Raises Unsupported where none works."""
+        if not self.drivers:
+            text = "No storage backends available"
+            raise Unsupported("lxd init", text=text, remedy="put LXD_DIR on ext4, xfs or btrfs with Linux 5.19 or later")
+        return self.drivers[0]
+
     def free_bridge(self) -> str:
         """The first of lxdbr0, lxdbr1, … that no interface has."""
         return next(name for n in range(len(self.interfaces) + 1) if (name := f"lxdbr{n}") not in self.interfaces)
@@ -68,7 +75,7 @@ class Wishes:
 def automatic(host: Host, wishes: Wishes | None = None) -> Preseed:
     """`lxd init --auto`: a pool, a bridge and the default profile, as far as missing. Raises Invalid as LXD does."""
     wanted = wishes or Wishes()
-    backend = wanted.storage_backend or host.drivers[0]
+    backend = wanted.storage_backend or host.best_driver()
     _check_wishes(wanted, backend, host)
     preseed, devices = blank(), dict[str, dict[str, str]]()
     if wanted.network_address:
@@ -132,7 +139,7 @@ def _ask_storage(ask: Questions, host: Host, preseed: Preseed, devices: dict[str
         return taken if name in host.pools else ""
 
     name = ask.text("Name of the new storage pool", "default", name_complaint)
-    backend = host.drivers[0]
+    backend = host.best_driver()
     if len(host.drivers) > 1:
         question = f"Name of the storage backend to use ({', '.join(host.drivers)})"
         backend = ask.text(question, backend, lambda answer: "" if answer in host.drivers else "no such backend")

@@ -99,7 +99,7 @@ def commands(text: str) -> Iterator[Named]:
 
 def said_to_come(text: str) -> list[list[str]]:
     """The commands of which a sentence of the page says that they are not offered yet."""
-    sentences = re.findall(r"[^.]*\bnot\s+offered\s+yet", "\n".join(prose(text)))
+    sentences = re.findall(r"[^.|]*\bnot\s+offered\s+yet", "\n".join(prose(text)))
     return [named.words for sentence in sentences for named in commands(sentence)]
 
 

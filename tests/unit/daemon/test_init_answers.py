@@ -8,7 +8,7 @@ import pytest
 
 from lightervisor.daemon.init_answers import Host, Wishes, automatic, interactive
 from lightervisor.daemon.preseed import parse, to_yaml
-from lightervisor.errors import Invalid
+from lightervisor.errors import Invalid, Unsupported
 
 HOST = Host(drivers=["overlay", "dir"], interfaces={"eth0": "physical", "docker0": "bridge", "lxdbr0": "bridge"})
 
@@ -51,6 +51,11 @@ def test_automatic_sets_up_what_is_missing() -> None:
         "root": {"type": "disk", "path": "/", "pool": "default"},
         "eth0": {"type": "nic", "name": "eth0", "network": "lxdbr1"},
     }
+
+
+def test_a_host_on_which_no_driver_works_is_told_so() -> None:
+    with pytest.raises(Unsupported, match="No storage backends available"):
+        automatic(Host(drivers=[]))
 
 
 def test_automatic_leaves_what_is_there() -> None:
