@@ -51,7 +51,7 @@ class Host:
         """The storage driver to propose. Raises Unsupported where none works."""
         if not self.drivers:
             text = "No storage backends available"
-            raise Unsupported("lxd init", text=text, remedy="put LXD_DIR on ext4, xfs or btrfs with Linux 5.19 or later")
+            raise Unsupported("lxd init", text=text, remedy="put LXD_DIR on ext4, xfs or btrfs, Linux 5.19 or later")
         return self.drivers[0]
 
     def free_bridge(self) -> str:
