@@ -51,7 +51,8 @@ def test_containers_go_on_while_the_daemon_is_restarted() -> None:
     systemctl("restart", "lxd.service").ok()
     assert pid_of("runs") == before
     systemctl("kill", "--signal=SIGKILL", "--kill-whom=main", "lxd.service").ok()
-    eventually(lambda: status_of("runs") == "RUNNING", timeout_s=60, what="the daemon to come back")
+    processes.run([BIN / "lxd", "waitready", "--timeout", "120"], timeout_s=130).ok()
+    assert status_of("runs") == "RUNNING"
     assert pid_of("runs") == before
 
 
@@ -60,6 +61,7 @@ def test_containers_go_on_while_the_daemon_is_restarted() -> None:
     ("name", "status"), [("runs", "RUNNING"), ("starts-itself", "RUNNING"), ("stays-off", "STOPPED")]
 )
 def test_the_machine_came_back_as_it_was(name: str, status: str) -> None:
+    processes.run([BIN / "lxd", "waitready", "--timeout", "120"], timeout_s=130).ok()
     eventually(lambda: status_of(name) == status, timeout_s=120, what=f"{name} to be {status}")
 
 
