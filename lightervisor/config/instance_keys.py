@@ -2,6 +2,7 @@
 
 from lightervisor.config.key import key
 from lightervisor.config.types import (
+    FALSE,
     Blob,
     Bool,
     CpuSet,
@@ -14,6 +15,7 @@ from lightervisor.config.types import (
     integer,
     list_of,
     matching,
+    not_yet,
     one_of,
 )
 
@@ -186,7 +188,7 @@ key("linux.sysctl.*", Text, scope=SCOPE, group="miscellaneous", help="Kernel set
 key("raw.apparmor", Blob, scope=SCOPE, live=True, group="raw", help="Lines added to the AppArmor profile")
 key(
     "raw.idmap",
-    Blob,
+    not_yet(Blob),
     scope=SCOPE,
     group="raw",
     help='Lines of "both|uid|gid HOST GUEST" that map single ids or ranges',
@@ -202,10 +204,10 @@ key(
     group="security",
     help="Offer the guest API on /dev/lxd/sock",
 )
-key("security.idmap.base", integer(0), scope=SCOPE, group="security", help="First host id of an isolated map")
+key("security.idmap.base", not_yet(integer(0)), scope=SCOPE, group="security", help="First host id of an isolated map")
 key(
     "security.idmap.isolated",
-    Bool,
+    not_yet(Bool, *FALSE),
     scope=SCOPE,
     default="false",
     group="security",
@@ -213,7 +215,7 @@ key(
 )
 key(
     "security.idmap.size",
-    integer(0),
+    not_yet(integer(0)),
     scope=SCOPE,
     default="65536",
     group="security",

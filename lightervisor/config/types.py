@@ -179,6 +179,17 @@ def subnet(version: int | None = None) -> Checked:
     return Checked(f"IPv{version} subnet" if version else "subnet", lambda v: _check_address(v, version, network=True))
 
 
+def not_yet(inner: Checked, *harmless: str) -> Checked:
+    """A type of which only these values are taken so far: an ignored promise would be worse than a refusal."""
+
+    def check(value: str) -> None:
+        inner.check(value)
+        if value.lower() not in harmless:
+            raise refuse(f"Invalid value {value!r}: not supported by this server yet")
+
+    return Checked(inner.name, check)
+
+
 Bool = Checked("bool", _check_bool)
 Int = Checked("integer", _check_int)
 Text = Checked("string", _check_line)
