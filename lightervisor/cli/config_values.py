@@ -111,13 +111,11 @@ def change(server: Server, name: str, values: Mapping[str, str | None]) -> None:
 
 def _merge(config: dict[str, Any], values: Mapping[str, str | None], *, is_server: bool = False) -> None:
     for key, value in values.items():
-        if value is not None:
-            config[key] = value
+        if value is not None or is_server:
+            config[key] = value or ""  # the server knows which keys it has, set or not
         elif key in config:
-            config[key] = "" if is_server else None
-            if not is_server:
-                del config[key]
-        elif not is_server:
+            del config[key]
+        else:
             raise CommandError(f"Can't unset key '{key}', it's not currently set")
 
 

@@ -13,6 +13,7 @@ import gc
 import marshal
 import os
 import select
+import signal
 import socket
 import struct
 import sys
@@ -169,5 +170,17 @@ class Spawner:
         container.close()
 
 
+def _forget_signals() -> None:
+    """What is ignored here would be ignored in every container: Python's own two, and whatever lxd was started with.
+
+    Handlers end with exec, so keys at lxd's terminal are handled, by doing nothing.
+    """
+    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, lambda _number, _frame: None)
+
+
 if __name__ == "__main__":
+    _forget_signals()
     Spawner(socket.socket(fileno=int(sys.argv[1]))).run()

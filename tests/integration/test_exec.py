@@ -78,6 +78,15 @@ def test_a_command_sees_no_descriptor_of_the_daemon(either: Lxc, running: str) -
     assert set(found) <= {"0", "1", "2", "3"}
 
 
+def test_a_command_ignores_no_signal(lxc: Lxc, running: str) -> None:
+    """Else a pipeline would go on after its reader has gone, whatever the daemon itself ignores."""
+    own = lxc("exec", running, "--", "grep", "SigIgn", "/proc/self/status").ok().stdout.split()
+    assert own[1].strip("0") == ""
+    # Busybox' init ignores SIGQUIT of its own accord.
+    init = lxc("exec", running, "--", "grep", "SigIgn", "/proc/1/status").ok().stdout.split()
+    assert int(init[1], 16) & (1 << signal.SIGPIPE - 1 | 1 << signal.SIGXFSZ - 1) == 0
+
+
 def test_an_interactive_shell_has_a_terminal_and_gives_its_status(either: Lxc, running: str) -> None:
     terminal = Terminal([str(either.program), "exec", running, "--", "sh"], either.env)
     terminal.expect("# ")
