@@ -17,14 +17,13 @@ from pathlib import Path
 
 import uvloop
 
-from lightervisor.daemon import guard, logs
+from lightervisor.daemon import guard, logs, systemd
 from lightervisor.daemon.options import Paths
 from lightervisor.daemon.wiring import Parts, wire
 from lightervisor.errors import Invalid
 from lightervisor.runtime.spawner import Spawner
 
 log = logging.getLogger(__name__)
-GIVEN_FD = 3
 
 
 def run_daemon(options: argparse.Namespace, paths: Paths) -> int:
@@ -36,7 +35,7 @@ def run_daemon(options: argparse.Namespace, paths: Paths) -> int:
     paths.state.chmod(0o711)
     for private in (paths.logs, paths.state / "database", paths.state / "security"):
         private.mkdir(mode=0o700, parents=True, exist_ok=True)  # a configuration may hold passwords
-    lock = guard.take_over(paths.state, is_socket_ours=_is_socket_given())
+    lock = guard.take_over(paths.state, is_socket_ours=systemd.is_socket_given())
     logs.configure(debug=options.debug, verbose=options.verbose, logfile=options.logfile)
     spawner = Spawner.launch()
     try:
@@ -67,6 +66,7 @@ async def _live(paths: Paths, group: int, spawner: Spawner) -> None:
                 gc.collect()
                 gc.freeze()
                 log.info("ready on %s", paths.socket)
+                systemd.notify("READY=1")
                 starting = asyncio.create_task(parts.start_instances())
                 reason = await stop
                 starting.cancel()
@@ -78,6 +78,7 @@ async def _live(paths: Paths, group: int, spawner: Spawner) -> None:
 
 
 async def _wind_down(parts: Parts, reason: str) -> None:
+    systemd.notify("STOPPING=1")
     parts.server.stopping()
     if reason != "stop":
         await parts.stop_instances(force=reason == "forced shutdown")
@@ -97,15 +98,10 @@ def _listen_to_signals(stop: "asyncio.Future[str]") -> None:
     loop.add_signal_handler(signal.SIGPWR, _end, stop, "shutdown")
 
 
-def _is_socket_given() -> bool:
-    """Whether systemd started us with the listening socket. Source: sd_listen_fds(3)."""
-    return os.environ.get("LISTEN_PID") == str(os.getpid()) and int(os.environ.get("LISTEN_FDS", "0")) > 0
-
-
 def _listener(path: Path, group: int) -> tuple[socket.socket, bool]:
     """The API's socket, and whether it is ours: systemd's when it gave one."""
-    if _is_socket_given():
-        return socket.socket(fileno=GIVEN_FD), False
+    if (given := systemd.given_socket()) is not None:
+        return given, False
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
     listener = socket.socket(socket.AF_UNIX)

@@ -117,7 +117,7 @@ class Spawner:
         self._number += 1
         queue: asyncio.Queue[Answer] = asyncio.Queue()
         message = marshal.dumps(cast("Any", (self._number, operation, tuple(arguments))))
-        if len(message) > LARGEST // 2:
+        if len(message) > min(LARGEST, self._channel.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)) // 2:
             raise Invalid("command", cause="its arguments and environment are too long")
         # Copies: the caller may close its own while this one still waits for room in the socket.
         self._unsent.append((message, [os.dup(descriptor) for descriptor in fds]))
@@ -144,7 +144,10 @@ class Spawner:
 def _start() -> tuple[socket.socket, process.Child]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     for end in (ours, theirs):
-        end.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, LARGEST)
+        try:
+            end.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, LARGEST)
+        except PermissionError:  # in a container: as much as its host lets everybody have (net.core.wmem_max)
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LARGEST)
     module = "lightervisor.runtime.spawner_process"
     child = process.spawn(
         [sys.executable, "-IS", "-c", START, PACKAGE, module, str(theirs.fileno())],

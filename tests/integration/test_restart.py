@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 from pathlib import Path
+
+import pytest
 
 from tests.harness.client_lxc import OURS, Lxc
 from tests.harness.daemon import Daemon
@@ -127,6 +130,21 @@ def test_a_socket_that_systemd_listens_on_starts_the_daemon(bare_daemon: Daemon)
         bare_daemon.run("shutdown", "--timeout=30").ok()
         assert activated.wait(timeout=30) == 0
         assert place.exists(), "systemd goes on listening"
+
+
+def test_systemd_is_told_when_it_serves_and_when_it_stops(
+    bare_daemon: Daemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        told.bind(str(place))
+        told.settimeout(30)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(place))
+        bare_daemon.start()
+        assert told.recv(100) == b"READY=1"
+        bare_daemon.stop()
+        assert told.recv(100) == b"STOPPING=1"
+    bare_daemon.start()  # nobody listens any more, which is no reason to end
 
 
 def test_shutdown_without_a_daemon_says_so(bare_daemon: Daemon) -> None:
