@@ -42,6 +42,24 @@ def take_over(directory: Path, *, is_socket_ours: bool) -> int:
     return lock
 
 
+def is_held(directory: Path) -> bool:
+    """Whether a daemon of ours runs on this state directory.
+
+    Asking the socket would not do: systemd, which listens on it, would start the daemon to answer.
+    """
+    try:
+        lock = os.open(directory / "daemon.lock", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
 def _answers(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX) as probe:
         try:

@@ -76,12 +76,12 @@ def wait_ready(paths: Paths, *, timeout_s: float) -> None:
 
 def shutdown(paths: Paths, *, timeout_s: float, force: bool) -> None:
     """Have the daemon stop its instances and end; returns when it has gone. Raises Unavailable."""
+    from lightervisor.daemon import guard
+
+    if not guard.is_held(paths.state):
+        raise Unavailable("daemon", text="LXD is not running", remedy=f"no daemon keeps {paths.state}")
     server = connect(paths)
-    try:
-        pid = int(server.info()["environment"]["server_pid"])
-    except OSError as error:
-        raise Unavailable("daemon", text="LXD is not running", remedy=f"nothing serves {paths.socket}") from error
-    pidfd = os.pidfd_open(pid)
+    pidfd = os.pidfd_open(int(server.info()["environment"]["server_pid"]))
     server.put(f"/internal/shutdown?force={'true' if force else 'false'}", {})
     import select
 

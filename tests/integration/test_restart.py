@@ -124,6 +124,8 @@ def test_a_socket_that_systemd_listens_on_starts_the_daemon(bare_daemon: Daemon)
         stderr=subprocess.DEVNULL,
     ) as activated:
         eventually(place.exists, what="the socket")
+        bare_daemon.run("shutdown").failed("LXD is not running")
+        assert activated.poll() is None
         bare_daemon.run("init", "--minimal").ok()
         assert (bare_daemon.state / "database").is_dir()
         assert client_of(bare_daemon)("list", "-f", "csv").ok().stdout == ""
