@@ -81,3 +81,9 @@ class HostError(Failure):
     """The kernel or a tool of the host refused; the cause quotes it."""
 
     status, slug = 500, "host-error"
+
+
+def refused_by_host(error: OSError) -> HostError:
+    """The failure for an error of the kernel that nobody expected where it was met."""
+    where = f" for {error.filename}" if error.filename else ""
+    return HostError("host", text=f"The host refused it: {error.strerror or error}{where}")

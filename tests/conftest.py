@@ -13,7 +13,7 @@ from tests.harness import images, leaks
 from tests.harness.client import Client
 from tests.harness.client_lxc import OURS, STOCK, Lxc
 from tests.harness.client_pylxd import Pylxd
-from tests.harness.daemon import LXD, Daemon
+from tests.harness.daemon import Daemon
 
 IMAGE = "test-busybox"
 
@@ -82,10 +82,10 @@ def bare_daemon(request: pytest.FixtureRequest) -> Iterator[Daemon]:
     yield from watched(lambda _: None)
 
 
-def watched(prepare: Callable[[Daemon], object], *, program: Path = LXD) -> Iterator[Daemon]:
+def watched(prepare: Callable[[Daemon], object], daemon: Daemon | None = None) -> Iterator[Daemon]:
     """A daemon that was prepared so; at the end it must have left nothing behind."""
     before = leaks.take()
-    daemon = Daemon(program=program)
+    daemon = daemon or Daemon()
     try:
         prepare(daemon)
     except BaseException:

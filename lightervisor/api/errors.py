@@ -5,7 +5,7 @@ import logging
 from aiohttp import web
 
 from lightervisor.api import envelope
-from lightervisor.errors import Failure
+from lightervisor.errors import Failure, refused_by_host
 
 log = logging.getLogger(__name__)
 
@@ -23,4 +23,5 @@ def answer(error: Exception) -> web.Response:
     if isinstance(error, ConnectionResetError):
         return envelope.failure(500, "the client has gone")  # nobody reads this
     log.error("request failed", exc_info=error)
-    return envelope.failure(500, f"Internal error: {type(error).__name__}: {error} (the daemon's log has more)")
+    internal = f"Internal error: {type(error).__name__}: {error} (the daemon's log has more)"
+    return envelope.failure(500, refused_by_host(error).message() if isinstance(error, OSError) else internal)

@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from lightervisor.errors import Unavailable
+from lightervisor.errors import HostError, Unavailable
+from lightervisor.kernel.threads import finished
 
 Answer = TypeVar("Answer")
 SCHEMA = Path(__file__).parent / "schema"
@@ -53,9 +54,14 @@ class Database:
     async def write(self, change: Callable[[sqlite3.Connection], Answer]) -> Answer:
         """Run a change in one durable transaction on the writer thread.
 
-        The change is committed when this returns and undone when it raises.
+        The change is committed when this returns and undone when it raises, but when it was cancelled: then one of
+        the two is done. Raises HostError when the file cannot be written.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._transact, change)
+        try:
+            return await finished(asyncio.get_running_loop().run_in_executor(self._thread, self._transact, change))
+        except sqlite3.OperationalError as error:
+            remedy = f"look at the file system of {self._path}"
+            raise HostError("database", cause=str(error), remedy=remedy) from error
 
     def _transact(self, change: Callable[[sqlite3.Connection], Answer]) -> Answer:
         connection = self._writer

@@ -7,7 +7,7 @@ or was found dead after a crash of the daemon.
 import asyncio
 import logging
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,14 +17,15 @@ from lightervisor.config.types import is_true
 from lightervisor.db.instances import InstanceRow, InstanceRows
 from lightervisor.devices.device import Device, DeviceStart
 from lightervisor.devices.disk import mount_entry
-from lightervisor.errors import Failure, NotFound
+from lightervisor.errors import Failure, HostError, NotFound
 from lightervisor.events.stream import Events
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.devices import InstanceDevices
 from lightervisor.instances.volumes import InstanceVolumes
-from lightervisor.kernel import paths, process
+from lightervisor.kernel import modules, paths
 from lightervisor.kernel.guests import Guest
 from lightervisor.kernel.idmap import IdMap, host_ranges, map_of_process
+from lightervisor.kernel.threads import finished, in_thread
 from lightervisor.model.times import now
 from lightervisor.runtime.containers import Containers
 from lightervisor.runtime.settings import apparmor
@@ -44,16 +45,6 @@ class Places(NamedTuple):
 
 def _names_host_side(key: str) -> bool:
     return key.startswith("volatile.") and key.endswith(".host_name")
-
-
-def _load_module(name: str) -> None:
-    if Path("/sys/module", name.replace("-", "_")).exists():
-        return
-    try:
-        process.run(["modprobe", "--", name])
-    except Failure as error:
-        text = f"Failed to load kernel module '{name}': {error.cause}"
-        raise Failure("kernel module", name, text=text) from error
 
 
 class Boot:
@@ -76,6 +67,7 @@ class Boot:
         self._remembered: set[str] = set()
         self._asked: set[str] = set()
         self._restart: Restart | None = None
+        self._uncleared: dict[str, Exception] = {}
 
     def use(self, containers: Containers) -> None:
         """Take the runtime, which needs `on_exit` of this object to be made."""
@@ -111,9 +103,12 @@ class Boot:
         expanded = self._catalog.expand(row)
         idmap = self.idmap_of(expanded.config)
         pool = self._volumes.pool_of(expanded.devices)
-        self._names[volume_name(row.project, row.name)] = (row.project, row.name)
+        container = volume_name(row.project, row.name)
+        self._names[container] = (row.project, row.name)
         try:
-            await self._load_modules(expanded.config)
+            await self.containers.begin(container)
+            wanted = expanded.config.get("linux.kernel_modules", "").split(",")
+            await in_thread(modules.load, [name.strip() for name in wanted if name.strip()])
             root = await self._volumes.mount(pool, row.project, row.name, idmap)
             started = await self._devices.start(row, expanded)
             lines = [line for _, start in started for line in start.lines]
@@ -121,11 +116,23 @@ class Boot:
             spec = self._spec(row, expanded, root.path, idmap, lines)
             await self.containers.start(spec)
             await self._after_start(row, idmap, started)
+            self.containers.complete(container)
         except BaseException:
-            await self.containers.kill(volume_name(row.project, row.name))
-            with self.power_remembered(row.project, row.name):  # what should run is tried again at the next boot
-                await self._clear(row.project, row.name)
+            try:
+                await finished(self._take_down(row))
+            except (Failure, OSError) as error:
+                log.error("instance %s: not all of its failed start could be taken back: %s", row.name, error)
             raise
+
+    async def _take_down(self, row: InstanceRow) -> None:
+        """A start was not done to its end: all of it goes. What should run is tried again at the next boot."""
+        container = volume_name(row.project, row.name)
+        should_run = row.config.get("volatile.last_state.power") == "RUNNING"
+        with self.power_remembered(row.project, row.name) if should_run else nullcontext():
+            self._asked.add(container)
+            await self.containers.kill(container)
+            self._asked.discard(container)
+            await self._clear(row.project, row.name)
 
     async def _after_start(
         self, row: InstanceRow, idmap: IdMap | None, started: list[tuple[Device, DeviceStart]]
@@ -133,7 +140,7 @@ class Boot:
         pid = self.containers.init_pid(volume_name(row.project, row.name))
         for _, start in started:
             if start.after_start is not None and pid is not None:
-                await asyncio.to_thread(start.after_start, pid)
+                await in_thread(start.after_start, pid)
         map_in_use = idmap.to_json() if idmap else "[]"
         volatile: dict[str, str | None] = {
             "volatile.last_state.power": "RUNNING",
@@ -180,25 +187,36 @@ class Boot:
         """Where an instance's logs are."""
         return self._places.logs / volume_name(project, name)
 
-    async def _load_modules(self, config: Mapping[str, str]) -> None:
-        for module in config.get("linux.kernel_modules", "").split(","):
-            name = module.strip()
-            if name:
-                await asyncio.to_thread(_load_module, name)
-
     async def kill(self, project: str, name: str) -> None:
         """Stop by force; `cleaned_up` tells when all has been taken back."""
-        self._asked.add(volume_name(project, name))
-        await self.containers.kill(volume_name(project, name))
+        container = volume_name(project, name)
+        self._ask(container)
+        await self.containers.kill(container)
 
     async def shut_down(self, project: str, name: str, timeout_s: float | None) -> None:
         """Ask the guest to stop. Raises TimeoutError."""
-        self._asked.add(volume_name(project, name))
-        await self.containers.shut_down(volume_name(project, name), timeout_s)
+        container = volume_name(project, name)
+        self._ask(container)
+        try:
+            await self.containers.shut_down(container, timeout_s)
+        except BaseException:
+            self.containers.note_stop(container, wanted=False)
+            raise
+
+    def _ask(self, container: str) -> None:
+        """Somebody wants it to stop: one that has does not run again when the daemon dies meanwhile."""
+        self._asked.add(container)
+        if container not in self._kept | self._remembered:
+            self.containers.note_stop(container, wanted=True)
 
     async def cleaned_up(self, project: str, name: str) -> None:
-        """Wait until everything of a stopped instance has been taken back."""
+        """Wait until everything of a stopped instance has been taken back, as far as that can be done."""
         await self.containers.settled(volume_name(project, name))
+
+    def check_cleared(self, project: str, name: str) -> None:
+        """Raise what went wrong when the last run of a stopped instance was taken back."""
+        if (error := self._uncleared.get(volume_name(project, name))) is not None:
+            raise HostError("instance", name, cause=f"it has stopped, but not all of its run is taken back: {error}")
 
     @contextmanager
     def kept(self, project: str, name: str) -> Generator[None, None, None]:
@@ -233,7 +251,11 @@ class Boot:
             return
         asked = container in self._asked
         self._asked.discard(container)
-        await self._clear(project, name)
+        try:
+            await self._clear(project, name)
+        except (Failure, OSError) as error:
+            self._uncleared[container] = error
+            raise
         if not asked:
             self._events.lifecycle("instance-shutdown", f"/1.0/instances/{name}", project=project)
         if container not in self._kept and container not in self._remembered:
@@ -258,12 +280,17 @@ class Boot:
         except NotFound:
             return
         expanded = self._catalog.expand(row)
-        await self._devices.stop(row, expanded)
-        await self._volumes.unmount(self._volumes.pool_of(expanded.devices), project, name)
+        try:
+            await self._devices.stop(row, expanded)
+        finally:
+            await self._volumes.unmount(self._volumes.pool_of(expanded.devices), project, name)
+        container = volume_name(project, name)
         changes: dict[str, str | None] = {key: None for key in row.config if _names_host_side(key)}
-        if volume_name(project, name) not in self._remembered:
+        if container not in self._remembered:
             changes["volatile.last_state.power"] = "STOPPED"
         await self._rows.merge_config(project, name, changes)
+        self.containers.forget(container)
+        self._uncleared.pop(container, None)
 
     async def check_devices(self, row: InstanceRow, expanded: Expanded) -> None:
         """Raise with LXD's text unless this host has what the devices of a new instance need."""
@@ -278,13 +305,20 @@ class Boot:
         await self._devices.add(row, self._catalog.expand(row))
 
     async def forget(self, row: InstanceRow) -> None:
-        """Remove what is kept about an instance outside its volume: logs, devices, policies. May be called twice."""
-        await self._devices.remove(row, self._catalog.expand(row))
+        """Remove what is kept about a stopped instance outside its volume. May be called twice."""
+        expanded = self._catalog.expand(row)
+        try:
+            await self._devices.stop(row, expanded)
+        except Failure as failure:  # a device that is broken by now does not keep its instance from going
+            log.warning("instance %s: %s", row.name, failure.message())
+        await self._devices.remove(row, expanded)
         container = volume_name(row.project, row.name)
-        await asyncio.to_thread(paths.remove_tree, self._places.logs / container)
+        await in_thread(paths.remove_tree, self._places.logs / container)
         (self._places.security / "seccomp" / container).unlink(missing_ok=True)
         apparmor.unlink(self._places.security, container)
-        self._names.pop(container, None)
+        self.containers.forget(container)
+        for known in (self._names, self._uncleared):
+            known.pop(container, None)
 
     async def apply(self, row: InstanceRow, before: Expanded, after: Expanded) -> None:
         """Make an instance follow a change: its devices, and its limits if it runs. What fails changes nothing.
@@ -323,17 +357,30 @@ class Boot:
         return Guest(pid) if idmap is None else Guest(pid, idmap.host_root, idmap.host_root_gid)
 
     async def find_running(self) -> None:
-        """The daemon starts: watch what runs, take back what died meanwhile, then do what the boot asks for."""
-        for row in self._rows.list():
-            container = volume_name(row.project, row.name)
-            self._names[container] = (row.project, row.name)
-            if await self.containers.find(container):
-                continue
-            if row.config.get("volatile.last_state.power") == "RUNNING":
-                with self.power_remembered(row.project, row.name):
+        """The daemon starts: watch what runs, take back what died meanwhile or was being started."""
+        await asyncio.gather(*(self._find(row) for row in self._rows.list()))
+
+    async def _find(self, row: InstanceRow) -> None:
+        container = volume_name(row.project, row.name)
+        self._names[container] = (row.project, row.name)
+        try:
+            match await self.containers.find(container):
+                case "whole":
+                    return
+                case "half":
+                    log.warning("instance %s is taken down: the daemon died while it was starting it", row.name)
+                    await self._take_down(row)
+                case "stopped":
                     await self._clear(row.project, row.name)
+                case found:
+                    # It is to run again, whether the host went down with it or it ended while no daemon was there.
+                    if found == "ended" or row.config.get("volatile.last_state.power") == "RUNNING":
+                        with self.power_remembered(row.project, row.name):
+                            await self._clear(row.project, row.name)
             if row.ephemeral and row.config.get("volatile.last_state.power"):
                 await self._end_ephemeral(row.project, row.name)
+        except (Failure, OSError) as failure:
+            log.error("instance %s: what is left of its last run could not be taken back: %s", row.name, failure)
 
     def wanted_at_boot(self) -> list[tuple[InstanceRow, float]]:
         """Stopped instances to be started with the daemon, in order, each with the seconds to wait after it."""

@@ -161,7 +161,8 @@ class Creation:
                 self._volumes.driver(pool),
                 lambda text: run.progress("create_instance_from_image_unpack_progress", text),
             )
-        arguments = {"project": row.project, "name": row.name, "pool": pool}
+        identity = row.config["volatile.uuid"]
+        arguments = {"project": row.project, "name": row.name, "pool": pool, "uuid": identity}
         await run.step(
             lambda: self._volumes.create(pool, row.project, row.name, image.fingerprint if image else None),
             undo=UNDO,
@@ -173,11 +174,17 @@ class Creation:
         await self._volumes.write_description(row, pool)
 
     async def undo(self, arguments: Mapping[str, str]) -> None:
-        """Remove whatever there is of an instance whose creation did not end; may be called twice."""
+        """Remove whatever there is of an instance whose creation did not end; may be called twice.
+
+        Nothing happens when another one has its name by now: this may be tried again after a failure.
+        """
         project, name, pool = arguments["project"], arguments["name"], arguments["pool"]
         with suppress(NotFound):
-            await self._boot.forget(self._rows.get(project, name))
-        await self._rows.delete(project, name)
+            row = self._rows.get(project, name)
+            if row.config.get("volatile.uuid") != arguments["uuid"]:
+                return
+            await self._boot.forget(row)
+            await self._rows.delete(project, name)
         try:
             await self._volumes.delete(pool, project, name)
         except NotFound:

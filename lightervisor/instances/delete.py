@@ -56,7 +56,7 @@ class Removal:
     async def remove(self, run: Run, project: str, name: str) -> None:
         """Delete a stopped instance inside an operation that holds its lock.
 
-        Once begun it is always finished: a daemon that dies in the middle goes on at its next start.
+        Once its volume is gone it is always finished: a daemon that dies after that goes on at its next start.
         """
         row = self._rows.get(project, name)
         expanded = self._catalog.expand(row)
@@ -66,13 +66,22 @@ class Removal:
             raise Invalid("instance", name, text="Instance is running")
         pool = self._volumes.pool_of(expanded.devices)
         arguments = {"project": project, "name": name, "pool": pool}
-        await run.step(lambda: self.finish(arguments), undo=FINISH_DELETE, arguments=arguments)
+        await run.step(lambda: self._delete(arguments), undo=FINISH_DELETE, arguments=arguments)
+
+    async def _delete(self, arguments: Mapping[str, str]) -> None:
+        with suppress(NotFound):
+            await self._volumes.delete(arguments["pool"], arguments["project"], arguments["name"])
+        await self.finish(arguments)
 
     async def finish(self, arguments: Mapping[str, str]) -> None:
-        """Remove the volume, the files, the devices and the row; may be called twice."""
+        """Remove the files, the devices and the row of an instance whose volume is gone; may be called twice.
+
+        With its volume the instance is still whole: then nothing happens.
+        """
         project, name, pool = arguments["project"], arguments["name"], arguments["pool"]
         with suppress(NotFound):
-            await self._volumes.delete(pool, project, name)
+            if self._volumes.exists(pool, project, name):
+                return
         with suppress(NotFound):
             await self._boot.forget(self._rows.get(project, name))
         await self._rows.delete(project, name)

@@ -3,7 +3,6 @@
 The root disk is the instance's volume and none of these; a device of type "none" is no device, it only masks one.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,6 +18,7 @@ from lightervisor.devices.device import Device, DeviceStart, InstanceFacts, Opti
 from lightervisor.errors import Failure
 from lightervisor.kernel import mounts, paths
 from lightervisor.kernel.guests import Guest
+from lightervisor.kernel.threads import in_thread
 from lightervisor.networks.managed import Networks
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class InstanceDevices:
     async def check(self, row: InstanceRow, expanded: Expanded) -> None:
         """Raise with LXD's text unless this host has what the devices need."""
         devices = self._all(row, expanded)
-        await asyncio.to_thread(lambda: [lifecycle.check_added(device) for device in devices])
+        await in_thread(lambda: [lifecycle.check_added(device) for device in devices])
 
     def choose(self, row: InstanceRow, expanded: Expanded) -> dict[str, str]:
         """The volatile keys that new devices of an instance get."""
@@ -54,7 +54,7 @@ class InstanceDevices:
     async def add(self, row: InstanceRow, expanded: Expanded) -> None:
         """A stopped instance, which has what they chose, gets its devices."""
         devices = self._all(row, expanded)
-        await asyncio.to_thread(lambda: [device.add() for device in devices])
+        await in_thread(lambda: [device.add() for device in devices])
 
     async def remove(self, row: InstanceRow, expanded: Expanded) -> None:
         """A stopped instance loses its devices: nothing of them stays on the host. May be called twice."""
@@ -66,11 +66,11 @@ class InstanceDevices:
                     device.remove()
             _sweep(self.directory(row.project, row.name))
 
-        await asyncio.to_thread(work)
+        await in_thread(work)
 
     async def start(self, row: InstanceRow, expanded: Expanded) -> list[tuple[Device, DeviceStart]]:
         """Start all, or none: the failure names the device."""
-        return await asyncio.to_thread(lifecycle.start_devices, self._all(row, expanded))
+        return await in_thread(lifecycle.start_devices, self._all(row, expanded))
 
     async def stop(self, row: InstanceRow, expanded: Expanded) -> None:
         """Take back what a start or a change prepared, as far as it is there."""
@@ -82,7 +82,7 @@ class InstanceDevices:
             finally:
                 _sweep(self.directory(row.project, row.name))
 
-        await asyncio.to_thread(work)
+        await in_thread(work)
 
     async def rebooted(self, row: InstanceRow, expanded: Expanded) -> None:
         """The guest rebooted without us: set again what its new cables and mounts lack."""
@@ -93,7 +93,7 @@ class InstanceDevices:
                 with _logged(device):
                     device.rebooted()
 
-        await asyncio.to_thread(work)
+        await in_thread(work)
 
     async def change(self, row: InstanceRow, before: Expanded, after: Expanded, guest: Guest | None) -> Outcome:
         """Go from one set of devices to another, in the running container too when there is one.
@@ -103,7 +103,7 @@ class InstanceDevices:
         if before.devices == after.devices:
             return Outcome({})
         change = _Change(lambda name, expanded: self._load(row, name, expanded), before, after, guest)
-        return await asyncio.to_thread(change.carry_out)
+        return await in_thread(change.carry_out)
 
     def _all(self, row: InstanceRow, expanded: Expanded) -> list[Device]:
         return [self._load(row, name, expanded) for name in _real(expanded.devices)]

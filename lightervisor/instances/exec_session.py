@@ -12,7 +12,8 @@ from lightervisor.instances import terminals
 from lightervisor.instances.pumps import Ended, close_all, gone, pipe, pump_in, pump_out
 from lightervisor.instances.sockets import Sockets
 from lightervisor.model.exec import InstanceExecPost
-from lightervisor.runtime.containers import Attached, Containers
+from lightervisor.runtime.attached import Attached
+from lightervisor.runtime.containers import Containers
 
 FAILURES = {126: "Command not executable", 127: "Command not found"}
 

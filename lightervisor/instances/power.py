@@ -138,6 +138,7 @@ class Power:
         else:
             await self._shut_down(project, name, timeout_s)
         await self._boot.cleaned_up(project, name)
+        self._boot.check_cleared(project, name)
         self._publish("stopped" if is_forced else "shutdown", project, name, requestor)
 
     async def _shut_down(self, project: str, name: str, timeout_s: float | None) -> None:

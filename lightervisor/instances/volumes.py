@@ -1,7 +1,5 @@
 """Where an instance lives on disk: its pool, its volume, its description for `lxd recover`."""
 
-import asyncio
-import os
 from pathlib import Path
 
 import msgspec
@@ -10,8 +8,10 @@ import yaml
 from lightervisor.config.merge import Devices, root_device
 from lightervisor.config.names import volume_name
 from lightervisor.db.instances import InstanceRow
-from lightervisor.errors import Invalid
+from lightervisor.errors import Conflict, Invalid
+from lightervisor.kernel import files
 from lightervisor.kernel.idmap import IdMap
+from lightervisor.kernel.threads import in_thread
 from lightervisor.storage.driver import MountedRoot, PlainDirectories, PlainDirectory, StorageDriver, Volume
 from lightervisor.storage.pools import Pools
 
@@ -36,8 +36,12 @@ class InstanceVolumes:
         return self._pools.driver(pool)
 
     async def create(self, pool: str, project: str, name: str, image: str | None) -> None:
-        """Make the volume, from an unpacked image or empty."""
-        await asyncio.to_thread(self._pools.driver(pool).create_volume, _volume(project, name), image)
+        """Make the volume, from an unpacked image or empty. Raises Conflict when the pool has one that nobody knows."""
+        driver, volume = self._pools.driver(pool), _volume(project, name)
+        if driver.has_volume(volume):
+            cause = f"storage pool {pool!r} holds a volume of this name that belongs to no instance"
+            raise Conflict("instance", name, cause=cause, remedy=f"move {driver.volume_path(volume)} out of the pool")
+        await in_thread(driver.create_volume, volume, image)
 
     async def delete(self, pool: str, project: str, name: str) -> None:
         """Unmount and remove the volume; nothing happens when it is gone."""
@@ -47,7 +51,7 @@ class InstanceVolumes:
             driver.unmount(_volume(project, name))
             driver.delete_volume(_volume(project, name))
 
-        await asyncio.to_thread(remove)
+        await in_thread(remove)
 
     async def rename(self, pool: str, project: str, name: str, new_name: str) -> None:
         """Give the volume another name."""
@@ -57,15 +61,15 @@ class InstanceVolumes:
             driver.unmount(_volume(project, name))
             driver.rename_volume(_volume(project, name), _volume(project, new_name))
 
-        await asyncio.to_thread(move)
+        await in_thread(move)
 
     async def mount(self, pool: str, project: str, name: str, idmap: IdMap | None) -> MountedRoot:
         """Mount the root file system for an id map."""
-        return await asyncio.to_thread(self._pools.driver(pool).mount, _volume(project, name), idmap)
+        return await in_thread(self._pools.driver(pool).mount, _volume(project, name), idmap)
 
     async def unmount(self, pool: str, project: str, name: str) -> None:
         """Unmount the root file system; nothing happens when it is not mounted."""
-        await asyncio.to_thread(self._pools.driver(pool).unmount, _volume(project, name))
+        await in_thread(self._pools.driver(pool).unmount, _volume(project, name))
 
     def directory(self, pool: str, project: str, name: str) -> Path:
         """The volume's directory, which holds metadata.yaml, templates and backup.yaml."""
@@ -76,7 +80,7 @@ class InstanceVolumes:
         driver = self._pools.driver(pool)
         if not isinstance(driver, PlainDirectories):
             return []
-        return await asyncio.to_thread(driver.plain_directories, _volume(project, name))
+        return await in_thread(driver.plain_directories, _volume(project, name))
 
     def exists(self, pool: str, project: str, name: str) -> bool:
         """Whether the volume is there."""
@@ -86,16 +90,8 @@ class InstanceVolumes:
         """Write backup.yaml beside the root file system, so that the pool alone tells of the instance."""
         target = self.directory(pool, row.project, row.name) / "backup.yaml"
         text = yaml.safe_dump({"container": msgspec.to_builtins(row), "pool": {"name": pool}}, sort_keys=False)
-        await asyncio.to_thread(_write_whole, target, text)
+        await in_thread(files.write_whole, target, text, 0o400)
 
 
 def _volume(project: str, name: str) -> Volume:
     return Volume(kind="containers", name=volume_name(project, name))
-
-
-def _write_whole(target: Path, text: str) -> None:
-    temporary = target.with_suffix(".new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o400)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    temporary.replace(target)

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import glob
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -134,6 +135,26 @@ def remove(groups: Iterable[Path]) -> None:
 def monitors(groups: Mapping[str, Path], name: str) -> list[Path]:
     """Those of a process's cgroups that are its container's monitor's, for `remove`."""
     return [path for path in groups.values() if path.name.startswith(f"lxc.monitor.{name}")]
+
+
+def monitor_pids(name: str) -> set[int]:
+    """The pids in monitor cgroups for containers of this name, whoever's: liblxc numbers them when there are several.
+
+    Those too in the one cgroup of the host that monitors enter to remove their own. Source: lxc.container.conf(5),
+    lxc.cgroup.relative; liblxc, cgroup_exit.
+    """
+    bases = {path.parent if path.name == "init.scope" else path for path in directories(1).values()}
+    groups = [group for base in bases for group in base.glob(f"lxc.monitor.{glob.escape(name)}*")]
+    return processes([*groups, *(base / "lxc.pivot" for base in bases)])
+
+
+def processes(groups: Iterable[Path]) -> set[int]:
+    """The pids of the processes in these cgroups themselves."""
+    found: set[int] = set()
+    for group in groups:
+        with contextlib.suppress(OSError):
+            found.update(int(line) for line in (group / "cgroup.procs").read_text().split())
+    return found
 
 
 class Offered(NamedTuple):

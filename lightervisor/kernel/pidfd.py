@@ -65,6 +65,14 @@ def start_time(pid: int) -> int:
     return int(fields[19])
 
 
+def title(pid: int) -> str:
+    """The command line of a process, or the title that it gave itself; "" when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def parent(pid: int) -> int | None:
     """The parent's pid, or None when the process is gone."""
     field = status(pid).get("PPid")

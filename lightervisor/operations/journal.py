@@ -49,7 +49,9 @@ class Journal:
                 await self._undos[step.undo](step.arguments)
             except Exception:
                 failed = True
-                log.exception("undo %s of operation %s failed, it is tried again at the next start", *step[::2])
+                log.exception(
+                    "undo %s failed, it is tried again at the next start (operation %s)", step.undo, step.operation
+                )
         if steps and not failed:
             await self.settle(steps[0].operation)
 

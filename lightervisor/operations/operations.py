@@ -14,8 +14,9 @@ from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from lightervisor.db.journal import JournalRow
-from lightervisor.errors import Failure, Forbidden, Invalid, NotFound
+from lightervisor.errors import Failure, Forbidden, Invalid, NotFound, refused_by_host
 from lightervisor.events.stream import Events
+from lightervisor.kernel.threads import finished
 from lightervisor.model.operation import Operation
 from lightervisor.model.times import now
 from lightervisor.operations.journal import Journal
@@ -159,15 +160,18 @@ class Operations:
             async with self.locks.hold(locks):
                 try:
                     await work(run)
-                    if run.steps:
-                        await self._journal.settle(live.id)
+                    live.cancellable = False
+                    await self._settle(run)
                 except BaseException:
-                    await asyncio.shield(self._journal.undo(run.steps))
+                    await finished(self._journal.undo(run.steps))
                     raise
         except asyncio.CancelledError:
             status, err = CANCELLED, "Operation cancelled"
         except Failure as failure:
             status, err = FAILURE, failure.message()
+        except OSError as error:
+            log.warning("operation %s (%s) failed", live.description, live.id, exc_info=error)
+            status, err = FAILURE, refused_by_host(error).message()
         except Exception as error:
             log.exception("operation %s (%s) failed", live.description, live.id)
             status, err = FAILURE, f"Internal error: {error!r}"
@@ -175,6 +179,15 @@ class Operations:
         live.finished.set()
         self.announce(live)
         asyncio.get_running_loop().call_later(KEEP_FINISHED_S, self._live.pop, live.id, None)
+
+    async def _settle(self, run: Run) -> None:
+        """All is done. A cancellation that arrives now comes too late: it neither stops this nor undoes anything."""
+        if run.steps:
+            settling = asyncio.ensure_future(self._journal.settle(run.id))
+            try:
+                await finished(settling)
+            except asyncio.CancelledError:
+                settling.result()
 
     def _find(self, operation_id: str) -> _Live:
         try:

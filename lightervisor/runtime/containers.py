@@ -12,45 +12,27 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
+
+import msgspec
 
 from lightervisor.errors import Failure, HostError, Invalid
 from lightervisor.kernel import cgroup, pidfd
 from lightervisor.kernel.cgroup import Usage
 from lightervisor.runtime import failures, init_program, signals
+from lightervisor.runtime.attached import Attached
 from lightervisor.runtime.exits import Exits
+from lightervisor.runtime.notes import PATIENCE_S, Note, Notes, Process, end_failed, end_remains
 from lightervisor.runtime.render import render
-from lightervisor.runtime.running import Running, remove_remains
+from lightervisor.runtime.running import Running
 from lightervisor.runtime.settings import apparmor, cpu, hooks, limits, seccomp, setting
-from lightervisor.runtime.spawner import Followed, Spawner
+from lightervisor.runtime.spawner import Spawner
 from lightervisor.runtime.spec import ContainerSpec, HostFacts
 
 OnExit = Callable[[str, str], Awaitable[None]]
-PATIENCE_S = 5.0
+Found = Literal["whole", "half", "stopped", "ended", "absent"]
 BETWEEN = ("STARTING", "STOPPING", "ABORTING")
 log = logging.getLogger(__name__)
-
-
-class Attached:
-    """A program that runs inside a container."""
-
-    def __init__(self, followed: Followed) -> None:
-        self.pid, self._followed = int(followed.first.value[1]), followed
-        self.pidfd: int | None = followed.first.fds[0]
-
-    def send(self, number: int) -> None:
-        """Send it a signal; nothing happens when it has ended."""
-        if self.pidfd is not None:
-            pidfd.send(self.pidfd, number)
-
-    async def wait(self) -> int:
-        """Its exit status, 128 + signal when a signal ended it. Raises HostError when the spawner died."""
-        try:
-            status = int((await self._followed.last()).value[1])
-        finally:
-            if self.pidfd is not None:
-                os.close(self.pidfd)
-                self.pidfd = None
-        return status if status >= 0 else 128 - status
 
 
 class Containers:
@@ -65,9 +47,8 @@ class Containers:
         self._spawner, self._path, self._host, self._on_exit = spawner, str(directory), host, on_exit
         self._running: dict[str, Running] = {}
         directory.mkdir(mode=0o711, parents=True, exist_ok=True)
-        self._notes = directory / ".running"
-        self._notes.mkdir(mode=0o700, exist_ok=True)
-        self._exits = Exits(self._notes / ".exits", self._told)
+        self._notes = Notes(directory / ".running")
+        self._exits = Exits(directory / ".running/.exits", self._told)
 
     def close(self) -> None:
         """Stop watching; what runs goes on."""
@@ -94,22 +75,50 @@ class Containers:
         found = self._running.get(name)
         return found.init_pid if found and not found.ending else None
 
-    async def find(self, name: str, config: Mapping[str, str] | None = None) -> bool:
-        """After a restart of the daemon: is this container running? If so it is watched from now on.
+    async def find(self, name: str, config: Mapping[str, str] | None = None) -> Found:
+        """After a restart of the daemon: does this container run? If so it is watched from now on.
 
-        What is left of one whose monitor was killed is ended and removed.
+        "half" is one, running or not, whose start was not done when the daemon died; "ended" one that ended since, and
+        "stopped" one that was asked to. Of one that does not run processes and cgroups are removed here: `forget` it
+        when the rest is taken back too.
         """
+        note = self._notes.read(name)
+        if note is not None and note.starter is not None:
+            await note.starter.end(PATIENCE_S)
         deadline = time.monotonic() + PATIENCE_S
         state, pid = (await self._spawner.request("state", name, self._path)).value
         while state in BETWEEN and time.monotonic() < deadline:
             await asyncio.sleep(0.05)  # a reboot that began before this daemon did: no event of it can come here
             state, pid = (await self._spawner.request("state", name, self._path)).value
         if state not in ("RUNNING", "FROZEN") or pid <= 0:
-            await remove_remains(self._notes, name)
-            return False
-        running = self._adopt(name, pid, config)
+            if note is None:
+                self._notes.forget(name)
+                return "absent"
+            await end_remains(note, self._path, name)
+            return "stopped" if note.stopping else "ended" if note.whole else "half"
+        running = self._adopt(name, pid, config, whole=note is None or note.whole)
         running.frozen = cgroup.is_frozen(cgroup.payload(pid, name))
-        return True
+        return "whole" if running.whole else "half"
+
+    async def begin(self, name: str) -> None:
+        """Note that a start begins, before anything is prepared for it; of an earlier run nothing is left."""
+        if (note := self._notes.read(name)) is not None:
+            await end_remains(note, self._path, name)
+        self._notes.write(name, Note())
+
+    def complete(self, name: str) -> None:
+        """Note that a start is done to its end. Raises Invalid when the container has ended meanwhile."""
+        self._notes.write(name, self._required(name).note(whole=True))
+
+    def note_stop(self, name: str, *, wanted: bool) -> None:
+        """Note that a running container is being stopped for good, or goes on."""
+        if (running := self._running.get(name)) is not None and not running.ending:
+            self._notes.write(name, msgspec.structs.replace(running.note(), stopping=wanted))
+
+    def forget(self, name: str) -> None:
+        """Everything of a container that does not run has been taken back."""
+        if name not in self._running:
+            self._notes.forget(name)
 
     async def start(self, spec: ContainerSpec) -> None:
         """Start a container, whole or not at all. Raises HostError with the reason from liblxc's log."""
@@ -133,31 +142,56 @@ class Containers:
         config.write_text(text)
         logfile.unlink(missing_ok=True)
         self._mark(spec.name).unlink(missing_ok=True)
-        await remove_remains(self._notes, spec.name)
         if refusal := init_program.refusal(spec):
             raise HostError("instance", spec.hostname, text=failures.sentence(spec, refusal))
-        _, outcome, groups = (await self._spawner.request("start", spec.name, self._path, str(config))).value
+        outcome, groups = await self._spawn(spec.name, config)
         if outcome != 0:
-            await asyncio.to_thread(cgroup.remove, cgroup.monitors(cgroup.parse(groups), spec.name))
+            await end_failed(self._path, spec.name, groups)
             raise HostError("instance", spec.hostname, text=failures.explain(spec, logfile, outcome))
         _, pid = (await self._spawner.request("state", spec.name, self._path)).value
         try:
             running = self._adopt(spec.name, pid, spec.config)
         except Failure as error:
-            await asyncio.to_thread(cgroup.remove, cgroup.monitors(cgroup.parse(groups), spec.name))
+            await end_failed(self._path, spec.name, groups)
             raise HostError("instance", spec.hostname, text=failures.died_at_once(spec, logfile)) from error
         running.cpus = cpus
         if self._host.has_apparmor:
             apparmor.link(spec, Path(self._path))
         self._rebalance()
 
-    def _adopt(self, name: str, pid: int, config: Mapping[str, str] | None) -> Running:
+    async def _spawn(self, name: str, config: Path) -> tuple[int, list[Path]]:
+        """Have the spawner start it, noting the process that does before it begins.
+
+        The starter's status, and the monitor's cgroups.
+        """
+        followed = await self._spawner.follow("start", name, self._path, str(config))
+        starter, go = followed.first.fds
+        try:
+            try:
+                self._notes.write(name, Note(starter=Process.of(followed.first.value[1])))
+                os.write(go, b"!")
+            finally:
+                os.close(go)
+            try:
+                _, status, groups = (await followed.last()).value
+                return int(status), cgroup.monitors(cgroup.parse(groups), name)
+            except HostError:
+                # The spawner was killed; the process that it had start this goes on without it.
+                await pidfd.ended(starter)
+                state, _ = (await self._spawner.request("state", name, self._path)).value
+                if state != "RUNNING":
+                    raise
+                return 0, []
+        finally:
+            os.close(starter)
+
+    def _adopt(self, name: str, pid: int, config: Mapping[str, str] | None, *, whole: bool = False) -> Running:
         running = Running.of(name, pid)
-        running.config = config
-        running.note(self._notes)
+        running.config, running.whole = config, whole
         self._running[name] = running
         running.watcher = asyncio.create_task(self._watch(running), name=f"watch {name}")
         running.watcher.add_done_callback(_report)
+        self._notes.write(name, running.note())
         return running
 
     def _told(self, name: str, word: str) -> None:
@@ -169,15 +203,15 @@ class Containers:
     async def _watch(self, running: Running) -> None:
         try:
             while await self._rebooted(running):
-                running.note(self._notes)
+                self._notes.write(running.name, running.note())
                 await self._on_exit(running.name, "reboot")
             running.ending = True
             self._exits.read()
             await asyncio.to_thread(cgroup.remove, running.groups)
-            (self._notes / running.name).unlink(missing_ok=True)
             self._mark(running.name).unlink(missing_ok=True)
             is_to_return = running.reboot_wanted and not running.stop_wanted
             await self._on_exit(running.name, "restart" if is_to_return else "stop")
+            self._notes.forget(running.name)
         finally:
             running.close()
             if self._running.get(running.name) is running:

@@ -1,7 +1,6 @@
-"""One container that runs: the descriptors of its processes, and the note on disk by which its remains are found."""
+"""One container that runs: the descriptors of its processes."""
 
 import asyncio
-import json
 import os
 import signal
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from lightervisor.errors import HostError
 from lightervisor.kernel import cgroup, pidfd
+from lightervisor.runtime.notes import Note, Process
 
 
 def _words() -> "asyncio.Queue[str]":
@@ -32,6 +32,7 @@ class Running:
     stop_wanted: bool = False
     reboot_wanted: bool = False
     ending: bool = False
+    whole: bool = False
     words: "asyncio.Queue[str]" = field(default_factory=_words)
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     watcher: "asyncio.Task[None] | None" = None
@@ -67,26 +68,12 @@ class Running:
         os.close(self.init)
         os.close(self.monitor)
 
-    def note(self, directory: Path) -> None:
-        """Write down how to find its processes and cgroups if its monitor is killed while no daemon runs."""
-        text = json.dumps([self.init_pid, pidfd.start_time(self.init_pid), [str(group) for group in self.groups]])
-        (directory / self.name).write_text(text)
-
-
-async def remove_remains(directory: Path, name: str) -> None:
-    """End what is left of a container whose monitor was killed: by its note, so nobody else's is touched."""
-    note = directory / name
-    try:
-        pid, started, groups = json.loads(note.read_text())
-    except (FileNotFoundError, ValueError):
-        return
-    init = pidfd.open_process(pid)
-    if init is not None:
-        try:
-            if pidfd.start_time(pid) == started:
-                pidfd.send(init, signal.SIGKILL)
-                await pidfd.ended(init)
-        finally:
-            os.close(init)
-    await asyncio.to_thread(cgroup.remove, [Path(group) for group in groups])
-    note.unlink(missing_ok=True)
+    def note(self, *, whole: bool = False) -> Note:
+        """How to find its processes and cgroups when its monitor is killed while no daemon runs."""
+        self.whole = self.whole or whole
+        return Note(
+            whole=self.whole,
+            init=Process.of(self.init_pid),
+            monitor=Process.of(self.monitor_pid),
+            groups=tuple(str(group) for group in self.groups),
+        )

@@ -32,7 +32,7 @@ class Answer(NamedTuple):
 
 
 class Spawner:
-    """One request, one answer; `attach` gets a second one when its program ends.
+    """One request, one answer; `start` and `attach` get a second one when their process ends.
 
     A spawner that dies fails the requests under way and is started anew with the next one.
     """
@@ -174,9 +174,9 @@ class Followed:
         self.first, self._number, self._queue, self._waiting = first, number, queue, waiting
 
     async def last(self) -> Answer:
-        """The second answer."""
+        """The second answer. Raises HostError when the spawner has ended."""
         try:
-            return await self._queue.get()
+            return _checked(await self._queue.get())
         finally:
             self._waiting.pop(self._number, None)
 

@@ -5,7 +5,7 @@ monitor that keeps the caller's memory, so the caller must be small and every st
 Attach is called here directly. Its children are reaped at once: an unreaped one would keep the pid namespace.
 
 One request is one SEQPACKET message: marshal of (id, operation, arguments), descriptors beside it. Answers are
-(id, value), descriptors beside them; an attached program answers twice, with its pid and with its exit.
+(id, value), descriptors beside them; start and attach answer twice, with a pid and with its exit.
 """
 
 import fcntl
@@ -83,20 +83,6 @@ class Spawner:
         self._poll.register(pidfd, select.POLLIN)
         return pidfd
 
-    def _in_child(self, number: int, name: str, lxcpath: str, verb: str, *arguments: str) -> None:
-        told, tell = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        pid = os.fork()
-        if pid == 0:
-            status = 1
-            try:
-                status = getattr(liblxc.Container(self._library, name, lxcpath), verb)(*arguments)
-                with open("/proc/self/cgroup", "rb") as groups:  # noqa: PTH123 - pathlib is too large for this process
-                    os.write(tell, groups.read())
-            finally:
-                os._exit(status)
-        os.close(tell)
-        self._watch(number, pid, told)
-
     def do_version(self, number: int, _fds: "list[int]", extensions: "list[str]") -> None:
         """liblxc's version, and for each of these API extensions whether it has it."""
         has = self._library.lxc_has_api_extension
@@ -104,12 +90,29 @@ class Spawner:
         self._answer(number, (self._library.lxc_get_version().decode(), known))
 
     def do_start(self, number: int, _fds: "list[int]", name: str, lxcpath: str, config_file: str) -> None:
-        """Start a container from a configuration file; answers with ("exit", status, text of /proc/<pid>/cgroup).
+        """Start a container from a configuration file, in a child that waits for a byte in a pipe before it begins.
 
-        The caller of start() is in the monitor's cgroups until it ends: a monitor that ends before it cannot remove
-        them, and whoever asked must.
+        Answers with ("started", pid), the child's pidfd and the pipe; later with ("exit", status, its
+        /proc/self/cgroup). So the daemon knows the child before anything is done, nothing is done for a daemon that has
+        died, and what liblxc leaves can be removed: the caller of start() is in the monitor's cgroups until it ends,
+        and a monitor that ends before it cannot remove them.
         """
-        self._in_child(number, name, lxcpath, "start", config_file)
+        ready, go = os.pipe()
+        told, tell = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                os.close(go)
+                if os.read(ready, 1):
+                    status = liblxc.Container(self._library, name, lxcpath).start(config_file)
+                    with open("/proc/self/cgroup", "rb") as groups:  # noqa: PTH123 - pathlib is too large for this
+                        os.write(tell, groups.read())
+            finally:
+                os._exit(status)
+        os.close(ready)
+        os.close(tell)
+        self._answer(number, ("started", pid), [os.dup(self._watch(number, pid, told)), go])
 
     def do_state(self, number: int, _fds: "list[int]", name: str, lxcpath: str) -> None:
         """State and init's pid, from the monitor's command socket."""

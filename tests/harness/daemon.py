@@ -148,6 +148,16 @@ class Daemon:
         """End the daemon as a crash does: SIGKILL, nothing tidied, the containers go on."""
         self._end(signal.SIGKILL)
 
+    def bury(self) -> None:
+        """The daemon ended without being asked from here; one that has not within 5 s is killed."""
+        assert self.process is not None, "the daemon is not running"
+        try:
+            self.process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(timeout=10)
+        self.process = None
+
     def stop(self) -> None:
         """Ask the daemon to end and leave its containers running (SIGTERM)."""
         self._end(signal.SIGTERM)

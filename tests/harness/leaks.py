@@ -59,8 +59,15 @@ def of_instance(daemon: Daemon, name: str) -> list[str]:
     pools = daemon.state / "storage-pools"
     paths = [*pools.glob(f"*/containers/{name}"), *pools.glob(f"*/containers-snapshots/{name}")]
     paths += [daemon.state / folder / name for folder in ("containers", "devices", "logs", "shmounts")]
-    paths += [*daemon.state.glob(f"security/*/{name}"), *daemon.state.glob(f"networks/*/dnsmasq.hosts/{name}")]
-    found = [f"file: {path}" for path in paths if os.path.lexists(path)]
+    paths += [*daemon.state.glob(f"security/*/{name}")]
+    return sorted([*(f"file: {path}" for path in paths if os.path.lexists(path)), *of_stopped(daemon, name)])
+
+
+def of_stopped(daemon: Daemon, name: str) -> list[str]:
+    """What exists of an instance that should not run, the daemon still running; no other may run on its bridge."""
+    paths = [*daemon.state.glob(f"networks/*/dnsmasq.hosts/*{name}.*"), *daemon.state.glob(f"containers/.*/*{name}")]
+    found = [f"file: {path}" for path in paths]
+    found += [f"link: {port.name}" for port in (NET / daemon.bridge / "brif").glob("*")]
     found += [f"mount: {place}" for place in _mounts() if f"{daemon.state}/" in place and f"/{name}" in place]
     found += [f"cgroup: {group}" for group in _cgroups() if group.rpartition("/")[2].endswith(f".{name}")]
     found += [

@@ -39,7 +39,7 @@ def read_only_daemon(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator
         "' sh " + shlex.quote(str(REPOSITORY / "bin/lxd")) + ' "$@"\n'
     )
     program.chmod(0o755)
-    yield from watched(lambda daemon: daemon.start().initialise(), program=program)
+    yield from watched(lambda daemon: daemon.start().initialise(), Daemon(program=program))
 
 
 def test_it_writes_below_its_state_directory_and_run_only(read_only_daemon: Daemon, tmp_path: Path) -> None:

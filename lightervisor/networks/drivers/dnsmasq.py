@@ -19,7 +19,7 @@ from pathlib import Path
 from lightervisor.config.types import is_true
 from lightervisor.devices.ports import HostEntry
 from lightervisor.errors import HostError, Invalid
-from lightervisor.kernel import process
+from lightervisor.kernel import files, process
 from lightervisor.model.network import NetworkLease
 from lightervisor.networks.drivers.dhcp_release import Lease4, Lease6, release4, release6
 
@@ -146,14 +146,15 @@ class HostsDirectory:
         if not line:
             self.remove(entry.owner)
         elif not path.exists() or path.read_text() != line:
-            write_whole(path, line)
+            files.write_whole(path, line)
             self._reload()
 
     def remove(self, owner: str) -> None:
         """Remove a nic's file and tell dnsmasq; nothing happens when it is gone."""
         path = self._directory / "dnsmasq.hosts" / _file_name(owner)
-        if path.exists():
-            path.unlink(missing_ok=True)
+        was_there = path.exists()
+        files.discard(path)
+        if was_there:
             self._reload()
 
     def owner_of(self, address: str) -> str:
@@ -203,7 +204,7 @@ def ensure(service: Service, *, fresh: bool) -> None:
             return
     stop(directory)
     for name, text in wanted.items():
-        write_whole(directory / name, text)
+        files.write_whole(directory / name, text)
     try:
         process.run(["dnsmasq", f"--conf-file={directory / 'dnsmasq.conf'}"], timeout_s=30)
     except HostError as error:
@@ -309,11 +310,3 @@ def _read(path: Path) -> str:
         return path.read_text(errors="replace")
     except FileNotFoundError:
         return ""
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that a reader sees all of it or what was there before."""
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(text)
-    temporary.chmod(0o644)
-    temporary.replace(path)

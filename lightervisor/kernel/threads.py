@@ -1,0 +1,34 @@
+"""Work that is not left half done when its operation is cancelled.
+
+Cancelling a coroutine that awaits a thread does not stop the thread: what is undone meanwhile would be done again
+behind its back. So such work is awaited to its end, and only then the cancellation goes on.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+Answer = TypeVar("Answer")
+log = logging.getLogger(__name__)
+
+
+async def finished(work: Awaitable[Answer]) -> Answer:
+    """Wait for work to its end. A cancellation is raised after that, and then a failure of the work is logged."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError:
+                continue
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("failed while it was being cancelled: %s", error)
+        raise
+
+
+async def in_thread(function: Callable[..., Answer], /, *arguments: Any) -> Answer:
+    """As asyncio.to_thread, for what changes the host: see `finished`."""
+    return await finished(asyncio.to_thread(function, *arguments))

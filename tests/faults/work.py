@@ -1,0 +1,130 @@
+"""Launching and deleting on a daemon with faults, and what must be true of an instance afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any
+
+from tests.harness import leaks
+from tests.harness.faults import Faults
+from tests.harness.processes import eventually
+
+START = {"action": "start", "timeout": 30}
+STOP = {"action": "stop", "force": True, "timeout": 30}
+Outcome = dict[str, Any]
+
+
+class Work:
+    """What a client does; each method gives the operations that it started, as they ended."""
+
+    def __init__(self, faults: Faults, image: str) -> None:
+        self.faults, self.daemon, self.image = faults, faults.daemon, image
+        # Cgroups have the names of containers, whichever daemon they are of.
+        self.prefix = f"f{secrets.token_hex(2)}-"
+
+    def launch(self, name: str) -> list[Outcome]:
+        """Create and start."""
+        body = {"name": name, "source": {"type": "image", "fingerprint": self.image}}
+        return self._all(("POST", "/1.0/instances", body), ("PUT", f"/1.0/instances/{name}/state", START))
+
+    def delete(self, name: str) -> list[Outcome]:
+        """Stop and delete."""
+        path = f"/1.0/instances/{name}"
+        return self._all(("PUT", f"{path}/state", STOP), ("DELETE", path, None))
+
+    def effects_of_launch(self) -> list[str]:
+        """What a launch does to the world when nothing disturbs it."""
+        name = f"{self.prefix}probe"
+        self.rest()
+        effects = self.faults.of(name, lambda: self.launch(name))
+        self.delete(name)
+        return effects
+
+    def effects_of_delete(self) -> list[str]:
+        """What a delete does to the world when nothing disturbs it."""
+        name = f"{self.prefix}probe"
+        self.launch(name)
+        return self.faults.of(name, lambda: self.delete(name))
+
+    def _all(self, *requests: tuple[str, str, object]) -> list[Outcome]:
+        done: list[Outcome] = []
+        for request in requests:
+            done.append(self.daemon.operation(*request))
+            if done[-1]["status"] != "Success":
+                break
+        return done
+
+    def until_it_dies(self, part: Callable[[str], list[Outcome]]) -> Callable[[str], list[Outcome]]:
+        """A part on a daemon that dies meanwhile and is started again."""
+
+        def undergo(name: str) -> list[Outcome]:
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                part(name)
+            self.daemon.bury()
+            self.faults.disarm()
+            self.daemon.start()
+            eventually(self._nothing_runs, what="recovery to end")
+            eventually(lambda: not self._comes_up(name), what=f"{name} to be started with the daemon")
+            return []
+
+        return undergo
+
+    def rest(self) -> None:
+        """Wait until what an earlier delete left to be done behind is done: with the daemon's next start at last."""
+        trash, limit = self.daemon.state / "storage-pools/default/trash", time.monotonic() + 1
+        while list(trash.iterdir()) and time.monotonic() < limit:
+            time.sleep(0.005)
+        if list(trash.iterdir()):
+            self.daemon.restart()
+        eventually(lambda: not list(trash.iterdir()), what="the trash to be emptied")
+
+    def _nothing_runs(self) -> bool:
+        return "running" not in self.daemon.request("GET", "/1.0/operations").metadata
+
+    def status(self, name: str, *, left: bool = False) -> str:
+        """Running or Stopped, or "gone", each without remains of what it is not; else the test fails.
+
+        A stop may have `left` something, when it has said so.
+        """
+        answer = self.daemon.request("GET", f"/1.0/instances/{name}")
+        if answer.status == 404:
+            self._nothing_left(lambda: leaks.of_instance(self.daemon, name))
+            return "gone"
+        status = answer.metadata["status"]
+        assert status in ("Running", "Stopped")
+        if status == "Stopped" and not left:
+            self._nothing_left(lambda: leaks.of_stopped(self.daemon, name))
+        return status
+
+    def _comes_up(self, name: str) -> bool:
+        """Whether it is one of those that the daemon starts with itself, and has not yet."""
+        answer = self.daemon.request("GET", f"/1.0/instances/{name}")
+        if answer.status == 404:
+            return False
+        wanted = answer.metadata["config"].get("volatile.last_state.power") == "RUNNING"
+        return wanted and answer.metadata["status"] != "Running"
+
+    @staticmethod
+    def _nothing_left(look: Callable[[], list[str]]) -> None:
+        # The kernel takes network interfaces away a moment after their container; nothing else has that moment.
+        left: list[str] = look()
+        limit = time.monotonic() + 3
+        while left and all(one.startswith("link:") for one in left) and time.monotonic() < limit:
+            time.sleep(0.02)
+            left = look()
+        assert left == [], f"left behind: {left}"
+
+    def make_whole(self, name: str, *, left: bool = False) -> None:
+        """Check that an instance is whole: it can be started, runs commands, stops and is deleted without a trace."""
+        if self.status(name, left=left) == "Stopped":
+            started = self.daemon.operation("PUT", f"/1.0/instances/{name}/state", START)
+            assert started["status"] == "Success", started["err"]
+        body = {"command": ["cat", "/etc/passwd"], "record-output": True, "interactive": False}
+        assert self.daemon.operation("POST", f"/1.0/instances/{name}/exec", body)["metadata"]["return"] == 0
+        ended = self.delete(name)
+        assert [one["status"] for one in ended] == ["Success", "Success"], ended
+        assert self.status(name) == "gone"

@@ -1,0 +1,200 @@
+"""The daemon, run so that anything it does to the world can be made to fail, to be its last, or to be cancelled.
+
+An effect is what outlives the process or reaches another one: a change of a file, a mount, a program started, a message
+to the spawner or the kernel, a transaction. Nothing in the daemon knows of this: Python's audit hook sees most effects
+(PEP 578), and the few doors to the kernel that have no audit event are wrapped here. So a new step in the daemon is a
+new effect here, without anybody writing it down.
+
+The plan is a file that the tester and this process map; see `faults.py` for the tester's side.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import mmap
+import os
+import re
+import signal
+import sqlite3
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+PLAN_ENV, SIZE = "LV_TEST_PLAN", 4096
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+ONE_PATH = {"os.mkdir", "os.remove", "os.rmdir", "os.chmod", "os.chown", "os.truncate", "os.setxattr", "os.mkfifo"}
+TWO_PATHS = {"os.rename", "os.link", "os.symlink"}
+CHANGING = {"open_tree": "", "mount_setattr": "", "move_mount": "target", "fsconfig_create": "", "fsmount": "",
+            "mount": "target", "umount2": "target"}  # fmt: skip
+BENEATH = " beneath a tree"  # one of many stands for all: their order is the file system's
+
+
+class Injected(OSError):
+    """The failure: what the kernel says of a broken disk."""
+
+    def __init__(self) -> None:
+        super().__init__(5, "Injected fault")
+
+
+class Hook:
+    """Names each effect and does what the plan says about it."""
+
+    def __init__(self, plan: Path) -> None:
+        with plan.open("r+b") as file:
+            self._map = mmap.mmap(file.fileno(), SIZE)
+        self._trace = os.open(plan.with_suffix(".trace"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._state = os.environ["LXD_DIR"]
+        self._busy = threading.local()
+        self._lock = threading.Lock()
+        self._seen: Counter[str] = Counter()
+        self._known = b""
+        self.mode, self._wanted, self._name = "off", "", ""
+        self.operations: Any = None
+
+    def effect(self, what: str, *details: object) -> None:
+        """Something is about to happen."""
+        if getattr(self._busy, "now", False):
+            return
+        self._busy.now = True
+        try:
+            self._read_plan()
+            if self.mode != "off":
+                self._meet(self._label(what, details))
+        finally:
+            self._busy.now = False
+
+    def _read_plan(self) -> None:
+        current = self._map[:]
+        if current != self._known:
+            with self._lock:
+                self._known = current
+                self._seen.clear()
+                # A serial number is the first line, so that the same plan twice is a new one.
+                _, self.mode, self._name, self._wanted, *_ = current.rstrip(b"\0").decode().split("\n")
+
+    def _label(self, what: str, details: tuple[object, ...]) -> str:
+        words = [os.fsdecode(one) if isinstance(one, bytes) else str(one) for one in details]
+        text = " ".join([what, *(self._plain(word) for word in words)])
+        if what.endswith(BENEATH):
+            return text
+        with self._lock:
+            self._seen[text] += 1
+            return f"{text} #{self._seen[text]}"
+
+    def _plain(self, text: str) -> str:
+        text = text.replace(self._state, "$LXD_DIR")
+        if self._name:
+            text = re.sub(rf"{re.escape(self._name)}(?![\w-])", "NAME", text)
+        text = re.sub(r"/[0-9a-f]{64}", "/IMAGE", text)
+        return re.sub(r"(?<=trash/)[^/]+|(?<=/proc/)\d+|(?<=veth)[0-9a-f]{8}|(?<=lvt)[0-9a-f]{6}", "*", text)
+
+    def _meet(self, label: str) -> None:
+        os.write(self._trace, f"{label}\n".encode())
+        if label != self._wanted or self.mode == "record":
+            return
+        mode, self.mode = self.mode, "off"  # what follows is the undo, not the work
+        if mode == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif mode == "fail":
+            raise Injected
+        elif mode == "cancel":
+            self._cancel()
+
+    def _cancel(self) -> None:
+        """What DELETE /1.0/operations/<id> does, in the middle of the effect when that is on another thread."""
+        done = threading.Event()
+
+        def cancel() -> None:
+            self._busy.now = True
+            for operation in self.operations.list(None):
+                if operation.may_cancel:
+                    self.operations.cancel(operation.id)
+            self._busy.now = False
+            done.set()
+
+        if threading.current_thread() is threading.main_thread():
+            cancel()
+        else:
+            asyncio_loop.call_soon_threadsafe(cancel)
+            done.wait(5)
+
+    def audit(self, event: str, arguments: tuple[Any, ...]) -> None:
+        """The audit hook."""
+        if event == "open":
+            path, _, flags = arguments
+            if isinstance(path, str | bytes) and isinstance(flags, int) and flags & WRITING and _matters(path):
+                self.effect("write", path)
+        elif event in ONE_PATH:
+            self._path_effect(event, arguments)
+        elif event in TWO_PATHS:
+            self.effect(event, arguments[0], arguments[1])
+        elif event == "subprocess.Popen":
+            self.effect("run", *list(arguments[1])[:2])
+
+    def _path_effect(self, event: str, arguments: tuple[Any, ...]) -> None:
+        # With a directory's descriptor: beneath a tree, where one of many stands for all.
+        beneath = isinstance(arguments[-1], int) and arguments[-1] >= 0 and event in {"os.remove", "os.rmdir"}
+        if beneath:
+            self.effect(event + BENEATH)
+        elif isinstance(arguments[0], str | bytes) and _matters(arguments[0]):
+            self.effect(event, arguments[0])
+
+
+asyncio_loop: Any = None
+
+
+def _matters(path: str | bytes) -> bool:
+    return not os.fsdecode(path).startswith(("/dev/null", "/proc/self"))
+
+
+def _before(target: object, name: str, tell: Callable[..., None]) -> None:
+    original = getattr(target, name)
+
+    def wrapped(*arguments: Any, **options: Any) -> Any:
+        tell(*arguments, **options)
+        return original(*arguments, **options)
+
+    setattr(target, name, wrapped)
+
+
+def install(hook: Hook) -> None:
+    """Wrap the doors that have no audit event."""
+    from lightervisor.db.database import Database
+    from lightervisor.kernel import pidfd, syscalls
+    from lightervisor.kernel.netlink import Netlink
+    from lightervisor.operations.operations import Operations
+    from lightervisor.runtime.spawner import Spawner
+
+    for name in CHANGING:
+        _before(syscalls, name, lambda *_a, name=name, **_k: hook.effect(name))
+    _before(Netlink, "_change", lambda _self, kind, _flags, _body, target, *_a: hook.effect("netlink", kind, target))
+    _before(pidfd, "send", lambda _pidfd, number: hook.effect("signal", number))
+    _before(Spawner, "_send", lambda _self, operation, *_a: operation == "state" or hook.effect("spawner", operation))
+
+    def transaction(_self: object, change: Callable[..., Any]) -> None:
+        try:
+            hook.effect("transaction", change.__qualname__)
+        except Injected as error:
+            raise sqlite3.OperationalError("disk I/O error (injected fault)") from error
+
+    _before(Database, "_transact", transaction)
+
+    def remember(operations: Any, *_a: Any) -> None:
+        global asyncio_loop
+        hook.operations, asyncio_loop = operations, asyncio.get_running_loop()
+
+    _before(Operations, "__init__", remember)
+    sys.addaudithook(hook.audit)
+
+
+def main() -> int:
+    """The `lxd` program, watched when a plan is given."""
+    from lightervisor.daemon.main import main as lxd
+
+    plan = os.environ.pop(PLAN_ENV, "")  # not for the spawner, which inherits the rest
+    if plan and len(sys.argv) > 1 and sys.argv[1].startswith("--"):
+        install(Hook(Path(plan)))
+    return lxd()
