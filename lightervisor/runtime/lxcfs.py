@@ -30,7 +30,7 @@ def ensure(packaged: Path = PACKAGED, own: Path = OWN) -> Path | None:
     try:
         own.mkdir(mode=0o755, parents=True, exist_ok=True)
         # setsid gives it away to the host's init: it must not end with us.
-        starter = process.spawn(["setsid", "--fork", "lxcfs", own, "--pidfile", own.with_suffix(".pid")])
+        starter = process.spawn(["setsid", "--fork", "lxcfs", own, "--pidfile", own.with_name("lxcfs-own.pid")])
         starter.wait()
     except (HostError, OSError) as error:
         log.warning("lxcfs could not be started, containers see the host's CPUs and memory: %s", error)
