@@ -5,9 +5,9 @@ A console has one user: who attaches takes it over from whoever had it.
 
 import asyncio
 import os
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lightervisor.config.names import volume_name
 from lightervisor.errors import HostError, Invalid, NotFound
@@ -21,8 +21,9 @@ from lightervisor.model.console import InstanceConsolePost
 from lightervisor.model.event import EventLifecycleRequestor
 from lightervisor.model.operation import Operation
 from lightervisor.operations.operations import Channel, Operations, Run
+from lightervisor.runtime import console_log
 
-LOG = "console.log"
+Answer = TypeVar("Answer")
 LET_GO_S, ATTEMPT_S = 2.0, 0.02
 
 
@@ -103,39 +104,28 @@ class Consoles:
             await asyncio.sleep(ATTEMPT_S)
 
     async def log(self, project: str, name: str, requestor: EventLifecycleRequestor | None = None) -> bytes:
-        """What the console showed lately; of a stopped instance, its log file. Raises NotFound."""
-        self._catalog.row(project, name)
-        if self._catalog.status(project, name) == "Stopped":
-            text = await asyncio.to_thread(_read, self._boot.log_directory(project, name) / LOG)
-        else:
-            text = await self._boot.containers.console_log(volume_name(project, name))
+        """What the console has shown since the last start, of that the last 128 KiB. Raises NotFound."""
+        text = await asyncio.to_thread(_of_file, console_log.read, self._directory(project, name))
         self._publish("retrieved", project, name, requestor)
         return text
 
     async def clear(self, project: str, name: str, requestor: EventLifecycleRequestor | None = None) -> None:
-        """Forget what the console showed. Raises NotFound."""
-        self._catalog.row(project, name)
-        if self._catalog.status(project, name) == "Stopped":
-            await asyncio.to_thread(_empty, self._boot.log_directory(project, name) / LOG)
-        else:
-            await self._boot.containers.console_log(volume_name(project, name), clear=True)
+        """Forget what the console has shown. Raises NotFound."""
+        await asyncio.to_thread(_of_file, console_log.clear, self._directory(project, name))
         self._publish("reset", project, name, requestor)
+
+    def _directory(self, project: str, name: str) -> Path:
+        self._catalog.row(project, name)
+        return self._boot.log_directory(project, name)
 
     def _publish(self, action: str, project: str, name: str, requestor: EventLifecycleRequestor | None) -> None:
         source = f"/1.0/instances/{name}/console"
         self._events.lifecycle(f"instance-console-{action}", source, project=project, requestor=requestor)
 
 
-def _read(path: Path) -> bytes:
+def _of_file(work: Callable[[Path], Answer], directory: Path) -> Answer:
     try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise NotFound("console log", text="Not Found") from error
-
-
-def _empty(path: Path) -> None:
-    try:
-        os.truncate(path, 0)
+        return work(directory)
     except FileNotFoundError as error:
         raise NotFound("console log", text="Not Found") from error
 

@@ -19,7 +19,7 @@ import msgspec
 from lightervisor.errors import Failure, HostError, Invalid
 from lightervisor.kernel import cgroup, pidfd
 from lightervisor.kernel.cgroup import Usage
-from lightervisor.runtime import failures, init_program, signals
+from lightervisor.runtime import console_log, failures, init_program, signals
 from lightervisor.runtime.attached import Attached
 from lightervisor.runtime.exits import Exits
 from lightervisor.runtime.notes import PATIENCE_S, Note, Notes, Process, end_failed, end_remains
@@ -141,6 +141,7 @@ class Containers:
         config, logfile = spec.log_dir / "lxc.conf", spec.log_dir / "lxc.log"
         config.write_text(text)
         logfile.unlink(missing_ok=True)
+        console_log.remove(spec.log_dir)
         self._mark(spec.name).unlink(missing_ok=True)
         if refusal := init_program.refusal(spec):
             raise HostError("instance", spec.hostname, text=failures.sentence(spec, refusal))
@@ -333,11 +334,6 @@ class Containers:
         """The console's user has changed the size of its terminal: the monitor copies it when it is told (SIGWINCH)."""
         if (running := self._running.get(name)) is not None:
             pidfd.send(running.monitor, signal.SIGWINCH)
-
-    async def console_log(self, name: str, *, clear: bool = False) -> bytes:
-        """What the console's ring buffer holds; with `clear` it is emptied instead."""
-        self._required(name)
-        return bytes((await self._spawner.request("console_log", name, self._path, clear)).value)
 
     def usage(self, name: str) -> Usage:
         """What the container uses now. Raises Invalid when it does not run."""

@@ -49,12 +49,6 @@ class AttachCommand(c.Structure):
     _fields_ = (("program", Text), ("argv", c.POINTER(Text)))
 
 
-class ConsoleLog(c.Structure):
-    """struct lxc_console_log."""
-
-    _fields_ = (("clear", Flag), ("read", Flag), ("read_max", c.POINTER(c.c_uint64)), ("data", Pointer))
-
-
 class ContainerStruct(c.Structure):
     """struct lxc_container."""
 
@@ -85,7 +79,7 @@ _FUNCTIONS = (
     ("add_device_node", Pointer), ("remove_device_node", Pointer), ("attach_interface", Pointer),
     ("detach_interface", Pointer), ("checkpoint", Pointer), ("restore", Pointer),
     ("destroy_with_snapshots", Pointer), ("snapshot_destroy_all", Pointer), ("migrate", Pointer),
-    ("console_log", Call(Number, Self, c.POINTER(ConsoleLog))), ("reboot2", Pointer), ("mount", Pointer),
+    ("console_log", Pointer), ("reboot2", Pointer), ("mount", Pointer),
     ("umount", Pointer), ("seccomp_notify_fd", Call(Number, Self)), ("seccomp_notify_fd_active", Pointer),
     ("init_pidfd", Call(Number, Self)), ("devpts_fd", Call(Number, Self)),
 )  # fmt: skip
@@ -121,8 +115,6 @@ class Container:
         if not self._pointer:
             raise Library(f"liblxc cannot open container {name}")
         self._struct = self._pointer.contents
-        self._free = c.CDLL(None).free
-        self._free.argtypes = [Pointer]
 
     def close(self) -> None:
         """Give the handle back."""
@@ -170,14 +162,3 @@ class Container:
         number, master = Number(0), Number(-1)
         terminal = int(self._struct.console_getfd(self._pointer, c.byref(number), c.byref(master)))
         return terminal, master.value
-
-    def console_log(self, *, clear: bool) -> bytes:
-        """What the console's ring buffer holds, emptied when asked."""
-        size = c.c_uint64(0)
-        request = ConsoleLog(clear, not clear, c.pointer(size), None)
-        if self._struct.console_log(self._pointer, c.byref(request)) != 0 or not request.data:
-            return b""
-        try:
-            return c.string_at(request.data, size.value)
-        finally:
-            self._free(request.data)

@@ -62,7 +62,7 @@ class Spawner:
 
     def _answer(self, number: int, value: object, fds: "list[int] | None" = None) -> None:
         message = marshal.dumps((number, value))  # pyright: ignore[reportArgumentType]  # only plain values are given
-        socket.send_fds(self._channel, [message], fds or [])
+        socket.send_fds(self._channel, [message], fds or [], socket.MSG_NOSIGNAL)
         for descriptor in fds or ():
             os.close(descriptor)
 
@@ -165,12 +165,6 @@ class Spawner:
         if terminal < 0 or master < 0:
             raise OSError("the console is in use or not available")
         self._answer(number, ("console",), [terminal, master])
-
-    def do_console_log(self, number: int, _fds: "list[int]", name: str, lxcpath: str, clear: bool) -> None:
-        """The console's ring buffer."""
-        container = liblxc.Container(self._library, name, lxcpath)
-        self._answer(number, container.console_log(clear=clear)[-LARGEST // 4 :])
-        container.close()
 
 
 def _forget_signals() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from lightervisor.kernel import cgroup
 from lightervisor.kernel.idmap import IdMap, host_ranges
+from lightervisor.runtime import console_log
 from lightervisor.runtime.containers import Containers
 from lightervisor.runtime.spawner import Spawner
 from lightervisor.runtime.spec import ContainerSpec, HostFacts
@@ -120,6 +121,12 @@ class Host:
             return status, os.read(read, 65536).decode()
         finally:
             os.close(read)
+
+    async def console_shows(self, text: bytes) -> None:
+        """Wait until the console's log has a text."""
+        async with asyncio.timeout(10):
+            while text not in console_log.read(self.spec().log_dir):  # noqa: ASYNC110  # liblxc tells nobody
+                await asyncio.sleep(0.02)
 
     async def close(self) -> None:
         """End everything and remove it; fails the test when a cgroup is left."""

@@ -145,6 +145,36 @@ def test_the_log_of_a_stopped_instance_can_be_read_and_cleared(daemon: Daemon, e
     assert daemon.request("GET", url).body == b""
 
 
+def test_reading_the_log_takes_nothing_away(either: Lxc, running: str) -> None:
+    words = ("console", running, "--show-log")
+    eventually(lambda: "/ #" in either(*words).ok().stdout, what="the prompt in the log")
+    assert either(*words).ok().stdout == either(*words).ok().stdout
+    either("stop", "--force", running).ok()
+    assert "busybox is up" in either(*words).ok().stdout
+
+
+def test_a_guest_that_floods_its_console_fills_no_disk(daemon: Daemon, lxc: Lxc, running: str) -> None:
+    lxc(
+        "exec", running, "--", "sh", "-c", "yes 0123456789 | head -c 2000000 >/dev/console; echo over >/dev/console"
+    ).ok()
+    url = f"/1.0/instances/{running}/console"
+    eventually(lambda: b"over" in daemon.request("GET", url).body, what="the last line")
+    assert 100_000 < len(daemon.request("GET", url).body) <= 131_072
+    logs = (daemon.state / "logs" / running).glob("console.log*")
+    assert sum(log.stat().st_size for log in logs) < 300_000
+    assert daemon.request("DELETE", url).status == 200
+    assert daemon.request("GET", url).body == b""
+
+
+def test_a_start_begins_a_new_log(daemon: Daemon, lxc: Lxc, running: str) -> None:
+    lxc("exec", running, "--", "sh", "-c", "echo from the first start >/dev/console").ok()
+    url = f"/1.0/instances/{running}/console"
+    eventually(lambda: b"first start" in daemon.request("GET", url).body, what="the line in the log")
+    lxc("restart", "--force", running).ok()
+    eventually(lambda: b"busybox is up" in daemon.request("GET", url).body, what="the line in the log")
+    assert b"first start" not in daemon.request("GET", url).body
+
+
 def test_logs_that_must_stay_stay(daemon: Daemon, running: str) -> None:
     url = f"/1.0/instances/{running}/logs"
     assert daemon.request("DELETE", f"{url}/lxc.conf").error == "lxc.log and lxc.conf may not be deleted"

@@ -14,6 +14,7 @@ import pytest
 from lightervisor.errors import HostError, Invalid
 from lightervisor.kernel import pidfd
 from lightervisor.kernel.idmap import host_ranges
+from lightervisor.runtime import console_log
 from lightervisor.runtime.spawner import Spawner
 from tests.harness.runtime_host import Host, proc
 
@@ -190,14 +191,17 @@ async def test_a_terminal_is_the_containers_own(host: Host) -> None:
 async def test_the_console_can_be_attached_and_its_log_read_and_cleared(host: Host) -> None:
     await host.start()
     await host.run("sh", "-c", "echo hello from a program >/dev/console")
-    assert b"hello from a program" in await host.containers.console_log(host.name)
-    await host.containers.console_log(host.name, clear=True)
-    assert await host.containers.console_log(host.name) == b""
+    logs = host.spec().log_dir
+    await host.console_shows(b"hello from init")
+    await host.console_shows(b"hello from a program")
+    console_log.clear(logs)
+    assert console_log.read(logs) == b""
     terminal, master = await host.containers.console(host.name)
     with pytest.raises(HostError, match="console"):
         await host.containers.console(host.name)
     await host.run("sh", "-c", "echo knock >/dev/console")
     assert b"knock" in os.read(master, 1000)
+    await host.console_shows(b"knock")
     os.close(master)
     os.close(terminal)
 
