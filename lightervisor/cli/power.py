@@ -21,10 +21,13 @@ _BEFORE = {
     "restart": ("Running",),
     "pause": ("Running",),
 }
+_NOTHING_TO_DO = tuple(
+    f"The {what} is {how}" for what in ("instance", "container") for how in ("already", "not running")
+)
 
 
 class log_hint:
-    """Says where a failed start left its reasons."""
+    """Says where a failed change of state left its reasons, unless there was nothing to change."""
 
     def __init__(self, server: Server, name: str, default_remote: str = "local") -> None:
         self._label = name if server.name == default_remote else f"{server.name}:{name}"
@@ -33,7 +36,7 @@ class log_hint:
         return None
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if isinstance(error, ApiError):
+        if isinstance(error, (ApiError, CommandError)) and not error.message().startswith(_NOTHING_TO_DO):
             text = f"{error.message()}\nTry `lxc info --show-log {self._label}` for more info"
             raise CommandError(text) from error
 
@@ -109,9 +112,6 @@ def _request(server: Server, name: str, flags: Flags, verb: str) -> dict[str, An
 
 
 def _one(session: Session, server: Server, name: str, flags: Flags, verb: str) -> None:
-    if verb != "start":
-        session.run(server, _request(server, name, flags, verb))
-        return
     envelope = _request(server, name, flags, verb)
     with log_hint(server, name, session.config.default_remote):
         session.run(server, envelope)
@@ -128,7 +128,7 @@ def _many(session: Session, targets: list[tuple[Server, str]], flags: Flags, ver
             failures.append((name, error.message()))
     for server, name, envelope in running:
         try:
-            with log_hint(server, name, session.config.default_remote) if verb == "start" else _plain():
+            with log_hint(server, name, session.config.default_remote):
                 session.run(server, envelope)
         except (ApiError, CommandError) as error:
             failures.append((name, error.message()))
@@ -140,15 +140,3 @@ def _many(session: Session, targets: list[tuple[Server, str]], flags: Flags, ver
                 session.warn(f"{name}: {line}")
         session.warn("")
         raise CommandError(f"Some instances failed to {verb}")
-
-
-def _plain() -> log_hint:
-    return _NoHint()
-
-
-class _NoHint(log_hint):
-    def __init__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        return None

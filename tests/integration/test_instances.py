@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import pytest
 
 from tests.harness import leaks
 from tests.harness.client import Client, ClientFailure
+from tests.harness.client_lxc import Lxc
 from tests.harness.daemon import Daemon
 from tests.harness.processes import eventually
+from tests.harness.terminal import Terminal
 
 
 def test_launch_runs_an_instance_and_delete_leaves_nothing(
@@ -132,3 +137,19 @@ def test_the_state_tells_addresses_counters_and_memory(daemon: Daemon, running: 
     assert state["network"]["lo"]["state"] == "up"
     assert state["memory"]["usage"] > 0
     assert state["cpu"]["usage"] > 0
+
+
+def test_control_c_gives_a_stop_up(either: Lxc, daemon: Daemon, running: str) -> None:
+    init = daemon.request("GET", f"/1.0/instances/{running}/state").metadata["pid"]
+    os.kill(init, signal.SIGSTOP)  # it will not hear of it
+    try:
+        before = daemon.log.stat().st_size
+        terminal = Terminal([str(either.program), "stop", running], either.env)
+        # Whoever waits for an operation on a terminal watches the events; before that Ctrl-C ends the client alone.
+        eventually(lambda: b"GET /1.0/events" in daemon.log.read_bytes()[before:], what="the client to watch")
+        terminal.type("\x03")
+        terminal.expect("Remote operation canceled by user")
+        assert terminal.end() == 1
+        assert daemon.request("GET", f"/1.0/instances/{running}").metadata["status"] == "Running"
+    finally:
+        os.kill(init, signal.SIGCONT)
