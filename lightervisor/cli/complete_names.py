@@ -121,14 +121,16 @@ class Names:
         return [(head + str(entry), "") for entry in entries]
 
     def images(self, word: str) -> Found:
-        """Aliases of images, and fingerprints to who begins to type one."""
-        if self._session.config.remote(self._remote).get("protocol", "lxd") != "lxd":
+        """Aliases of images, and fingerprints to who begins to type one; image servers elsewhere are not asked."""
+        from lightervisor.cli import image_lookup
+
+        if self._session.config.remote(self._remote).get("protocol", "lxd") not in ("lxd", image_lookup.BUILD):
             return []
-        images = as_list(self._server.get(url("images", recursion=1)))
+        images = image_lookup.images(self._session, self._remote)
         found: Found = []
         for image in images:
             text = str(as_map(image.get("properties")).get("description", ""))
-            names = [str(alias["name"]) for alias in as_list(image.get("aliases"))]
+            names = image_lookup.aliases(image)
             found += [(name, text) for name in names]
             if word or not names:
                 found.append((str(image["fingerprint"])[:_SHORT], text))

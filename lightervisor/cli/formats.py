@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from lightervisor.cli import units
 from lightervisor.cli.errors import CommandError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Any
 
 FORMATS = ("table", "csv", "json", "yaml", "compact")
 
@@ -59,10 +61,25 @@ def json(value: object, *, sort: bool = False) -> str:
     """One line, as Go's encoder writes it: compact and HTML-escaped; with `sort` as it writes maps."""
     import json as library
 
-    text = library.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=sort)
+    shown = value if sort else _with_short_times(value)
+    text = library.dumps(shown, ensure_ascii=False, separators=(",", ":"), sort_keys=sort)
     for char in "<>&\u2028\u2029":
         text = text.replace(char, f"\\u{ord(char):04x}")
     return text + "\n"
+
+
+def _with_short_times(value: Any) -> Any:
+    """Go writes no zeros at the end of a second's fraction."""
+    if isinstance(value, dict):
+        pairs: dict[str, Any] = value  # pyright: ignore[reportUnknownVariableType]
+        return {
+            key: units.shorten(one) if key in units.TIMES and isinstance(one, str) else _with_short_times(one)
+            for key, one in pairs.items()
+        }
+    if isinstance(value, list):
+        items: list[Any] = value  # pyright: ignore[reportUnknownVariableType]
+        return [_with_short_times(one) for one in items]
+    return value
 
 
 def yaml(value: object, *, is_map: bool = False) -> str:

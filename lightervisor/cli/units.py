@@ -9,6 +9,10 @@ _FACTORS = {
     **{unit: 1024**power for power, unit in enumerate(_BINARY, 1)},
     **{unit: 1000**power for power, unit in enumerate(_DECIMAL, 1)},
 }
+# Fields that are times in LXD's structs.
+TIMES = frozenset(
+    ("created_at", "last_used_at", "expires_at", "uploaded_at", "updated_at", "first_seen_at", "last_seen_at")
+)
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 

@@ -82,10 +82,6 @@ _LISTS = frozenset(
         "when",
     )
 )
-# Fields that are times in LXD's structs: YAML's own type, so not quoted as a string that looks like one would be.
-_TIMES = frozenset(
-    ("created_at", "last_used_at", "expires_at", "uploaded_at", "updated_at", "first_seen_at", "last_seen_at")
-)
 # Fields that are maps of maps and scalars all the way down.
 _MAPS = frozenset(
     (
@@ -121,7 +117,8 @@ def _mapping(mapping: dict[str, Any], indent: int, is_map: bool) -> str:
         value = mapping[key]
         head = " " * indent + _key(str(key)) + ":"
         if not is_map:
-            if key in _TIMES and isinstance(value, str) and _is_date(value):
+            # YAML has times of its own: not quoted, as a string that looks like one would be.
+            if key in units.TIMES and isinstance(value, str) and _is_date(value):
                 lines.append(f"{head} {units.shorten(value)}\n")
                 continue
             if value is None:

@@ -12,6 +12,7 @@ from tests.unit.cli.conftest import Client
 ANSWERS: dict[str, Any] = {
     "GET /1.0": {
         "config": {"core.https_address": ":8443"},
+        "api_extensions": ["image_source_build"],
         "environment": {"storage_supported_drivers": [{"Name": "overlay"}, {"Name": "dir"}]},
     },
     "GET /1.0/instances": ["/1.0/instances/c1", "/1.0/instances/c2?project=p"],
@@ -28,6 +29,7 @@ ANSWERS: dict[str, Any] = {
         {"fingerprint": "b" * 64, "aliases": [{"name": "web"}], "properties": {"description": "a web server"}},
         {"fingerprint": "c" * 64, "aliases": [], "properties": None},
     ],
+    "GET /1.0/images/build": [{"fingerprint": "d" * 64, "aliases": [{"name": "debian/12"}]}],
     "GET /1.0/profiles": ["/1.0/profiles/default", "/1.0/profiles/with%20blank"],
     "GET /1.0/networks": ["/1.0/networks/lxdbr0"],
     "GET /1.0/networks/lxdbr0": {"type": "bridge", "config": {}},
@@ -103,6 +105,7 @@ def complete(lxc: Client, line: str) -> list[str]:
         ("launch w", ["web"]),
         ("launch b", ["bbbbbbbbbbbb", "build:"]),
         ("image info ubuntu:", []),
+        ("launch build:deb", ["build:debian/12"]),
         ("file pull c1", ["c1/"]),
         ("file pull c1/etc/", ["c1/etc/passwd", "c1/etc/hosts"]),
         ("profile show ", ["default", "with blank"]),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightervisor.cli import formats
+from lightervisor.cli import formats, units
 from lightervisor.cli.errors import CommandError
 
 HEADER = ["NAME", "IPV4"]
@@ -72,3 +72,23 @@ def test_any_cells_can_be_sorted(rows: list[list[str]]) -> None:
 def test_an_unknown_format_is_refused() -> None:
     with pytest.raises(CommandError, match='Invalid format "x"'):
         formats.render("x", [], [], [])
+
+
+def test_json_writes_times_as_go_does() -> None:
+    value = [{"created_at": "2026-11-21T11:25:31.981500Z", "name": "2026-11-21T11:25:31.981500Z", "in": [{"b": None}]}]
+    assert formats.json(value) == (
+        '[{"created_at":"2026-11-21T11:25:31.9815Z","name":"2026-11-21T11:25:31.981500Z","in":[{"b":null}]}]\n'
+    )
+
+
+@pytest.mark.parametrize(
+    ("stamp", "short"),
+    [
+        ("2026-11-21T11:25:31.000000Z", "2026-11-21T11:25:31Z"),
+        ("2026-11-21T11:25:30Z", "2026-11-21T11:25:30Z"),
+        ("2026-11-21T11:25:31.120+01:00", "2026-11-21T11:25:31.12+01:00"),
+        ("", ""),
+    ],
+)
+def test_times_end_with_no_zeros(stamp: str, short: str) -> None:
+    assert units.shorten(stamp) == short
