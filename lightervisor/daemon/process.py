@@ -67,9 +67,10 @@ async def _live(paths: Paths, group: int, spawner: Spawner) -> None:
                 gc.freeze()
                 log.info("ready on %s", paths.socket)
                 systemd.notify("READY=1")
-                starting = asyncio.create_task(parts.start_instances())
+                works = [asyncio.create_task(parts.start_instances()), asyncio.create_task(parts.tidy())]
                 reason = await stop
-                starting.cancel()
+                for work in works:
+                    work.cancel()
                 await _wind_down(parts, reason)
             finally:
                 if is_ours:

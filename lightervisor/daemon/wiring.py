@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -59,6 +60,7 @@ from lightervisor.storage.users import PoolUsers
 
 log = logging.getLogger(__name__)
 ATTEMPTS, BETWEEN_ATTEMPTS_S = 3, 5.0
+DAY_S = 24 * 3600
 AUTOSTART_WARNING = "Instance autostart failure"
 
 
@@ -77,6 +79,7 @@ class Parts:
     events: Events
     server_config: ServerConfig
     warnings: WarningRows
+    logs: Logs
 
     async def recover(self) -> None:
         """Bring the host to what the database says, undo what was left unfinished, find and start instances."""
@@ -108,6 +111,12 @@ class Parts:
         await self.warnings.resolve(AUTOSTART_WARNING, entity_url=place)
         await asyncio.sleep(delay_s)
         return True
+
+    async def tidy(self) -> None:
+        """Once a day, for ever: what has had its time."""
+        while True:
+            await self.logs.expire(now_s=time.time())
+            await asyncio.sleep(DAY_S)
 
     async def stop_instances(self, *, force: bool) -> None:
         """The host goes down: let operations end, for `core.shutdown_timeout` unless forced, then stop everything."""
@@ -171,6 +180,7 @@ def _parts(
     journal.register(delete.FINISH_DELETE, removal.finish)
     journal.register(delete.RENAME_BACK, removal.rename_back)
     server_keys = ServerConfig(server_config, events)
+    instance_logs = Logs(catalog, boot, events)
     services = Services(
         operations=operations,
         events=events,
@@ -192,7 +202,7 @@ def _parts(
         resources=resources.read,
         consoles=Consoles(catalog, boot, operations, events),
         files=Files(GuestRoots(catalog, boot, volumes, locks), events),
-        logs=Logs(catalog, boot, events),
+        logs=instance_logs,
         metadata=Metadata(catalog, volumes, events),
         shut_down=shut_down,
     )
@@ -208,6 +218,7 @@ def _parts(
         events=events,
         server_config=server_keys,
         warnings=warnings,
+        logs=instance_logs,
     )
 
 

@@ -1,6 +1,9 @@
 """The log files of an instance: liblxc's, and what commands printed. Source: LXD, /1.0/instances/<name>/logs."""
 
+import asyncio
 import os
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from lightervisor.errors import Invalid, NotFound
@@ -10,6 +13,7 @@ from lightervisor.instances.catalog import Catalog
 from lightervisor.model.event import EventLifecycleRequestor
 
 KEPT = ("lxc.log", "lxc.conf")
+KEPT_S = 48 * 3600
 RECORDED = ("migration_", "snapshot_", "exec_")
 
 
@@ -47,6 +51,11 @@ class Logs:
             raise NotFound("log", file, text="Not Found") from error
         self._publish("deleted", project, name, file, requestor)
 
+    async def expire(self, *, now_s: float) -> None:
+        """Remove what was recorded and not touched for two days before `now_s` (since the epoch). Source: LXD."""
+        directories = [self._boot.log_directory(project, name) for project, name in self._catalog.names(None)]
+        await asyncio.to_thread(_expire, directories, now_s - KEPT_S)
+
     def _directory(self, project: str, name: str) -> Path:
         self._catalog.row(project, name)
         return self._boot.log_directory(project, name)
@@ -62,6 +71,14 @@ class Logs:
     ) -> None:
         source = f"/1.0/instances/{name}/logs/{file}"
         self._events.lifecycle(f"instance-log-{action}", source, project=project, requestor=requestor)
+
+
+def _expire(directories: Sequence[Path], before_s: float) -> None:
+    for directory in directories:
+        for path in [path for prefix in RECORDED for path in directory.glob(f"{prefix}*")]:
+            with suppress(FileNotFoundError):
+                if path.lstat().st_mtime < before_s:
+                    path.unlink()
 
 
 def _is_log(file: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -161,3 +162,17 @@ def test_logs_and_database_are_nobody_elses(fresh_daemon: Daemon, fresh_image: s
     client_of(fresh_daemon).launch(fresh_image, "c1")
     for name in ("logs", "database", "security", "images"):
         assert (fresh_daemon.state / name).stat().st_mode & 0o077 == 0, name
+
+
+def test_what_was_recorded_goes_after_two_days(fresh_daemon: Daemon, fresh_image: str) -> None:
+    client_of(fresh_daemon).launch(fresh_image, "c1")
+    logs = fresh_daemon.state / "logs/c1"
+    for name, hours in (("exec_old.stdout", 49), ("exec_new.stdout", 47)):
+        (logs / name).write_text("x")
+        moment = time.time() - hours * 3600
+        os.utime(logs / name, (moment, moment))
+    os.utime(logs / "lxc.conf", (0, 0))
+    fresh_daemon.restart()
+    eventually(lambda: not (logs / "exec_old.stdout").exists(), what="the old record to go")
+    listed = fresh_daemon.request("GET", "/1.0/instances/c1/logs").metadata
+    assert sorted(url.rpartition("/")[2] for url in listed) == ["exec_new.stdout", "lxc.conf", "lxc.log"]
