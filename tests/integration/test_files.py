@@ -12,6 +12,7 @@ from tests.harness.client import Client, ClientFailure
 from tests.harness.client_lxc import Lxc
 from tests.harness.client_pylxd import Pylxd
 from tests.harness.daemon import Daemon
+from tests.harness.terminal import Terminal
 
 
 def test_what_is_pushed_is_pulled(client: Client, running: str) -> None:
@@ -85,6 +86,17 @@ def test_edit_keeps_owner_and_mode(either: Lxc, running: str, tmp_path: Path) ->
     either("file", "edit", f"{running}/tmp/n", stdin="edited\n", env={"EDITOR": str(editor)}).ok()
     shown = either("exec", running, "--", "sh", "-c", "cat /tmp/n; stat -c '%u %a' /tmp/n").ok().stdout
     assert shown == "edited\n1000 600\n"
+
+
+def test_an_editor_is_given_the_file(either: Lxc, running: str, tmp_path: Path) -> None:
+    editor = tmp_path / "editor"
+    editor.write_text('#!/bin/sh\nsed -i s/old/new/ "$1"\n')
+    editor.chmod(0o755)
+    either("file", "push", "--uid", "7", "--gid", "8", "--mode", "0600", "-", f"{running}/tmp/n", stdin="old\n").ok()
+    words = [str(either.program), "file", "edit", f"{running}/tmp/n"]
+    assert Terminal(words, {**either.env, "EDITOR": str(editor)}).end() == 0
+    shown = either("exec", running, "--", "sh", "-c", "cat /tmp/n; stat -c '%u %g %a' /tmp/n").ok().stdout
+    assert shown == "new\n7 8 600\n"
 
 
 def test_a_link_of_the_guest_never_leads_to_the_host(daemon: Daemon, lxc: Lxc, running: str) -> None:
