@@ -12,6 +12,7 @@ import pytest
 
 from tests.harness import images
 from tests.harness.daemon import Daemon
+from tests.harness.processes import eventually
 
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{chr(98 + i)}: &{chr(98 + i)} [{','.join([f'*{chr(97 + i)}'] * 9)}]\n" for i in range(9)
@@ -79,7 +80,9 @@ HARMLESS_OR_REFUSED = {
 
 
 def leftovers(daemon: Daemon) -> set[str]:
-    """Every file of the image store and of the pools' images and containers."""
+    """Every file of the image store and of the pools' images and containers, once the pools' trash is empty."""
+    trash = list(daemon.state.glob("storage-pools/*/trash"))
+    eventually(lambda: not any(any(place.iterdir()) for place in trash), what="the trash to be emptied")
     places = [daemon.state / "images", *daemon.state.glob("storage-pools/*/*")]
     return {str(entry) for place in places if place.is_dir() for entry in place.iterdir()}
 
