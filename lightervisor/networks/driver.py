@@ -82,6 +82,10 @@ class NetworkDriver(ABC):
         Returns what the administrator should be warned of.
         """
 
+    def service(self) -> int | None:
+        """A pidfd of the program that serves the started network, for the caller to close; None when none does."""
+        return None
+
     @abstractmethod
     def stop(self) -> None:
         """Take the network off the host; files stay."""

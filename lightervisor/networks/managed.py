@@ -23,6 +23,7 @@ from lightervisor.model.network import Network, NetworkLease, NetworkPut, Networ
 from lightervisor.networks import leases as lease_lists
 from lightervisor.networks import state as states
 from lightervisor.networks.driver import NetworkDriver, Plan, Subnet, check_keys, network_driver
+from lightervisor.networks.keeper import Keeper
 from lightervisor.networks.users import NetworkUsers
 
 Change = Callable[[], Awaitable[None]]
@@ -37,6 +38,7 @@ class Networks:
         self._rows, self._users, self._events, self._warnings = rows, users, events, warnings
         self._directory = directory
         self._lock = asyncio.Lock()
+        self._keeper = Keeper(self._revive)
 
     # Reading
 
@@ -98,7 +100,7 @@ class Networks:
             await self._rows.add(row)
             driver = kind(self._plan(row.name, config, frozenset(wanted)))
             try:
-                warnings = await asyncio.to_thread(driver.start)
+                warnings = await self._start(driver)
             except BaseException:
                 await asyncio.to_thread(driver.delete)
                 await self._rows.delete(row.name)
@@ -131,10 +133,10 @@ class Networks:
         driver = kind(self._plan(old.name, config, asked))
         await self._rows.replace(old.name, put.description, config)
         try:
-            warnings = [] if config == old.config else await asyncio.to_thread(driver.start, old.config)
+            warnings = [] if config == old.config else await self._start(driver, old.config)
         except BaseException:
             await self._rows.replace(old.name, old.description, old.config)
-            await asyncio.to_thread(self._driver(old).start, config)
+            await self._start(self._driver(old), config)
             raise
         await self._warn(old.name, warnings)
 
@@ -148,10 +150,11 @@ class Networks:
                 raise Conflict("network", new_name, text=f'Network "{new_name}" already exists')
             self._check_free(new_name)
             driver, plan = self._driver(row), self._plan(new_name, row.config)
+            self._keeper.forget(name)
             await asyncio.to_thread(driver.stop)
             await asyncio.to_thread(driver.rename, plan)
             await self._rows.rename(name, new_name)
-            await self._warn(new_name, await asyncio.to_thread(self._driver(self._rows.get(new_name)).start))
+            await self._warn(new_name, await self._start(self._driver(self._rows.get(new_name))))
         self._publish("renamed", new_name, requestor, {"old_name": name})
 
     async def delete(self, name: str, requestor: EventLifecycleRequestor | None = None) -> None:
@@ -159,6 +162,7 @@ class Networks:
         async with self._lock:
             row = self._row(name)
             self._check_unused(name, "The network is currently in use")
+            self._keeper.forget(name)
             await asyncio.to_thread(self._driver(row).delete)
             await self._rows.delete(name)
             await self._warnings.resolve("Networks", entity_url=f"/1.0/networks/{name}")
@@ -178,7 +182,7 @@ class Networks:
                         await asyncio.to_thread(driver.delete)
                         await self._rows.delete(row.name)
                         continue
-                    warnings = await asyncio.to_thread(driver.start)
+                    warnings = await self._start(driver)
                 except Failure as error:
                     failed.append(row.name)
                     warnings = [error.message()]
@@ -189,9 +193,25 @@ class Networks:
         """Take every network off the host: for host shutdown and tests; a daemon restart leaves networks alone."""
         async with self._lock:
             for row in self._rows.list():
+                self._keeper.forget(row.name)
                 await asyncio.to_thread(self._driver(row).stop)
 
     # Inside
+
+    async def _start(self, driver: NetworkDriver, old: Mapping[str, str] | None = None) -> list[str]:
+        warnings = await asyncio.to_thread(driver.start, old)
+        self._keeper.watch(driver.plan.name, await asyncio.to_thread(driver.service))
+        return warnings
+
+    async def _revive(self, name: str) -> None:
+        async with self._lock:
+            if (row := self._rows.find(name)) is None:
+                return
+            try:
+                warnings = await self._start(self._driver(row))
+            except Failure as error:
+                warnings = [error.message()]
+            await self._warn(name, warnings)
 
     def _plan(self, name: str, config: Mapping[str, str], asked: frozenset[str] = frozenset()) -> Plan:
         return Plan(name=name, config=config, directory=self._directory / name, asked=asked)

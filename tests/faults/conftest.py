@@ -1,27 +1,44 @@
-"""A daemon whose effects can be made to fail, and what launching and deleting on it are."""
+"""Daemons whose effects can be made to fail, which share the work of a module's tests."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.conftest import watched
 from tests.faults.work import Work
-from tests.harness import images
+from tests.harness import images, leaks
 from tests.harness.faults import Faults
+
+SIZE = 3
+
+
+@pytest.fixture(scope="module")
+def crew(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Work]]:
+    """Daemons, each with a small image in its store and in its pool; at the end they must have left nothing behind."""
+    folder, before = tmp_path_factory.mktemp("faults"), leaks.take()
+    image = images.unified(folder / "image.tar.gz").read_bytes()
+    crew = [Work(Faults(folder / str(number))) for number in range(SIZE)]
+    try:
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(lambda work: work.prepare(image), crew))
+        yield crew
+    finally:
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(Work.forget, crew))
+        left = leaks.find(before, [work.daemon for work in crew])
+        for work in crew:
+            work.daemon.remove()
+        assert not left, "left behind:\n" + "\n".join(left)
 
 
 @pytest.fixture
-def work(tmp_path: Path) -> Iterator[Work]:
-    """A daemon of the test's own, set up, with a small image in its store and in its pool."""
-    faults = Faults(tmp_path / "faults")
-    for daemon in watched(lambda daemon: daemon.start().initialise(), faults.daemon):
-        data = images.unified(tmp_path / "image.tar.gz", extra={}).read_bytes()
-        added = daemon.operation("POST", "/1.0/images", data)
-        assert added["status"] == "Success", added
-        prepared = Work(faults, added["metadata"]["fingerprint"])
-        prepared.effects_of_launch()
-        yield prepared
-        faults.disarm()
+def work(crew: list[Work]) -> Iterator[Work]:
+    """One of them, for a test that leaves it without instances."""
+    yield crew[0]
+    crew[0].faults.disarm()
+    if crew[0].daemon.process is None:
+        crew[0].daemon.start()
+    for name in crew[0].daemon.instance_names():
+        crew[0].delete(name)

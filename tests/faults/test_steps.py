@@ -1,53 +1,76 @@
 """Every effect of launch and delete, one after the other: what if it fails, is the daemon's last, or is cancelled?
 
-The effects are not listed anywhere: they are recorded first (see tests/harness/faulty_daemon.py), and a test fails when
-a later run has one that was not tried.
+The effects are not listed anywhere: they are recorded first (see tests/harness/faulty_daemon.py), and one that turns up
+on the way is tried too.
 """
 
 from __future__ import annotations
 
+import queue
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from tests.faults.work import Outcome, Work
 
-Part = Callable[[str], list[Outcome]]
-Check = Callable[[str, list[Outcome]], None]
-
-MOST = 8  # problems that are told at once
+Part = Callable[[Work, str], list[Outcome]]
+Check = Callable[[Work, str, list[Outcome]], None]
 LEAST = 15  # effects of either part: fewer would mean that they are not seen
+MOST = 8  # problems that are told at once
 
 
-class Tried:
-    """Goes through the effects of a part, also those that turn up on the way, and tells all that is wrong at once."""
+class Strikes:
+    """All effects of a part are struck, shared among the crew; what is wrong is told at once."""
 
-    def __init__(self, work: Work, mode: str, part: Part) -> None:
-        self._work, self._mode, self._part = work, mode, part
+    def __init__(self, mode: str, part: Part, check: Check, prepare: Part | None = None) -> None:
+        self._mode, self._part, self._check, self._prepare = mode, part, check, prepare
+        self._waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._known: set[str] = set()
+        self._problems: list[str] = []
 
-    def each(self, effects: list[str], check: Check, *, prepare: Part | None = None) -> None:
-        """For each effect: prepare, do the part while the effect is struck, check."""
+    def strike(self, crew: list[Work], effects: list[str]) -> None:
+        """Strike these effects and those that turn up on the way."""
         assert len(effects) > LEAST, effects
-        waiting, known, problems = list(effects), set(effects), list[str]()
-        for number, label in enumerate(waiting):  # which grows meanwhile
-            name = f"{self._work.prefix}{number}"
-            if prepare is not None:
-                prepare(name)
-            self._work.rest()
-            self._work.faults.arm(self._mode, name, label)
-            try:
-                done = self._part(name)
-            finally:
-                met = self._work.faults.disarm()
-            try:
-                assert label in met, "it did not come to pass this time"
-                check(name, done)
-            except AssertionError as error:
-                problems.append(f"{self._mode} at {label}: {str(error)[:500]}")
-                if len(problems) == MOST:
-                    break
-            new = [one for one in met if one not in known]
-            waiting += new
-            known.update(new)
-        assert not problems, "\n\n".join([f"{len(problems)} of {len(waiting)}:", *problems])
+        self._add(effects)
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(self._take_turns, crew))
+        assert not self._problems, "\n\n".join([f"{len(self._problems)} of {len(self._known)}:", *self._problems])
+
+    def _add(self, effects: list[str]) -> None:
+        for label in effects:
+            if label not in self._known:
+                self._known.add(label)
+                self._waiting.put(label)
+
+    def _take_turns(self, work: Work) -> None:
+        with suppress(queue.Empty):
+            while len(self._problems) < MOST:
+                self._one(work, self._waiting.get_nowait())
+
+    def _one(self, work: Work, label: str) -> None:
+        try:
+            if not self._struck(work, label):
+                work.daemon.restart()  # some things a daemon does once
+                assert self._struck(work, label), "it did not come to pass again"
+        except AssertionError as error:
+            self._problems.append(f"{self._mode} at {label}: {str(error)[:500]}")
+
+    def _struck(self, work: Work, label: str) -> bool:
+        name = work.new_name()
+        if self._prepare is not None:
+            self._prepare(work, name)
+        work.rest()
+        work.faults.arm(self._mode, name, label)
+        try:
+            done = self._part(work, name)
+        finally:
+            met = work.faults.disarm()
+        if label not in met:
+            is_whole_or_gone(work, name, [])
+            return False
+        self._check(work, name, done)
+        self._add(met)
+        return True
 
 
 def told(done: list[Outcome]) -> bool:
@@ -61,19 +84,25 @@ def told(done: list[Outcome]) -> bool:
     return True
 
 
-def test_a_launch_that_fails_leaves_nothing(work: Work) -> None:
-    def check(name: str, done: list[Outcome]) -> None:
+def is_whole_or_gone(work: Work, name: str, _done: list[Outcome]) -> None:
+    """What a killed daemon may leave."""
+    if work.status(name) != "gone":
+        work.make_whole(name)
+
+
+def test_a_launch_that_fails_leaves_nothing(crew: list[Work]) -> None:
+    def check(work: Work, name: str, done: list[Outcome]) -> None:
         created = len(done) == 2
         wanted = ("Stopped" if created else "gone") if told(done) else "Running"
         assert work.status(name) == wanted
         if wanted != "gone":
             work.make_whole(name)
 
-    Tried(work, "fail", work.launch).each(work.effects_of_launch(), check)
+    Strikes("fail", Work.launch, check).strike(crew, crew[0].effects_of_launch())
 
 
-def test_a_launch_that_is_cancelled_leaves_nothing(work: Work) -> None:
-    def check(name: str, done: list[Outcome]) -> None:
+def test_a_launch_that_is_cancelled_leaves_nothing(crew: list[Work]) -> None:
+    def check(work: Work, name: str, done: list[Outcome]) -> None:
         if done[-1]["status"] == "Cancelled":
             assert len(done) == 1
             assert work.status(name) == "gone"
@@ -82,29 +111,22 @@ def test_a_launch_that_is_cancelled_leaves_nothing(work: Work) -> None:
             assert work.status(name) == "Running"
             work.make_whole(name)
 
-    Tried(work, "cancel", work.launch).each(work.effects_of_launch(), check)
+    Strikes("cancel", Work.launch, check).strike(crew, crew[0].effects_of_launch())
 
 
-def test_a_delete_that_fails_leaves_it_whole_or_gone(work: Work) -> None:
-    def check(name: str, done: list[Outcome]) -> None:
+def test_a_delete_that_fails_leaves_it_whole_or_gone(crew: list[Work]) -> None:
+    def check(work: Work, name: str, done: list[Outcome]) -> None:
         failed_to_stop = told(done) and len(done) == 1
         if work.status(name, left=failed_to_stop) != "gone":
             work.make_whole(name, left=failed_to_stop)
 
-    Tried(work, "fail", work.delete).each(work.effects_of_delete(), check, prepare=work.launch)
+    Strikes("fail", Work.delete, check, Work.launch).strike(crew, crew[0].effects_of_delete())
 
 
-def test_a_daemon_killed_in_a_launch_leaves_it_whole_or_gone(work: Work) -> None:
-    def check(name: str, _done: list[Outcome]) -> None:
-        if work.status(name) != "gone":
-            work.make_whole(name)
-
-    Tried(work, "kill", work.until_it_dies(work.launch)).each(work.effects_of_launch(), check)
+def test_a_daemon_killed_in_a_launch_leaves_it_whole_or_gone(crew: list[Work]) -> None:
+    Strikes("kill", Work.launch_and_die, is_whole_or_gone).strike(crew, crew[0].effects_of_launch())
 
 
-def test_a_daemon_killed_in_a_delete_leaves_it_whole_or_gone(work: Work) -> None:
-    def check(name: str, _done: list[Outcome]) -> None:
-        if work.status(name) != "gone":
-            work.make_whole(name)
-
-    Tried(work, "kill", work.until_it_dies(work.delete)).each(work.effects_of_delete(), check, prepare=work.launch)
+def test_a_daemon_killed_in_a_delete_leaves_it_whole_or_gone(crew: list[Work]) -> None:
+    strikes = Strikes("kill", Work.delete_and_die, is_whole_or_gone, Work.launch)
+    strikes.strike(crew, crew[0].effects_of_delete())

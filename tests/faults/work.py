@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import itertools
 import secrets
 import time
 from collections.abc import Callable
@@ -21,14 +22,32 @@ Outcome = dict[str, Any]
 class Work:
     """What a client does; each method gives the operations that it started, as they ended."""
 
-    def __init__(self, faults: Faults, image: str) -> None:
-        self.faults, self.daemon, self.image = faults, faults.daemon, image
+    def __init__(self, faults: Faults) -> None:
+        self.faults, self.daemon, self.image = faults, faults.daemon, ""
         # Cgroups have the names of containers, whichever daemon they are of.
-        self.prefix = f"f{secrets.token_hex(2)}-"
+        self._prefix, self._number = f"f{secrets.token_hex(2)}", itertools.count()
 
-    def launch(self, name: str) -> list[Outcome]:
+    def prepare(self, image: bytes) -> None:
+        """Start the daemon and do once what is only done the first time."""
+        self.daemon.start().initialise()
+        added = self.daemon.operation("POST", "/1.0/images", image)
+        assert added["status"] == "Success", added
+        self.image = added["metadata"]["fingerprint"]
+        self.effects_of_launch()
+
+    def new_name(self) -> str:
+        """A name that no instance has had."""
+        return f"{self._prefix}-{next(self._number)}"
+
+    def forget(self) -> None:
+        """End the daemon and all it made."""
+        self.faults.disarm()
+        self.daemon.forget()
+
+    def launch(self, name: str, *, has_network: bool = True) -> list[Outcome]:
         """Create and start."""
-        body = {"name": name, "source": {"type": "image", "fingerprint": self.image}}
+        devices = {} if has_network else {"eth0": {"type": "none"}}
+        body = {"name": name, "source": {"type": "image", "fingerprint": self.image}, "devices": devices}
         return self._all(("POST", "/1.0/instances", body), ("PUT", f"/1.0/instances/{name}/state", START))
 
     def delete(self, name: str) -> list[Outcome]:
@@ -38,7 +57,7 @@ class Work:
 
     def effects_of_launch(self) -> list[str]:
         """What a launch does to the world when nothing disturbs it."""
-        name = f"{self.prefix}probe"
+        name = self.new_name()
         self.rest()
         effects = self.faults.of(name, lambda: self.launch(name))
         self.delete(name)
@@ -46,8 +65,9 @@ class Work:
 
     def effects_of_delete(self) -> list[str]:
         """What a delete does to the world when nothing disturbs it."""
-        name = f"{self.prefix}probe"
+        name = self.new_name()
         self.launch(name)
+        self.rest()
         return self.faults.of(name, lambda: self.delete(name))
 
     def _all(self, *requests: tuple[str, str, object]) -> list[Outcome]:
@@ -58,20 +78,27 @@ class Work:
                 break
         return done
 
-    def until_it_dies(self, part: Callable[[str], list[Outcome]]) -> Callable[[str], list[Outcome]]:
-        """A part on a daemon that dies meanwhile and is started again."""
+    def launch_and_die(self, name: str) -> list[Outcome]:
+        """Launch on a daemon that dies meanwhile."""
+        return self._die_during(self.launch, name)
 
-        def undergo(name: str) -> list[Outcome]:
-            with contextlib.suppress(OSError, http.client.HTTPException):
-                part(name)
-            self.daemon.bury()
-            self.faults.disarm()
-            self.daemon.start()
-            eventually(self._nothing_runs, what="recovery to end")
-            eventually(lambda: not self._comes_up(name), what=f"{name} to be started with the daemon")
-            return []
+    def delete_and_die(self, name: str) -> list[Outcome]:
+        """Delete on a daemon that dies meanwhile."""
+        return self._die_during(self.delete, name)
 
-        return undergo
+    def _die_during(self, part: Callable[[str], list[Outcome]], name: str) -> list[Outcome]:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            part(name)
+        self.daemon.bury()
+        self.faults.disarm()
+        self.revive(name)
+        return []
+
+    def revive(self, name: str) -> None:
+        """Start the daemon again and wait until it has done what it does about an instance by itself."""
+        self.daemon.start()
+        eventually(self._nothing_runs, what="recovery to end")
+        eventually(lambda: not self._comes_up(name), what=f"{name} to be started with the daemon")
 
     def rest(self) -> None:
         """Wait until what an earlier delete left to be done behind is done: with the daemon's next start at last."""
@@ -82,8 +109,12 @@ class Work:
             self.daemon.restart()
         eventually(lambda: not list(trash.iterdir()), what="the trash to be emptied")
 
+    def operations(self) -> dict[str, list[str]]:
+        """URLs of operations by their status."""
+        return self.daemon.request("GET", "/1.0/operations").metadata
+
     def _nothing_runs(self) -> bool:
-        return "running" not in self.daemon.request("GET", "/1.0/operations").metadata
+        return "running" not in self.operations()
 
     def status(self, name: str, *, left: bool = False) -> str:
         """Running or Stopped, or "gone", each without remains of what it is not; else the test fails.
@@ -99,6 +130,11 @@ class Work:
         if status == "Stopped" and not left:
             self._nothing_left(lambda: leaks.of_stopped(self.daemon, name))
         return status
+
+    def says(self, name: str) -> str:
+        """The status of an instance, "" when there is none."""
+        answer = self.daemon.request("GET", f"/1.0/instances/{name}")
+        return "" if answer.status == 404 else answer.metadata["status"]
 
     def _comes_up(self, name: str) -> bool:
         """Whether it is one of those that the daemon starts with itself, and has not yet."""

@@ -39,7 +39,10 @@ class Faults:
         self.daemon = Daemon(program=program, env={faulty_daemon.PLAN_ENV: str(plan)})
 
     def arm(self, mode: str, name: str = "", label: str = "") -> None:
-        """From now on: "record" the effects, or "fail", "kill" or "cancel" at one; `name` is the instance's."""
+        """From now on: "record" the effects, or "fail", "kill", "cancel", "hold" or kill the "spawner" at one.
+
+        `name` is the instance's.
+        """
         self._serial += 1
         text = "\n".join([str(self._serial), mode, name, label, ""]).encode()
         assert len(text) < faulty_daemon.SIZE

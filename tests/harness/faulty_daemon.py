@@ -18,6 +18,7 @@ import signal
 import sqlite3
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +30,7 @@ ONE_PATH = {"os.mkdir", "os.remove", "os.rmdir", "os.chmod", "os.chown", "os.tru
 TWO_PATHS = {"os.rename", "os.link", "os.symlink"}
 CHANGING = {"open_tree": "", "mount_setattr": "", "move_mount": "target", "fsconfig_create": "", "fsmount": "",
             "mount": "target", "umount2": "target"}  # fmt: skip
+LONGEST_S = 20
 BENEATH = " beneath a tree"  # one of many stands for all: their order is the file system's
 
 
@@ -53,6 +55,7 @@ class Hook:
         self._known = b""
         self.mode, self._wanted, self._name = "off", "", ""
         self.operations: Any = None
+        self.spawner: Any = None
 
     def effect(self, what: str, *details: object) -> None:
         """Something is about to happen."""
@@ -102,6 +105,16 @@ class Hook:
             raise Injected
         elif mode == "cancel":
             self._cancel()
+        elif mode == "spawner":
+            os.kill(self.spawner.pid, signal.SIGKILL)
+        elif mode == "hold":
+            self._hold()
+
+    def _hold(self) -> None:
+        """Wait until there is another plan."""
+        limit = time.monotonic() + LONGEST_S
+        while self._map[:] == self._known and time.monotonic() < limit:
+            time.sleep(0.005)
 
     def _cancel(self) -> None:
         """What DELETE /1.0/operations/<id> does, in the middle of the effect when that is on another thread."""
@@ -166,13 +179,17 @@ def install(hook: Hook) -> None:
     from lightervisor.kernel import pidfd, syscalls
     from lightervisor.kernel.netlink import Netlink
     from lightervisor.operations.operations import Operations
-    from lightervisor.runtime.spawner import Spawner
+    from lightervisor.runtime import spawner
 
     for name in CHANGING:
         _before(syscalls, name, lambda *_a, name=name, **_k: hook.effect(name))
     _before(Netlink, "_change", lambda _self, kind, _flags, _body, target, *_a: hook.effect("netlink", kind, target))
     _before(pidfd, "send", lambda _pidfd, number: hook.effect("signal", number))
-    _before(Spawner, "_send", lambda _self, operation, *_a: operation == "state" or hook.effect("spawner", operation))
+    _before(
+        spawner.Spawner,
+        "_send",
+        lambda _self, operation, *_a: operation == "state" or hook.effect("spawner", operation),
+    )
 
     def transaction(_self: object, change: Callable[..., Any]) -> None:
         try:
@@ -187,6 +204,13 @@ def install(hook: Hook) -> None:
         hook.operations, asyncio_loop = operations, asyncio.get_running_loop()
 
     _before(Operations, "__init__", remember)
+    start = spawner._start
+
+    def start_spawner() -> Any:
+        channel, hook.spawner = start()
+        return channel, hook.spawner
+
+    spawner._start = start_spawner
     sys.addaudithook(hook.audit)
 
 

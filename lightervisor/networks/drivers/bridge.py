@@ -1,6 +1,7 @@
 """A bridge of our own with DHCP, DNS, router advertisements, routing and NAT. Source: LXD, network type bridge."""
 
 import contextlib
+import os
 import random
 import shutil
 from collections.abc import Mapping, Sequence
@@ -85,6 +86,11 @@ class Bridge(NetworkDriver, name="bridge"):
         else:
             dnsmasq.stop(self.plan.directory)
         return warnings
+
+    def service(self) -> int | None:
+        """dnsmasq."""
+        with dnsmasq.running(self.plan.directory) as pidfd:
+            return None if pidfd is None else os.dup(pidfd)
 
     def stop(self) -> None:
         """Stop dnsmasq, remove rules and the bridge; its ports stay, unplugged."""
