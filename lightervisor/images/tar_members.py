@@ -12,6 +12,8 @@ from lightervisor.errors import Invalid
 BLOCK = 512
 LARGEST_HEADER = 1 << 20
 CHUNK = 1 << 20
+LONGEST_NUMBER = 20
+"""Digits that a decimal number in an extended header may have."""
 REGULAR, HARD_LINK, DIRECTORY = b"0", b"1", b"5"
 _REGULAR = (b"0", b"\0", b"7", b"S")
 _WITHOUT_DATA = (b"1", b"2", b"3", b"4", b"5", b"6")
@@ -47,7 +49,7 @@ def members(read: Read) -> Generator[Member, None, None]:
             continue
         while kind == b"S" and header[482] and (more := read(BLOCK)) and len(more) == BLOCK and more[504]:
             pass  # the map of a sparse file in GNU's old way goes on
-        size = int(extended["size"]) if extended.get("size", "").isdigit() else size
+        size = _decimal(extended["size"].encode(errors="replace")) if "size" in extended else size
         yield from _member(read, _name(header, extended), kind, 0 if kind in _WITHOUT_DATA else size)
         extended = {}
 
@@ -98,15 +100,24 @@ def _whole(read: Read, size: int, most: int) -> bytes:
 
 
 def _records(text: bytes) -> dict[str, str]:
+    """The pairs of a pax header, each "LENGTH KEY=VALUE\\n"; read in place, as there may be very many."""
     found: dict[str, str] = {}
-    while text.strip(b"\0"):
-        length, _, _ = text.partition(b" ")
-        if not length.isdigit() or not len(length) + 2 < int(length) <= len(text):
+    start, stop = 0, len(text.rstrip(b"\0"))
+    while start < stop:
+        blank = text.find(b" ", start, start + LONGEST_NUMBER + 1)
+        length = _decimal(text[start:blank]) if blank > start else 0
+        if not blank - start + 2 < length <= len(text) - start:
             raise damaged("an extended header is wrong")
-        key, _, value = text[len(length) + 1 : int(length) - 1].partition(b"=")
+        key, _, value = text[blank + 1 : start + length - 1].partition(b"=")
         found[key.decode(errors="replace")] = value.decode(errors="surrogateescape")
-        text = text[int(length) :]
+        start += length
     return found
+
+
+def _decimal(digits: bytes) -> int:
+    if not digits.isdigit() or len(digits) > LONGEST_NUMBER:
+        raise damaged("a header has a wrong number")
+    return int(digits)
 
 
 def _name(header: bytes, extended: dict[str, str]) -> str:
