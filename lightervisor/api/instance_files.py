@@ -1,6 +1,5 @@
 """/1.0/instances/{name}/files: files in and out. Source: LXD REST API, files."""
 
-from datetime import UTC, datetime
 from urllib.parse import parse_qs
 
 from aiohttp import web
@@ -11,6 +10,7 @@ from lightervisor.api.requests import requestor
 from lightervisor.api.services import offered, services
 from lightervisor.errors import Invalid
 from lightervisor.instances.files import Files, Found, Wanted
+from lightervisor.model import times
 
 BLOCK = 1 << 20
 TYPES = ("file", "directory", "symlink")
@@ -29,7 +29,7 @@ def _path(request: web.Request) -> str:
 
 
 def _headers(found: Found) -> dict[str, str]:
-    modified = datetime.fromtimestamp(found.modified_ns // 10**9, UTC)
+    modified = times.of_file(found.modified_ns)
     return {
         "X-LXD-uid": str(found.uid),
         "X-LXD-gid": str(found.gid),

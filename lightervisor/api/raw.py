@@ -3,10 +3,11 @@
 import asyncio
 import os
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from email.utils import format_datetime
 
 from aiohttp import web
+
+from lightervisor.model import times
 
 STREAM = "application/octet-stream"
 BLOCK = 1 << 20
@@ -33,7 +34,7 @@ async def descriptor(
     as its length has been promised; of one that grows the promised part is sent.
     """
     status = os.fstat(fd)
-    modified = datetime.fromtimestamp((status.st_mtime_ns if modified_ns is None else modified_ns) // 10**9, UTC)
+    modified = times.of_file(status.st_mtime_ns if modified_ns is None else modified_ns)
     headers = {**headers, "Accept-Ranges": "bytes", "Last-Modified": format_datetime(modified, usegmt=True)}
     if (since := request.if_modified_since) is not None and modified <= since:
         return web.Response(status=304, headers=headers)

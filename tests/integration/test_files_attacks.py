@@ -139,3 +139,10 @@ def test_a_large_file_passes_through_in_little_memory(daemon: Daemon, lxc: Lxc, 
 def most_memory_kib(daemon: Daemon) -> int:
     lines = Path(f"/proc/{daemon.pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+
+
+@pytest.mark.parametrize("when", ["@9999999999999", "@-9999999999999"])
+def test_a_file_of_any_date_can_be_pulled(daemon: Daemon, lxc: Lxc, running: str, when: str) -> None:
+    inside(lxc, running, f"echo content > /dev/old; touch -d {when} /dev/old")
+    assert daemon.request("GET", url(running, "/dev/old")).body == b"content\n"
+    assert daemon.request("HEAD", url(running, "/dev/old")).status == 200
