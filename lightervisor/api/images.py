@@ -72,11 +72,11 @@ async def _fetch(request: web.Request) -> web.StreamResponse:
 
 async def _form(request: web.Request) -> tuple[Received, str]:
     """The parts of a form, metadata first; what was received of a bad one is removed."""
-    images, reader = services(request).images, await request.multipart()
+    images = services(request).images
     received: Received | None = None
     filename = ""
     try:
-        async for part in reader:
+        async for part in await request.multipart():
             wanted = "rootfs" if received else "metadata"
             if not isinstance(part, BodyPartReader) or part.name != wanted or (received and received.rootfs):
                 raise Invalid("image", text="Invalid multipart image")
@@ -85,9 +85,11 @@ async def _form(request: web.Request) -> tuple[Received, str]:
             received = Received(received.meta, file) if received else Received(file, None)
         if received is None:
             raise Invalid("image", text="Invalid multipart image")
-    except BaseException:
+    except BaseException as error:
         if received is not None:
             received.discard()
+        if isinstance(error, ValueError):  # aiohttp's, for what is no form
+            raise Invalid("image", text="Invalid multipart image", remedy=str(error)[:200]) from error
         raise
     return received, filename
 

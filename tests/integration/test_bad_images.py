@@ -99,7 +99,7 @@ def test_a_broken_image_is_refused_and_nothing_stays(daemon: Daemon, kind: str) 
     else:
         assert answer.status == 400, answer.body
         assert answer.error
-    assert leftovers(daemon) == before
+    eventually(lambda: leftovers(daemon) == before, timeout_s=10, what="the trash to be emptied")
 
 
 @pytest.mark.parametrize("kind", HARMLESS_OR_REFUSED)
@@ -121,4 +121,28 @@ def test_an_image_that_reaches_out_reaches_nothing(daemon: Daemon, name: str, ki
             daemon.operation("DELETE", f"/1.0/instances/{name}")
         daemon.operation("DELETE", f"/1.0/images/{fingerprint}")
     assert not escaped.exists()
-    assert leftovers(daemon) == before
+    eventually(lambda: leftovers(daemon) == before, timeout_s=10, what="the trash to be emptied")
+
+
+FORM = "multipart/form-data"
+BROKEN_FORMS = {
+    "no boundary": (FORM, b"x"),
+    "another boundary": (f"{FORM}; boundary=q", b"x"),
+    "cut off": (f"{FORM}; boundary=q", b'--q\r\nContent-Disposition: form-data; name="metadata"\r\n\r\nab'),
+    "nothing in it": (f"{FORM}; boundary=q", b"--q--\r\n"),
+    "an endless header": (f"{FORM}; boundary=q", b"--q\r\n" + b"A" * 70000 + b": x\r\n\r\nab\r\n--q--\r\n"),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN_FORMS)
+def test_a_broken_form_is_the_clients_fault_and_nothing_stays(daemon: Daemon, kind: str) -> None:
+    content_type, body = BROKEN_FORMS[kind]
+    answer = daemon.request("POST", "/1.0/images", body, headers={"Content-Type": content_type})
+    assert (answer.status, "Internal" in answer.error) == (400, False), answer.error
+    assert not any((daemon.state / "images/.incoming").iterdir())
+
+
+@pytest.mark.parametrize("path", ["/1.0/images", "/1.0/profiles"])
+def test_a_body_that_is_not_compressed_as_it_says_is_the_clients_fault(daemon: Daemon, path: str) -> None:
+    answer = daemon.request("POST", path, b"no gzip", headers={"Content-Encoding": "gzip"})
+    assert (answer.status, "Internal" in answer.error) == (400, False), answer.error

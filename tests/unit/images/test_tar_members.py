@@ -7,6 +7,7 @@ import tarfile
 import time
 
 import pytest
+
 from lightervisor.errors import Invalid
 from lightervisor.images.tar_members import LARGEST_HEADER, members
 
