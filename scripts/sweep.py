@@ -91,16 +91,20 @@ def started(process: Path) -> int:
     return -1
 
 
-def notes(state: Path) -> tuple[list[Path], list[Path]]:
-    """The inits that still run and the cgroups of all containers, as the daemon noted them."""
-    inits: list[Path] = []
+def noted(state: Path) -> tuple[list[Path], list[Path]]:
+    """The processes that still run and the cgroups of all containers, as the daemon noted them (runtime/notes.py)."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    found: list[Path] = []
     groups: list[Path] = []
-    for note in (state / "containers/.running").glob("[!.]*"):
-        pid, start, paths = json.loads(note.read_text())
-        if started(PROC / str(pid)) == start:
-            inits.append(PROC / str(pid))
-        groups += [Path(path) for path in paths]
-    return inits, groups
+    for file in (state / "containers/.running").glob("[!.]*"):
+        note = json.loads(file.read_text())
+        if note["boot"] != boot:
+            continue
+        for process in (note["starter"], note["init"]):
+            if process and started(PROC / str(process["pid"])) == process["started"]:
+                found.append(PROC / str(process["pid"]))
+        groups += [Path(path) for path in note["groups"]]
+    return found, groups
 
 
 def remove_groups(groups: list[Path]) -> None:
@@ -142,9 +146,9 @@ def main() -> None:
     if not (state / "daemon.lock").exists() and any(state.glob("database/*")):
         sys.exit(f"sweep: {state} holds a database, but not one of ours")
     end([process for process in processes() if holds(process, state / "daemon.lock")])  # it would start others anew
-    inits, groups = notes(state)
+    found, groups = noted(state)
     monitors = [process for process in processes() if is_monitor(process, state)]
-    end([*inits, *(child for monitor in monitors for child in children(monitor))])
+    end([*found, *(child for monitor in monitors for child in children(monitor))])
     end(monitors)
     end([process for process in processes() if is_dnsmasq(process, state)])
     remove_groups(groups)
