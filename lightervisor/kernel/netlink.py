@@ -184,8 +184,17 @@ class Netlink:
         self._change(DELADDR, 0, self._address_body(name, address, 0), name, (errno.EADDRNOTAVAIL,))
 
     def add_route(self, name: str, subnet: Subnet) -> None:
-        """Send a subnet's packets out of a link; nothing happens when that is so already."""
-        self._change(NEWROUTE, CREATE | REPLACE, self._route_body(name, subnet), name)
+        """Send a subnet's packets out of a link; nothing happens when that is so already.
+
+        Raises HostError where another link has that route: it may be the host's own way out, and is left alone.
+        """
+        self.delete_route(name, subnet)
+        try:
+            self._socket.ask(NEWROUTE, CREATE | EXCL | ACK, self._route_body(name, subnet))
+        except Refused as error:
+            taken = f"another route to {subnet} exists already"
+            cause = taken if error.errno == errno.EEXIST else f"the kernel says: {error.strerror}"
+            raise HostError("network interface", name, cause=cause) from error
 
     def delete_route(self, name: str, subnet: Subnet) -> None:
         """Undo `add_route`; nothing happens when there is no such route or link."""
