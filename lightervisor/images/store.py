@@ -54,6 +54,13 @@ class Images:
             if entry.is_file() and entry.name.partition(".")[0] not in known:
                 entry.unlink()
 
+    async def forget_deleted(self, drivers: Iterable[StorageDriver]) -> None:
+        """The daemon starts: remove from the pools what is unpacked there of images that were deleted."""
+        known = {image.fingerprint for image in self.rows.list()}
+        for driver in drivers:
+            for fingerprint in set(driver.images()) - known:
+                await asyncio.to_thread(driver.delete_image, fingerprint)
+
     @property
     def incoming(self) -> Path:
         """Where files are received and built before they are known to be whole."""
@@ -167,11 +174,15 @@ class Images:
         """Unpack an image in a pool unless it is there, and note that it is used.
 
         Of those that want the same, one unpacks and the others wait. Cancelling takes back what was unpacked.
+        Raises NotFound when the image is deleted meanwhile.
         """
         key = (id(driver), fingerprint)
         async with self._unpacking.setdefault(key, asyncio.Lock()):
             if not driver.has_image(fingerprint):
                 await self._unpack(fingerprint, driver, progress)
+                if not self.rows.has(fingerprint):  # deleting it came too early to find what was just unpacked
+                    await asyncio.to_thread(driver.delete_image, fingerprint)
+                    raise NotFound("image", fingerprint)
         await self.mark_used(fingerprint)
 
     async def _unpack(self, fingerprint: str, driver: StorageDriver, progress: Progress) -> None:

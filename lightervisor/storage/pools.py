@@ -90,6 +90,10 @@ class Pools:
             raise Unavailable("storage pool", name, cause=failure.sentence(), remedy=failure.remedy)
         return self._made(row)
 
+    def usable(self) -> "list[StorageDriver]":
+        """The drivers of all pools that are available."""
+        return [self._made(row) for row in self._rows.list() if row.name not in self._failures]
+
     def choose_default(self) -> Choice:
         """The best driver that works here: a blocking call. Raises Unsupported with every driver's reason."""
         refused: list[str] = []

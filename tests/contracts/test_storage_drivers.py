@@ -347,3 +347,38 @@ def test_plain_directories_are_outside_the_root(pool: StorageDriver) -> None:
     assert all(one.host.is_dir() and not mounts.is_mountpoint(one.host) for one in found)
     assert pool.plain_directories(C1) == found
     assert pool.has_volume(C1)
+
+
+def test_an_image_deleted_under_way_leaves_a_whole_volume_or_none(kind: type[StorageDriver], folder: Path) -> None:
+    files = 20_000
+    driver = kind(folder / "storage-pools/p2", {})
+    driver.create()
+
+    def many(target: Path) -> None:
+        (target / "rootfs/d").mkdir(parents=True)
+        for number in range(files):
+            (target / f"rootfs/d/{number}").touch()
+
+    driver.create_image("img2", many)
+    outcome: list[object] = []
+
+    def create() -> None:
+        try:
+            driver.create_volume(C1, "img2")
+        except Failure as failure:
+            outcome.append(failure)
+
+    creating = threading.Thread(target=create)
+    creating.start()
+    trash = driver.layout.trash.directory
+    while creating.is_alive() and not any(trash.glob("*/rootfs/d/*")):
+        time.sleep(0.001)  # until the copy has begun, if this driver copies
+    driver.delete_image("img2")
+    creating.join()
+    if outcome:
+        assert isinstance(outcome[0], NotFound)
+        assert not driver.has_volume(C1)
+    else:
+        assert len(list((driver.mount(C1, MAP).path / "d").iterdir())) == files
+    driver.delete_volume(C1)
+    driver.delete()

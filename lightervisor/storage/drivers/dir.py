@@ -55,14 +55,23 @@ class Dir(StorageDriver, name="dir"):
         if self.has_volume(volume):
             return
         if image is not None and not self.has_image(image):
-            raise NotFound("image", image, text=f"Image {image} is not in this storage pool")
+            raise _missing(image)
         with self.layout.making("storage volume") as staged:
             if image is not None:
-                source = self.layout.image_path(image)
-                process.run(["cp", "-a", "--reflink=auto", "--", source / "rootfs", staged / "rootfs"])
-                self.layout.copy_beside(source, staged)
+                self._copy(image, staged)
             Mountpoint(staged).make()
             self.layout.place(staged, self.volume_path(volume))
+
+    def _copy(self, image: str, staged: Path) -> None:
+        source = self.layout.image_path(image)
+        begun_with = _identity(source)
+        try:
+            process.run(["cp", "-a", "--reflink=auto", "--", source / "rootfs", staged / "rootfs"])
+            self.layout.copy_beside(source, staged)
+        finally:
+            # An image that is deleted is moved away first and removed then: the copy may lack files, without an error.
+            if begun_with is None or _identity(source) != begun_with:
+                raise _missing(image)
 
     def delete_volume(self, volume: Volume) -> None:
         """Into the trash."""
@@ -102,3 +111,15 @@ class Dir(StorageDriver, name="dir"):
     def size(self, volume: Volume) -> int:
         """Bytes of the whole tree."""
         return paths.tree_size(self.volume_path(volume), "rootfs")
+
+
+def _missing(image: str) -> NotFound:
+    return NotFound("image", image, text=f"Image {image} is not in this storage pool")
+
+
+def _identity(directory: Path) -> tuple[int, int] | None:
+    try:
+        found = directory.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_ctime_ns

@@ -1,0 +1,64 @@
+"""The image store beside a pool: what is deleted stays nowhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from lightervisor.db.database import Database
+from lightervisor.db.images import ImageRows
+from lightervisor.errors import NotFound
+from lightervisor.events.stream import Events
+from lightervisor.images.meter import Limits
+from lightervisor.images.store import Images
+from lightervisor.images.upload import Received
+from lightervisor.model.image import ImagePut
+from lightervisor.storage.drivers.dir import Dir
+from tests.harness import images as samples
+
+
+@pytest.fixture
+async def images(tmp_path: Path) -> AsyncIterator[Images]:
+    """An empty store."""
+    database, events = Database(tmp_path / "database"), Events()
+    database.open()
+    store = Images(ImageRows(database), tmp_path / "images", events, Limits(reserve=0, reserve_inodes=0))
+    store.start()
+    yield store
+    events.close()
+    database.close()
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Dir:
+    driver = Dir(tmp_path / "pool", {})
+    driver.create()
+    return driver
+
+
+async def test_what_a_pool_has_of_deleted_images_goes_at_the_next_start(images: Images, pool: Dir) -> None:
+    pool.create_image("abc", lambda target: (target / "rootfs").mkdir())
+    await images.forget_deleted([pool])
+    assert pool.images() == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="unpacking needs root")
+async def test_an_image_deleted_while_it_is_unpacked_stays_in_no_pool(
+    images: Images, pool: Dir, tmp_path: Path
+) -> None:
+    source = samples.unified(tmp_path / "image.tar.gz")
+
+    async def blocks() -> AsyncIterator[bytes]:
+        yield source.read_bytes()
+
+    image = await images.add(Received(await images.receive(blocks()), None), ImagePut())
+    await images.ensure_unpacked(image.fingerprint, pool, lambda _text: None)
+    assert pool.images() == [image.fingerprint]
+    pool.delete_image(image.fingerprint)
+    await images.rows.delete(image.fingerprint)  # as deleting does first; its files are still there for a moment
+    with pytest.raises(NotFound):
+        await images.ensure_unpacked(image.fingerprint, pool, lambda _text: None)
+    assert pool.images() == []
