@@ -129,13 +129,13 @@ class Pools:
         wanted = {key: value for key, value in post.config.items() if value != ""}
         check_config(kind, wanted)
         root = self._directory / post.name
-        if source := wanted.get("source", ""):
-            await asyncio.to_thread(self._check_source, source, root)
-            wanted["volatile.initial_source"] = source
-        config = {"source": str(root), **wanted}
         async with self._lock:
             if any(row.name == post.name for row in self._rows.list()):
                 raise Conflict("storage pool", post.name, text="The storage pool already exists")
+            if source := wanted.get("source", ""):
+                await asyncio.to_thread(self._check_source, source, root)
+                wanted["volatile.initial_source"] = source
+            config = {"source": str(root), **wanted}
             await asyncio.to_thread(kind.probe, Path(config["source"]))
             row = PoolRow(name=post.name, driver=kind.name, description=post.description, config=config)
             await self._rows.add(row)

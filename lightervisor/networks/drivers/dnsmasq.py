@@ -74,8 +74,8 @@ def _dhcp4(service: Service) -> list[Setting]:
     if config.get("dns.search"):
         found.append(("dhcp-option-force", f"119,{_words(config['dns.search'])}"))
     expiry = config.get("ipv4.dhcp.expiry") or "1h"
-    last = int(address.network.broadcast_address) - 1
-    every = [(str(address.network.network_address + 2), str(type(address.ip)(last)))]
+    first, last = int(address.network.network_address) + 2, int(address.network.broadcast_address) - 1
+    every = [(str(IPv4Address(first)), str(IPv4Address(last)))] if first <= last else []
     ranges = split_ranges(config.get("ipv4.dhcp.ranges", "")) or every
     return found + [("dhcp-range", f"{first},{end},{expiry}") for first, end in ranges]
 

@@ -119,3 +119,10 @@ def test_the_owner_of_a_reserved_address_is_found(tmp_path: Path) -> None:
     hosts.put(HostEntry(owner="c1.eth0", hwaddr="00:16:3e:00:00:01", hostname="c1", ipv4="10.1.2.3", ipv6="fd42::3"))
     assert hosts.owner_of("10.1.2.3") == hosts.owner_of("fd42::3") == "c1.eth0"
     assert hosts.owner_of("10.1.2.30") == ""
+
+
+@pytest.mark.parametrize("subnet", ["10.0.0.1/32", "255.255.255.255/32", "10.0.0.1/31", "10.0.0.1/30"])
+def test_a_subnet_without_room_for_guests_gives_out_nothing(subnet: str) -> None:
+    service = dnsmasq.Service(bridge="br0", directory=Path("/d/br0"), config={}, ipv4=IPv4Interface(subnet))
+    ranges = [one[1] for one in dnsmasq.settings(service, "") if isinstance(one, tuple) and one[0] == "dhcp-range"]
+    assert ranges == (["10.0.0.2,10.0.0.2,1h"] if subnet.endswith("/30") else [])

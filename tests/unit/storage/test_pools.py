@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -241,3 +242,15 @@ async def test_an_empty_value_is_checked_before_it_removes_the_key(
     with pytest.raises(Invalid) as caught:
         await pools.replace("p1", StoragePoolPut(config=config))
     assert caught.value.sentence() == text
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a pool elsewhere is mounted")
+async def test_two_that_ask_for_one_source_get_one_pool(pools: Pools, tmp_path_factory: pytest.TempPathFactory) -> None:
+    source = tmp_path_factory.mktemp("elsewhere")
+    wanted = [post(name=name, driver="dir", source=str(source)) for name in ("p1", "p2")]
+    outcomes = await asyncio.gather(*(pools.create(one) for one in wanted), return_exceptions=True)
+    made = [pool.name for pool in pools.list()]
+    for name in made:
+        await pools.delete(name)
+    assert len(made) == 1
+    assert sorted(str(outcome) for outcome in outcomes) == ["None", f"Source path '{source}' isn't empty"]
