@@ -216,7 +216,8 @@ def page(bench: Bench, here: str) -> str:
         f"{here}\n\n"
         "`ours` is this checkout with its own `lxc` on an `overlay` pool; `lxd` is the distribution's LXD with Go's\n"
         "`lxc` on a `dir` pool; each pool is its system's default. Medians of rounds in which both take turns;\n"
-        "the ratio is ours to LXD's. Memory is PSS, of the daemon, its spawner and what watches the containers.\n\n"
+        "the ratio is ours to LXD's. Memory is PSS, of the daemon, its spawner and what watches the containers. The\n"
+        "Debian is the same for both; LXD gets it packed with xz, as its image servers have theirs.\n\n"
         f"{bench.table()}" + (f"\nWhat failed:\n\n{failed}" if failed else "")
     )
 
