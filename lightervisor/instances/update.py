@@ -48,12 +48,11 @@ class Update:
         """PUT: start replacing the configuration. Raises NotFound, and Invalid for what the checks refuse."""
         if put.restore not in (msgspec.UNSET, ""):
             raise Unsupported("snapshot", cause="snapshots are not offered yet")
-        old = self._rows.get(project, name)
-        new = self._replaced(old, put)
-        self._check(new)
+        self._check(self._replaced(self._rows.get(project, name), put))
 
         async def work(_run: Run) -> None:
-            await self._change(new)
+            # The row as it is under the lock: a start that was under way has left keys of its own there.
+            await self._change(self._replaced(self._rows.get(project, name), put))
             events.lifecycle("instance-updated", f"/1.0/instances/{name}", project=project, requestor=requestor)
 
         return self._operations.start(

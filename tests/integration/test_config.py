@@ -115,3 +115,17 @@ def test_a_snapshot_of_the_expanded_configuration_shows_the_profile(either: Lxc,
     expanded = yaml.safe_load(either("config", "show", running, "--expanded").ok().stdout)
     assert own["devices"] == {}
     assert set(expanded["devices"]) == {"eth0", "root"}
+
+
+def test_a_change_that_waits_for_a_start_keeps_what_the_start_noted(daemon: Daemon, image: str, name: str) -> None:
+    source = {"type": "image", "alias": image}
+    assert daemon.operation("POST", "/1.0/instances", {"name": name, "source": source})["err"] == ""
+    url = f"/1.0/instances/{name}"
+    body = {"config": {"user.note": "new"}, "profiles": ["default"]}
+    started = daemon.request("PUT", f"{url}/state", {"action": "start"})
+    changed = daemon.request("PUT", url, body)
+    for answer in (started, changed):
+        assert daemon.request("GET", f"{answer.envelope['operation']}/wait").metadata["err"] == ""
+    config = daemon.request("GET", url).metadata["config"]
+    assert (config["user.note"], config["volatile.last_state.power"]) == ("new", "RUNNING")
+    assert "volatile.eth0.host_name" in config
