@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -153,3 +154,22 @@ def test_control_c_gives_a_stop_up(either: Lxc, daemon: Daemon, running: str) ->
         assert daemon.request("GET", f"/1.0/instances/{running}").metadata["status"] == "Running"
     finally:
         os.kill(init, signal.SIGCONT)
+
+
+def test_a_deleted_instance_leaves_no_descriptor_in_the_daemon(daemon: Daemon, image: str) -> None:
+    def sockets() -> int:
+        there = Path(f"/proc/{daemon.pid}/fd")
+        links = [link for link in there.iterdir() if link.is_symlink()]
+        routes = {line.split()[-1] for line in Path("/proc/net/netlink").read_text().splitlines()}
+        return sum(str(link.readlink())[8:-1] in routes for link in links)
+
+    before = sockets()
+    for number in range(5):
+        url = f"/1.0/instances/t-fd-{number}"
+        body = {"name": url.rpartition("/")[2], "source": {"type": "image", "alias": image}}
+        assert daemon.operation("POST", "/1.0/instances", body)["err"] == ""
+        assert daemon.operation("PUT", f"{url}/state", {"action": "start"})["err"] == ""
+        assert daemon.request("GET", f"{url}/state").metadata["network"]["eth0"]
+        assert daemon.operation("PUT", f"{url}/state", {"action": "stop", "force": True})["err"] == ""
+        assert daemon.operation("DELETE", url)["err"] == ""
+    assert sockets() == before
