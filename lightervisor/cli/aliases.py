@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lightervisor.cli import table
+from lightervisor.cli.errors import CommandError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,16 +16,16 @@ def expand(words: Sequence[str], aliases: Mapping[str, str]) -> list[str] | None
     """The words with the longest matching alias replaced, or None when none matches.
 
     `@ARGS@` is all that follows the alias, `@ARG1@` the first word of it and so on; without a marker the rest is
-    appended. An alias cannot hide a command.
+    appended. An alias cannot hide a command. Raises CommandError for a marker of a word that was not typed.
     """
     for name, target in sorted({**BUILT_IN, **aliases}.items(), key=lambda item: -len(item[0].split())):
         key = name.split()
         if key and list(words[: len(key)]) == key and not is_command(key):
-            return _fill(_split(target), list(words[len(key) :]))
+            return _fill(name, _split(target), list(words[len(key) :]))
     return None
 
 
-def _fill(target: list[str], rest: list[str]) -> list[str]:
+def _fill(name: str, target: list[str], rest: list[str]) -> list[str]:
     used: set[int] = set()
     result: list[str] = []
     takes_all = False
@@ -33,7 +34,9 @@ def _fill(target: list[str], rest: list[str]) -> list[str]:
         if word == "@ARGS@":
             takes_all = True
             result.append(word)
-        elif number.isdecimal() and 0 < int(number) <= len(rest):
+        elif number.isdecimal():
+            if not 0 < int(number) <= len(rest):
+                raise CommandError(f'Found alias "{name}" references an argument outside the given number')
             used.add(int(number) - 1)
             result.append(rest[int(number) - 1])
         else:

@@ -42,7 +42,7 @@ def run(session: Session, arguments: list[str], flags: Flags) -> int:
     server, name = session.resolve_name(arguments[0])
     is_interactive = _is_interactive(flags)
     width, height = terminal.size() if is_interactive else (0, 0)
-    environment = pairs.parse(flags.many("env"), "Bad key=value pair: {}")
+    environment = pairs.environment(flags.many("env"))
     if "TERM" not in environment and session.environ.get("TERM"):
         environment["TERM"] = session.environ["TERM"]
     request: dict[str, Any] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lightervisor.cli import answers, formats, units
+from lightervisor.cli.errors import CommandError
 from lightervisor.client.light import ApiError, url
 from lightervisor.client.light_json import as_list, as_map
 
@@ -19,6 +20,8 @@ def run(session: Session, arguments: list[str], flags: Flags) -> None:
     """Show an instance or, without one, the server."""
     server, name = session.resolve(arguments[0] if arguments else "", member=flags.text("target"))
     if name:
+        if flags.text("target"):
+            raise CommandError("--target cannot be used with instances")
         session.write(instance_report(server.get(url("instances", name, recursion=1)), _state(server, name)))
         if flags.on("show-log"):
             session.write(f"\nLog:\n\n{_log(server, name)}\n")

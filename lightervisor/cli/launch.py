@@ -6,7 +6,7 @@ import sys
 
 from lightervisor.cli import image_source, pairs, power
 from lightervisor.cli.errors import CommandError, WrongArguments
-from lightervisor.client.light import url
+from lightervisor.client.light import ApiError, url
 from lightervisor.client.light_json import as_map
 
 TYPE_CHECKING = False
@@ -98,7 +98,7 @@ def _wanted(server: Server, flags: Flags) -> dict[str, Any]:
         devices["eth0"] = network_device(server, flags.text("network"))
     if flags.text("storage"):
         pool = flags.text("storage")
-        server.get(url("storage-pools", pool))
+        _look_up(server, "storage pool", url("storage-pools", pool), pool)
         devices["root"] = {"type": "disk", "path": "/", "pool": pool}
     override_devices(server, devices, pairs.devices(flags.many("device")), wanted.get("profiles"))
     wanted.update(config=config, devices=devices)
@@ -109,11 +109,18 @@ def _wanted(server: Server, flags: Flags) -> dict[str, Any]:
 
 def network_device(server: Server, name: str) -> dict[str, str]:
     """The nic that joins a network."""
-    network = server.get(url("networks", name))
+    network = _look_up(server, "network", url("networks", name), name)
     if network.get("managed"):
         return {"name": "eth0", "type": "nic", "network": name}
     kind = "bridged" if network.get("type") == "bridge" else "macvlan"
     return {"name": "eth0", "type": "nic", "nictype": kind, "parent": name}
+
+
+def _look_up(server: Server, kind: str, path: str, name: str) -> dict[str, Any]:
+    try:
+        return server.get(path)
+    except ApiError as error:
+        raise CommandError(f'Failed loading {kind} "{name}": {error.message()}') from error
 
 
 def override_devices(
@@ -134,7 +141,7 @@ def _profile_device(server: Server, name: str, profiles: list[str]) -> dict[str,
         devices = as_map(server.get(url("profiles", profile)).get("devices"))
         if name in devices:
             return dict(devices[name])
-    return {}
+    raise CommandError(f'Cannot override config for device "{name}": Device not found in profile devices')
 
 
 def created_name(operation: dict[str, Any]) -> str:

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     Instance = dict[str, Any]
 
 
+# What keys of instances begin with. The server knows the rest of each, and an unset one is an empty column anyway.
+_GROUPS = frozenset((
+    "boot", "cloud-init", "cluster", "environment", "image", "limits", "linux", "migration", "nvidia", "raw",
+    "security", "snapshots", "user", "volatile",
+))  # fmt: skip
+
+
 class Column:
     """One column: header, how a cell is made, and whether that needs the instance's state (slower to ask for)."""
 
@@ -29,7 +36,8 @@ def parse(layout: str) -> list[Column]:
     for entry in layout.split(","):
         if not entry:
             raise CommandError(f"Empty column entry (redundant, leading or trailing command) in '{layout}'")
-        if "." in entry or ":" in entry:
+        # A configuration key always has a dot in it; letters never have.
+        if "." in entry:
             found.append(_custom(entry))
             continue
         for letter in entry:
@@ -47,6 +55,8 @@ def _custom(entry: str) -> Column:
     header = more[0] if more and more[0] else key
     if not key or len(more) > 2:
         raise CommandError(f"Invalid column '{entry}'")
+    if kind == "config" and key.partition(".")[0] not in _GROUPS:
+        raise CommandError(f"Invalid config key '{key}' in '{entry}'")
     limit = _limit(more[1], header, entry) if len(more) > 1 else -1
 
     def cell(instance: Instance) -> str:

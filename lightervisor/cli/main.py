@@ -32,6 +32,7 @@ def main() -> NoReturn:
     """The program: run the words it was started with and leave at once, without taking the interpreter down."""
     # A command lives for milliseconds; collecting cycles would only cost it time.
     gc.set_threshold(100_000)
+    _open_standard_streams()
     try:
         status = run(sys.argv[1:], _environment())
     except KeyboardInterrupt:
@@ -41,11 +42,31 @@ def main() -> NoReturn:
     posix._exit(status)  # pyright: ignore[reportPrivateUsage]
 
 
+def _open_standard_streams() -> None:
+    """Give what the caller closed (`lxc list >&-`) a place to go; Python has None for such a stream."""
+    if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison]  # typeshed does not know
+        sys.stdin = open("/dev/null", encoding="utf-8")  # noqa: PTH123, SIM115  # pathlib costs milliseconds
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open("/dev/null", "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+
+
+def _flush() -> OSError | None:
+    """Write out what was printed; what cannot be written is dropped, and the reason returned."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        # Nothing may fail again when the rest is flushed at the end.
+        posix.dup2(posix.open("/dev/null", posix.O_WRONLY), 1)
+        return error
+    return None
+
+
 def _die_of_interrupt() -> int:
     """End as a program that does not know of Ctrl-C: a shell's loop around it stops then, which no status brings."""
     from lightervisor.cli.signals import signal
 
-    sys.stdout.flush()
+    _flush()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     posix.kill(posix.getpid(), signal.SIGINT)
     return 130  # not reached unless the signal is blocked
@@ -55,21 +76,28 @@ def run(words: list[str], environ: Mapping[str, str]) -> int:
     """Run `lxc` with these words and return its exit status; all output is flushed. Ctrl-C is KeyboardInterrupt."""
     try:
         status = _run(words, environ)
-        sys.stdout.flush()
     except Failure as failure:
-        sys.stdout.flush()
+        _flush()
         print(f"Error: {failure.message()}", file=sys.stderr)
         return 1
-    except BrokenPipeError:
-        # The reader of our output has gone (lxc list | head): not an error, and nothing may be flushed at exit.
-        posix.dup2(posix.open("/dev/null", posix.O_WRONLY), 1)
-        return 141
+    except BrokenPipeError as error:
+        return _lost(_flush() or error)
     except OSError as error:
-        sys.stdout.flush()
+        if lost := _flush():
+            return _lost(lost)
         reason = (error.strerror or str(error)).lower()
-        print(f"Error: open {error.filename}: {reason}" if error.filename else f"Error: {error}", file=sys.stderr)
+        print(f"Error: open {error.filename}: {reason}" if error.filename else f"Error: {reason}", file=sys.stderr)
         return 1
-    return status
+    lost = _flush()
+    return _lost(lost) if lost else status
+
+
+def _lost(error: OSError) -> int:
+    """The exit status after output that nobody took; a reader that has gone (lxc list | head) is no error to tell."""
+    if isinstance(error, BrokenPipeError):
+        return 141
+    print(f"Error: write /dev/stdout: {str(error.strerror).lower()}", file=sys.stderr)
+    return 1
 
 
 def _environment() -> dict[str, str]:

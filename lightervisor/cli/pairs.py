@@ -22,6 +22,11 @@ def parse(texts: Sequence[str], complaint: str = "Bad key=value pair: {}") -> di
     return found
 
 
+def environment(texts: Sequence[str]) -> dict[str, str]:
+    """The `--env` flags; one without a value sets the variable to nothing, as in LXD."""
+    return {key: value for key, _, value in (text.partition("=") for text in texts)}
+
+
 def parse_old_or_new(texts: Sequence[str]) -> dict[str, str]:
     """`key=value …`, or LXD 2.0's `key value`; a value `-` is read from standard input."""
     if len(texts) == 2 and "=" not in texts[0]:

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from lightervisor.cli.flags import Flags
     from lightervisor.client.light_http import Wire
 
-_REASONS = {2: "no such file or directory", 13: "permission denied", 111: "connection refused"}
+_REASONS = {2: "no such file or directory", 13: "permission denied", 20: "not a directory", 111: "connection refused"}
 _REMEDIES = {
     2: "is the daemon running? LXD_DIR or LXD_SOCKET say where its socket is",
+    20: "LXD_DIR has to be a directory",
     13: 'only root and members of the group "lxd" may use it: usermod -aG lxd $USER, then log in again',
     111: "the daemon is not running: start it (systemctl start lxd)",
 }

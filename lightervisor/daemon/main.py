@@ -8,7 +8,10 @@ import time
 from lightervisor.client.light import ApiError, Server
 from lightervisor.daemon import options as command_line
 from lightervisor.daemon.options import VERSION, Paths
-from lightervisor.errors import Failure, Unavailable
+from lightervisor.errors import Failure, Forbidden, Unavailable
+
+# A daemon that recovers after a crash takes its time; one that was started a moment ago has its lock much sooner.
+_STARTING_S, _RECOVERING_S = 5, 60
 
 
 def main() -> int:
@@ -39,7 +42,7 @@ def _dispatch(options: argparse.Namespace, paths: Paths) -> int:
             from lightervisor.daemon.init_command import check_flags, run
 
             check_flags(options)
-            wait_ready(paths, timeout_s=60)
+            reach(paths)
             run(options, connect(paths))
         case "waitready":
             wait_ready(paths, timeout_s=options.timeout)
@@ -59,12 +62,27 @@ def connect(paths: Paths) -> Server:
     return Server(unix_connector(str(paths.socket)), name="local")
 
 
+def reach(paths: Paths) -> None:
+    """Wait for a daemon that runs or was just started. Raises Forbidden, or Unavailable where there is none."""
+    from lightervisor.daemon import guard
+
+    try:
+        wait_ready(paths, timeout_s=_STARTING_S)
+    except Unavailable as error:
+        if not guard.is_held(paths.state):
+            text = f"Failed to connect to local LXD: nothing serves {paths.socket}"
+            raise Unavailable("daemon", text=text, remedy="start it (systemctl start lxd), or set LXD_DIR") from error
+        wait_ready(paths, timeout_s=_RECOVERING_S)
+
+
 def wait_ready(paths: Paths, *, timeout_s: float) -> None:
-    """Poll until the daemon is ready. Raises Unavailable after the timeout (0 waits for ever)."""
+    """Poll until the daemon is ready. Raises Unavailable after the timeout (0 waits for ever), Forbidden at once."""
     deadline = time.monotonic() + timeout_s
     while True:
         try:
             connect(paths).get("/internal/ready")
+        except PermissionError as error:
+            raise _forbidden(paths) from error
         except (OSError, ApiError, Failure):
             if timeout_s and time.monotonic() >= deadline:
                 text = f"LXD still not running after {timeout_s:g}s timeout"
@@ -78,7 +96,11 @@ def shutdown(paths: Paths, *, timeout_s: float, force: bool) -> None:
     """Have the daemon stop its instances and end; returns when it has gone. Raises Unavailable."""
     from lightervisor.daemon import guard
 
-    if not guard.is_held(paths.state):
+    try:
+        is_running = guard.is_held(paths.state)
+    except PermissionError as error:
+        raise _forbidden(paths) from error
+    if not is_running:
         raise Unavailable("daemon", text="LXD is not running", remedy=f"no daemon keeps {paths.state}")
     server = connect(paths)
     pidfd = os.pidfd_open(int(server.info()["environment"]["server_pid"]))
@@ -88,3 +110,11 @@ def shutdown(paths: Paths, *, timeout_s: float, force: bool) -> None:
     ready, _, _ = select.select([pidfd], [], [], timeout_s or None)
     if not ready:
         raise Unavailable("daemon", text=f"LXD still running after {timeout_s:g}s timeout")
+
+
+def _forbidden(paths: Paths) -> Forbidden:
+    return Forbidden(
+        "daemon",
+        text=f"Failed to connect to local LXD: dial unix {paths.socket}: connect: permission denied",
+        remedy="run this as root",
+    )

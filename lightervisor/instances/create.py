@@ -63,6 +63,9 @@ class Creation:
             raise Invalid("instance type", post.type, text="Invalid instance type")
         if post.type == "virtual-machine":
             raise Unsupported("instance", name, cause="virtual machines are not offered", remedy="leave out --vm")
+        if post.instance_type:
+            cause, remedy = "sizes by name are not offered", "-c limits.cpu=2 -c limits.memory=4GiB"
+            raise Unsupported("instance type", post.instance_type, cause=cause, remedy=remedy)
         image = self._local_image(post.source)
         profiles = self._profiles_of(post, image)
         layers = self._catalog.profiles_named(project, profiles)

@@ -3,6 +3,7 @@
 import pytest
 
 from lightervisor.cli import aliases
+from lightervisor.cli.errors import CommandError
 
 OWN = {
     "ll": "list -c n",
@@ -32,3 +33,8 @@ def test_an_alias_is_replaced(words: list[str], expanded: list[str] | None) -> N
 
 def test_the_user_can_replace_the_built_in_one() -> None:
     assert aliases.expand(["shell", "c1"], {"shell": "exec @ARGS@ -- bash"}) == ["exec", "c1", "--", "bash"]
+
+
+def test_a_word_that_an_alias_needs_and_nobody_typed_is_missed() -> None:
+    with pytest.raises(CommandError, match='Found alias "first" references an argument outside the given number'):
+        aliases.expand(["first"], OWN)

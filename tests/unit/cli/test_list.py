@@ -99,7 +99,7 @@ def test_filters_select(text: str, matches: bool) -> None:
         ("u", "12s"),
         ("user.blah:x:2", "ab"),
         ("devices:eth0.network", "lxdbr0"),
-        ("config:nope", ""),
+        ("config:user.nope", ""),
     ],
 )
 def test_columns_show(letter: str, cell: str) -> None:
@@ -119,6 +119,8 @@ def test_a_stopped_instance_or_one_without_state_has_empty_cells(letter: str) ->
     [
         ("nx", "Unknown column shorthand char 'x' in 'nx'"),
         ("n,,s", "Empty column entry (redundant, leading or trailing command) in 'n,,s'"),
+        ("nuser.foo:X", "Invalid config key 'nuser.foo' in 'nuser.foo:X'"),
+        ("devices:eth0", "Unknown column shorthand char 'v' in 'devices:eth0'"),
         ("user.a:b:c", "Invalid max width (must -1, 0 or a positive integer) 'c' in 'user.a:b:c'"),
     ],
 )

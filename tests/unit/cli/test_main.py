@@ -1,5 +1,8 @@
 """The program's outer shell: exit status and where words go."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,3 +46,29 @@ def test_too_few_arguments_show_the_help(tmp_path: Path, capsys: pytest.CaptureF
 def test_help_and_version_need_no_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert [run(tmp_path, *words.split()) for words in ("--help", "help config", "list -h", "--version")] == [0] * 4
     assert capsys.readouterr().err == ""
+
+
+def shell(tmp_path: Path, line: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of sh in which $lxc is the program, a process of its own."""
+    code = "from lightervisor.cli.main import main; main()"
+    environ = {**os.environ, "LXD_CONF": str(tmp_path), "LXD_DIR": str(tmp_path), "PY": sys.executable, "CODE": code}
+    environ.pop("PYTHONUNBUFFERED", None)
+    words = ["sh", "-c", f'lxc() {{ "$PY" -c "$CODE" "$@"; }}; {line}']
+    return subprocess.run(words, env=environ, capture_output=True, text=True, timeout=30, check=False)
+
+
+def test_output_that_nobody_can_take_is_an_error_and_no_traceback(tmp_path: Path) -> None:
+    done = shell(tmp_path, "lxc --version >/dev/full")
+    assert (done.returncode, done.stderr) == (1, "Error: write /dev/stdout: no space left on device\n")
+
+
+@pytest.mark.parametrize(("line", "status"), [("lxc --version >&-", 0), ("lxc list --nope 2>&-", 1)])
+def test_streams_that_the_caller_closed_are_not_missed(tmp_path: Path, line: str, status: int) -> None:
+    done = shell(tmp_path, line)
+    assert (done.returncode, done.stdout, done.stderr) == (status, "", "")
+
+
+def test_a_state_directory_that_is_none_is_named_in_lxd_s_words(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = shell(tmp_path, 'lxc list >/dev/null 2>&1; LXD_DIR="$LXD_DIR/file" lxc list')
+    assert done.stderr.endswith("connect: not a directory (LXD_DIR has to be a directory)\n")
