@@ -26,7 +26,7 @@ def _guest(session: Session, raw: str, what: str) -> tuple[GuestFiles, str]:
     name, slash, path = rest.partition("/")
     if not slash or not name:
         raise CommandError(f"Invalid {what} {raw}")
-    return GuestFiles(server, name), "/" + path
+    return GuestFiles(server, name, shows_progress=session.shows_progress()), "/" + path
 
 
 def pull(session: Session, arguments: list[str], flags: Flags) -> None:
@@ -63,7 +63,7 @@ def _pull_one(files: GuestFiles, path: str, place: str, *, is_folder: bool, is_r
             sys.stdout.buffer.write(block)
         sys.stdout.buffer.flush()
     else:
-        files.save(found, place)
+        files.save(found, path, place)
 
 
 def push(session: Session, arguments: list[str], flags: Flags) -> None:

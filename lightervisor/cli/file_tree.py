@@ -13,8 +13,10 @@ from lightervisor.client.light import ApiError, Server, url
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from typing import BinaryIO
 
+    from lightervisor.cli.transfer import Meter
     from lightervisor.client.light_http import Response
 
 _MOST_LINKS = 40
@@ -27,6 +29,7 @@ class GuestFile:
         headers = response.headers
         self.kind = headers.get("x-lxd-type", "file")
         self.mode = int(headers.get("x-lxd-mode") or "0644", 8)
+        self.size_bytes = int(headers.get("content-length") or 0)
         self._response = response
 
     def read(self) -> bytes:
@@ -42,11 +45,21 @@ class GuestFile:
         return list(light_json.loads(self._response.read())["metadata"] or ())
 
 
-class GuestFiles:
-    """The files of the instance `name`."""
+class _NoMeter:
+    """Nothing is shown; contextlib.nullcontext would cost its import."""
 
-    def __init__(self, server: Server, name: str) -> None:
-        self.name, self._server = name, server
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+class GuestFiles:
+    """The files of the instance `name`; what takes long is shown on a progress line if that is wanted."""
+
+    def __init__(self, server: Server, name: str, *, shows_progress: bool = False) -> None:
+        self.name, self._server, self._shows_progress = name, server, shows_progress
 
     def _url(self, path: str) -> str:
         return url("instances", self.name, "files", path=path)
@@ -67,7 +80,16 @@ class GuestFiles:
     def write(self, path: str, file: BinaryIO, headers: dict[str, str]) -> None:
         """Write a file from an open one; headers name owner and mode."""
         headers = {"X-LXD-type": "file", "X-LXD-write": "overwrite", **headers}
-        answers.content(self._server.request("POST", self._url(path), headers, file))
+        with self._meter(f"Pushing {file.name} to {path}", os.fstat(file.fileno()).st_size) as meter:
+            body = meter.file(file) if meter else file
+            answers.content(self._server.request("POST", self._url(path), headers, body))
+
+    def _meter(self, label: str, total_bytes: int) -> AbstractContextManager[Meter | None]:
+        if not self._shows_progress:
+            return _NoMeter()
+        from lightervisor.cli import progress, transfer
+
+        return transfer.Meter(progress.Line(label, is_shown=True), total_bytes)
 
     def write_bytes(self, path: str, content: bytes, headers: dict[str, str]) -> None:
         """Write a file (or, with its type in the headers, a link)."""
@@ -95,10 +117,11 @@ class GuestFiles:
                 place += "/" + part
                 self.make_folder(place, {"X-LXD-mode": "0755", "X-LXD-uid": "0", "X-LXD-gid": "0"})
 
-    def save(self, found: GuestFile, place: str) -> None:
-        """Write an opened file to a local path, with its mode."""
-        with open(place, "wb") as file:  # noqa: PTH123
-            for block in found.blocks():
+    def save(self, found: GuestFile, path: str, place: str) -> None:
+        """Write an opened file, which is the instance's `path`, to a local path, with its mode."""
+        meter = self._meter(f"Pulling {path} from {self.name}", found.size_bytes)
+        with open(place, "wb") as file, meter as shown:  # noqa: PTH123
+            for block in shown.blocks(found.blocks()) if shown else found.blocks():
                 file.write(block)
             os.fchmod(file.fileno(), found.mode & 0o777)
 
@@ -119,7 +142,7 @@ class GuestFiles:
                 os.unlink(place)  # noqa: PTH108
             os.symlink(target, place)  # noqa: PTH211
         else:
-            self.save(found, place)
+            self.save(found, path, place)
 
     def push_tree(self, source: str, folder: str) -> None:
         """Copy a local file or directory, with all that is in it, into a directory of the instance."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from lightervisor.cli import terminal
 from lightervisor.cli.errors import CommandError
 from lightervisor.client import light_operations
 from lightervisor.client.light import ApiError
@@ -26,6 +27,9 @@ class Line:
         if not self.is_shown or not text:
             return
         line = f"{self.label}: {text}" if self.label else text
+        # A line that wraps cannot be rewritten; its end says how far it is.
+        if (columns := terminal.size()[0]) and len(line) >= columns:
+            line = "…" + line[len(line) - columns + 2 :]
         sys.stdout.write("\r" + line.ljust(self._width))
         sys.stdout.flush()
         self._width = len(line)

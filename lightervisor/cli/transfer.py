@@ -31,6 +31,16 @@ class Meter:
             self._shown = now
             self._line.show(told(self._count, self._total, now - self._start))
 
+    def __enter__(self) -> Meter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._line.done()
+
+    def file(self, file: Readable) -> Metered:
+        """The same file, its reading counted."""
+        return Metered(file, self)
+
     def blocks(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
         """The same blocks, counted."""
         for block in blocks:

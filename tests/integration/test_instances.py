@@ -102,6 +102,13 @@ def test_a_bad_name_is_refused_before_anything_happens(daemon: Daemon, image: st
     assert "Invalid instance name" in answer.error
 
 
+def test_a_size_by_name_is_refused_and_not_ignored(daemon: Daemon, image: str, name: str) -> None:
+    body = {"name": name, "source": {"type": "image", "alias": image}, "instance_type": "c2-m4"}
+    answer = daemon.request("POST", "/1.0/instances", body)
+    assert (answer.status, "limits.cpu" in answer.error) == (501, True)
+    assert daemon.request("GET", f"/1.0/instances/{name}").status == 404
+
+
 def test_an_instance_without_an_image_is_created_empty(daemon: Daemon, name: str) -> None:
     done = daemon.operation("POST", "/1.0/instances", {"name": name, "source": {"type": "none"}})
     assert done["status"] == "Success", done
