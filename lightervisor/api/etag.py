@@ -34,6 +34,8 @@ def of_instance(
 
 def check(header: str | None, current: str) -> None:
     """Raise PreconditionFailed, with LXD's text, when an If-Match header names another state."""
-    given = (header or "").strip('"')
-    if given and given != current:
+    if not header:
+        return
+    given = header.strip('"')
+    if given != current:
         raise PreconditionFailed("object", text=f"ETag doesn't match: {current} vs {given}")

@@ -43,6 +43,7 @@ async def wait(request: web.Request) -> web.StreamResponse:
 async def websocket(request: web.Request) -> web.StreamResponse:
     """GET /1.0/operations/{id}/websocket?secret=S."""
     operations, identity = services(request).operations, request.match_info["id"]
+    operations.get(identity)
     websockets.require(request)  # before the secret is used up
     name = operations.claim(identity, request.query.get("secret", ""))
     async with websockets.upgraded(request) as channel:

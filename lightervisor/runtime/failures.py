@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from lightervisor.runtime import init_program
 from lightervisor.runtime.spec import ContainerSpec
 
 CONFIGURATION = 2  # the status of a start whose configuration file liblxc did not accept
@@ -40,7 +41,8 @@ def explain(spec: ContainerSpec, log: Path, status: int) -> str:
         text = ""
     if status == CONFIGURATION:
         return sentence(spec, _configuration(spec, text))
-    return sentence(spec, _known(text) or _telling(text) or "liblxc gave no reason")
+    said = init_program.missing_interpreter(spec) or _known(text) or _telling(text)
+    return sentence(spec, said or "liblxc gave no reason")
 
 
 def sentence(spec: ContainerSpec, reason: str) -> str:

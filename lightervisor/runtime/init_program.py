@@ -21,8 +21,7 @@ MACHINES = {"x86_64": (62, 3), "aarch64": (183, 40), "ppc64le": (21,), "s390x": 
 
 def refusal(spec: ContainerSpec) -> str:
     """Why this machine cannot run the container's init, empty when it can or when liblxc will say it better."""
-    found = COMMAND.findall(spec.config.get("raw.lxc", ""))
-    program = found[-1] if found else DEFAULT
+    program = _program(spec)
     try:
         header = _header(spec.rootfs, program)
     except OSError:
@@ -30,6 +29,27 @@ def refusal(spec: ContainerSpec) -> str:
     if not header.startswith(ELF) or is_ours(header, os.uname().machine) or _has_handler(header):
         return ""
     return f"the image's init {program} is for another architecture"
+
+
+def missing_interpreter(spec: ContainerSpec) -> str:
+    """Why an init that is there was not found: the program that its first line names is not there; else empty.
+
+    To be asked after a failed start only: before it, what devices bring into the container is not there yet.
+    """
+    program = _program(spec)
+    try:
+        first, _, _ = _header(spec.rootfs, program).partition(b"\n")
+        words = first.removeprefix(b"#!").split()
+        if not first.startswith(b"#!") or not words or paths.exists(spec.rootfs, os.fsdecode(words[0]), follow=True):
+            return ""
+    except OSError:
+        return ""
+    return f"the image's init {program} wants {os.fsdecode(words[0])}, which does not exist"
+
+
+def _program(spec: ContainerSpec) -> str:
+    found = COMMAND.findall(spec.config.get("raw.lxc", ""))
+    return found[-1] if found else DEFAULT
 
 
 def is_ours(header: bytes, machine: str) -> bool:

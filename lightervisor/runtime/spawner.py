@@ -20,6 +20,8 @@ START = (
     "runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
 )
 LARGEST = 1 << 20
+LAST_WORDS = 0  # as in spawner_process, which must not be imported here: it is the program of another process
+ENDED = "the process that holds liblxc has ended; try again"
 SO_SNDBUFFORCE = 32  # socket(7); Python has no name for it
 log = logging.getLogger(__name__)
 
@@ -41,7 +43,8 @@ class Spawner:
         self._channel, self._child = channel, child
         self._waiting: dict[int, asyncio.Queue[Answer]] = {}
         self._unsent: deque[tuple[bytes, list[int]]] = deque()
-        self._number = 0
+        self._number = LAST_WORDS
+        self._end = ENDED
         self._alive = True
 
     @classmethod
@@ -69,25 +72,35 @@ class Spawner:
             _close(fds)
         self._unsent.clear()
         for queue in self._waiting.values():
-            queue.put_nowait(Answer(("error", "the process that holds liblxc has ended; try again"), []))
+            queue.put_nowait(Answer(("error", self._end), []))
 
     def _read(self) -> None:
         try:
-            message, fds, _, _ = socket.recv_fds(self._channel, LARGEST, 8, socket.MSG_CMSG_CLOEXEC)
+            message, fds = self._receive()
         except BlockingIOError:
             return
-        except ConnectionError:
-            message, fds = b"", list[int]()
         if not message:
             log.error("the spawner has ended with status %s", self._child.wait())
             self._lost()
             return
         number, value = marshal.loads(message)  # our own child wrote it
+        if number == LAST_WORDS:
+            self._end = str(value)
+            return
         queue = self._waiting.get(number)
         if queue is None:
             _close(fds)
         else:
             queue.put_nowait(Answer(value, fds))
+
+    def _receive(self) -> tuple[bytes, list[int]]:
+        """The next message, empty at the end. Raises BlockingIOError."""
+        try:
+            message, fds, _, _ = socket.recv_fds(self._channel, LARGEST, 8, socket.MSG_CMSG_CLOEXEC)
+        except ConnectionResetError:
+            # That is told once, and before what is there to be read still.
+            message, fds, _, _ = socket.recv_fds(self._channel, LARGEST, 8, socket.MSG_CMSG_CLOEXEC)
+        return message, fds
 
     async def request(self, operation: str, *arguments: object, fds: Sequence[int] = ()) -> Answer:
         """Ask once and wait for the answer. Raises HostError with what the spawner says."""
@@ -112,7 +125,7 @@ class Spawner:
     ) -> tuple[int, "asyncio.Queue[Answer]"]:
         if not self._alive:
             self._channel, self._child = _start()
-            self._alive = True
+            self._alive, self._end = True, ENDED
             self.connect()
         self._number += 1
         queue: asyncio.Queue[Answer] = asyncio.Queue()
