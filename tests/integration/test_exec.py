@@ -6,9 +6,11 @@ import os
 import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
+from tests.harness import processes
 from tests.harness.client import Client
 from tests.harness.client_lxc import Lxc
 from tests.harness.daemon import Daemon
@@ -151,3 +153,38 @@ def test_a_websocket_that_never_connects_ends_the_command(daemon: Daemon, runnin
         return answer.status == 404 or answer.metadata["status_code"] >= 400
 
     eventually(ended, timeout_s=45, what="the operation to end")
+
+
+def test_a_variable_without_a_value_is_empty(either: Lxc, running: str) -> None:
+    done = either("exec", running, "--env", "A=b=c", "--env", "C", "--", "sh", "-c", 'echo "<$A> <${C-unset}>"').ok()
+    assert done.stdout == "<b=c> <>\n"
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_are_not_taken_by_sockets(lxc: Lxc, running: str, closed: str) -> None:
+    done = processes.run(
+        ["sh", "-c", f"'{lxc.program}' exec {running} -- sh -c 'cat; echo out; echo err >&2; exit 6' {closed}"],
+        env=lxc.env,
+        timeout_s=15,
+    )
+    assert done.status == 6
+    assert done.stdout == ("" if ">&- 2" in closed or closed == ">&-" else "out\n")
+    assert done.stderr == ("" if "2>&-" in closed else "err\n")
+
+
+def test_a_daemon_that_dies_ends_the_clients_wait(fresh_daemon: Daemon, fresh_image: str, lxc: Lxc) -> None:
+    own = Lxc(lxc.program, {**lxc.env, **fresh_daemon.env}, Path(lxc.env["LXD_CONF"]))
+    own.launch(fresh_image, "lonely")
+    with subprocess.Popen(
+        [own.program, "exec", "lonely", "--", "sh", "-c", "echo ready; sleep 1000"],
+        env=own.env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        fresh_daemon.kill()
+        _, said = process.communicate(timeout=15)
+    assert process.returncode == 1
+    assert said.startswith(b"Error: ")
