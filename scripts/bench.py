@@ -24,7 +24,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts.bench_systems import REAL, System, ours, real  # from the checkout this script is in
+from scripts.bench_images import ALIAS, Packed  # from the checkout this script is in
+from scripts.bench_systems import REAL, System, ours, real
 from tests.harness import images
 
 MIB = 1 << 20
@@ -94,12 +95,13 @@ class Bench:
         *,
         unit: str = "ms",
         goal: Goal | None = None,
+        systems: list[System] | None = None,
     ) -> None:
-        """Do the action on each system in turn, so many times over."""
+        """Do the action on each system in turn (or on those that are named), so many times over."""
         row = Row(work, unit, goal)
         self.rows.append(row)
         for round_ in range(times):
-            for system in self.systems:
+            for system in systems or self.systems:
                 try:
                     figure = action(system, round_)
                 except (RuntimeError, OSError) as failure:
@@ -116,10 +118,14 @@ class Bench:
         return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
+def _digits(median: float) -> int:
+    return 2 if median < 10 else 1 if median < 100 else 0
+
+
 def _figure(median: float | None, unit: str) -> str:
     if median is None:
         return "failed"
-    return f"{median * 1000:.1f} ms" if unit == "ms" else f"{median:,.{1 if median < 100 else 0}f} {unit}"
+    return f"{median * 1000:.1f} ms" if unit == "ms" else f"{median:,.{_digits(median)}f} {unit}"
 
 
 def small_work(bench: Bench, folder: Path) -> None:
@@ -153,23 +159,29 @@ def small_work(bench: Bench, folder: Path) -> None:
 
 
 def big_work(bench: Bench, folder: Path, big: str) -> None:
-    """A Debian, launched when its image has been used before."""
-    mine, others = bench.systems[0], bench.systems[1:]
+    """A Debian, packed as image servers have it; launched when its image has been used before too."""
+    mine = bench.systems[0]
     mine.run("init", big, "bench-seed")
     fingerprint = mine.instance("bench-seed")["config"]["volatile.base_image"]
-    mine.run("image", "alias", "create", "bench-big", fingerprint)
-    if others:
-        mine.run("image", "export", fingerprint, folder / "big")
-        # As the image servers of LXD have theirs; ours are packed faster.
-        repack = f"zstd -dc {folder}/big.root | xz -T0 -1 >{folder}/big.tar.xz"
-        subprocess.run(["sh", "-c", repack], check=True)
-    for other in others:
-        other.run("image", "import", folder / "big", folder / "big.tar.xz", "--alias", "bench-big")
-        other.run("init", "bench-big", "bench-seed")
-    goal = Goal(0.05)
+    mine.run("delete", "bench-seed")
+    mine.run("image", "export", fingerprint, folder / "big")
+    subprocess.run(["sh", "-c", f"zstd -dc {folder}/big.root | xz -T0 -1 >{folder}/big.tar.xz"], check=True)
+    packed = Packed(folder / "big", folder / "big.tar.xz")
     bench.measure(
-        "launch Debian, not the first", lambda s, i: s.run("launch", "bench-big", f"bench-b{i}"), 3, goal=goal
+        "unpack Debian, against `xz -dc | tar -x`",
+        lambda *_: packed.unpacked_against_tools(),
+        3,
+        unit="times",
+        goal=Goal(1.15, "times theirs"),
+        systems=[mine],
     )
+    bench.measure("import Debian", lambda s, _: packed.import_anew(s), 3, goal=Goal(1.0))
+    bench.measure("launch Debian, the first", lambda s, _: packed.launch_first(s), 3, goal=Goal(0.6))
+    bench.measure("export Debian", lambda s, _: packed.export_from(s), 3, goal=Goal(1.0))
+    goal = Goal(0.05)
+    for system in bench.systems:
+        system.run("launch", ALIAS, "bench-seed")
+    bench.measure("launch Debian, not the first", lambda s, i: s.run("launch", ALIAS, f"bench-b{i}"), 3, goal=goal)
     for system in bench.systems:
         system.run("delete", "--force", "bench-seed", *(f"bench-b{i}" for i in range(3)))
 
