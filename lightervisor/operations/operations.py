@@ -148,6 +148,31 @@ class Operations:
         live.task = asyncio.create_task(self._carry_out(live, work, locks), name=f"operation {description} {live.id}")
         return view
 
+    def add_token(
+        self,
+        description: str,
+        *,
+        project: str = "default",
+        resources: Mapping[str, Sequence[str]] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Operation:
+        """A token: an operation without work, which runs until it is cancelled, as whoever accepts its secret does.
+
+        Its metadata gets a `secret` (64 hexadecimal digits). It does not outlive the daemon. Source: LXD, class token.
+        """
+        live = _Live(description, project, "token")
+        live.resources = {kind: list(urls) for kind, urls in resources.items()} if resources else None
+        live.metadata = {**(metadata or {}), "secret": secrets.token_hex(32)}
+        live.cancellable = True
+        self._live[live.id] = live
+        self.announce(live)
+        return live.view()
+
+    def tokens(self, description: str) -> Sequence[Operation]:
+        """The tokens with this description that still hold."""
+        found = [live for live in self._live.values() if live.kind == "token" and live.description == description]
+        return [live.view() for live in found if live.status == RUNNING]
+
     def announce(self, live: _Live) -> None:
         """Tell listeners of a change."""
         live.updated_at = now()
@@ -175,6 +200,9 @@ class Operations:
         except Exception as error:
             log.exception("operation %s (%s) failed", live.description, live.id)
             status, err = FAILURE, f"Internal error: {error!r}"
+        self._end(live, status, err)
+
+    def _end(self, live: _Live, status: int, err: str = "") -> None:
         live.status, live.err = status, err
         live.finished.set()
         self.announce(live)
@@ -222,6 +250,9 @@ class Operations:
         live = self._find(operation_id)
         if live.status != RUNNING:
             raise Invalid("operation", operation_id, text="Only running operations can be cancelled")
+        if live.kind == "token":
+            self._end(live, CANCELLED)
+            return
         if not live.cancellable or live.task is None:
             raise Invalid("operation", operation_id, text="This operation can't be cancelled")
         live.status = CANCELLING

@@ -205,3 +205,18 @@ async def test_a_stopping_daemon_ends_and_undoes_what_runs(bench: Bench) -> None
     await bench.operations.close(0.01)
     assert bench.operations.get(started.id).status == "Cancelled"
     assert bench.log == ["one", "undo one"]
+
+
+async def test_a_token_holds_until_it_is_cancelled(bench: Bench) -> None:
+    token = bench.operations.add_token(
+        "Image download token", resources={"images": ["/1.0/images/a"]}, metadata={"a": 1}
+    )
+    assert token.metadata is not None
+    assert (token.class_, token.status, len(token.metadata["secret"])) == ("token", "Running", 64)
+    assert [one.id for one in bench.operations.tokens("Image download token")] == [token.id]
+    assert bench.operations.tokens("another kind") == []
+    bench.operations.cancel(token.id)
+    assert bench.operations.tokens("Image download token") == []
+    assert (await bench.operations.wait(token.id, 1)).status == "Cancelled"
+    with pytest.raises(Invalid, match="Only running"):
+        bench.operations.cancel(token.id)
