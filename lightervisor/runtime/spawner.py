@@ -75,14 +75,19 @@ class Spawner:
             queue.put_nowait(Answer(("error", self._end), []))
 
     def _read(self) -> None:
-        try:
-            message, fds = self._receive()
-        except BlockingIOError:
-            return
-        if not message:
-            log.error("the spawner has ended with status %s", self._child.wait())
-            self._lost()
-            return
+        """Take all that has come: after an error of the socket, libuv calls this once and never again."""
+        while self._alive:
+            try:
+                message, fds = self._receive()
+            except BlockingIOError:
+                return
+            if message:
+                self._take(message, fds)
+            else:
+                log.error("the spawner has ended with status %s", self._child.wait())
+                self._lost()
+
+    def _take(self, message: bytes, fds: list[int]) -> None:
         number, value = marshal.loads(message)  # our own child wrote it
         if number == LAST_WORDS:
             self._end = str(value)
