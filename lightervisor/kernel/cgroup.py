@@ -1,9 +1,11 @@
 """Cgroups of a container, on v1, hybrid and v2 hosts. Source: cgroups(7), Documentation/admin-guide/cgroup-v2.rst."""
 
 import contextlib
+import errno
 import functools
 import glob
 import os
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +13,7 @@ from typing import NamedTuple
 from lightervisor.errors import HostError
 
 ROOT = Path("/sys/fs/cgroup")
+STILL_BUSY_S = 0.5
 
 
 class Usage(NamedTuple):
@@ -124,12 +127,25 @@ def write(groups: dict[str, Path], setting: tuple[str, str, str, str], *, is_wan
 
 
 def remove(groups: Iterable[Path]) -> None:
-    """Remove these cgroups and what is below them, as far as they are empty: what a killed monitor left."""
-    for top in groups:
-        below = [top / name for name, _, _ in os.walk(top)] if top.is_dir() else []
-        for directory in reversed(below):
-            with contextlib.suppress(OSError):
-                directory.rmdir()
+    """Remove these cgroups and what is below them, as far as they are empty: what a killed monitor left. Blocking.
+
+    A process that has ended is in its cgroup for a moment more: from Linux 6.18 on it leaves when it is switched out
+    for the last time, which is after its end was told. So what is busy is tried again, for half a second in all.
+    """
+    waiting = [Path(place) for top in groups if top.is_dir() for place, _, _ in os.walk(top, topdown=False)]
+    deadline = time.monotonic() + STILL_BUSY_S
+    while waiting := [directory for directory in waiting if not _removed(directory)]:
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.005)
+
+
+def _removed(directory: Path) -> bool:
+    try:
+        directory.rmdir()
+    except OSError as error:
+        return error.errno != errno.EBUSY
+    return True
 
 
 def monitors(groups: Mapping[str, Path], name: str) -> list[Path]:
