@@ -117,7 +117,7 @@ def test_a_dnsmasq_that_is_killed_comes_back(work: Work) -> None:
     eventually(lambda: file.exists() and int(file.read_text() or before) != before, what="another one")
     name = work.new_name()
     work.launch(name)
-    eventually(lambda: address_of(work, name), what="an address")
+    eventually(lambda: address_of(work, name), what="an address")  # whose lease goes with the instance
     work.make_whole(name)
 
 

@@ -146,10 +146,11 @@ class Work:
 
     @staticmethod
     def _nothing_left(look: Callable[[], list[str]]) -> None:
-        # The kernel takes network interfaces away a moment after their container; nothing else has that moment.
+        # The kernel takes network interfaces away a moment after their container, and dnsmasq a lease; nothing else
+        # has that moment.
         left: list[str] = look()
         limit = time.monotonic() + 3
-        while left and all(one.startswith("link:") for one in left) and time.monotonic() < limit:
+        while left and all(one.startswith(("link:", "lease:")) for one in left) and time.monotonic() < limit:
             time.sleep(0.02)
             left = look()
         assert left == [], f"left behind: {left}"

@@ -60,7 +60,10 @@ def of_instance(daemon: Daemon, name: str) -> list[str]:
     paths = [*pools.glob(f"*/containers/{name}"), *pools.glob(f"*/containers-snapshots/{name}")]
     paths += [daemon.state / folder / name for folder in ("containers", "devices", "logs", "shmounts")]
     paths += [*daemon.state.glob(f"security/*/{name}")]
-    return sorted([*(f"file: {path}" for path in paths if os.path.lexists(path)), *of_stopped(daemon, name)])
+    found = [f"file: {path}" for path in paths if os.path.lexists(path)]
+    for leases in daemon.state.glob("networks/*/dnsmasq.leases"):
+        found += [f"lease: {line}" for line in leases.read_text().splitlines() if name in line.split()]
+    return sorted([*found, *of_stopped(daemon, name)])
 
 
 def of_stopped(daemon: Daemon, name: str) -> list[str]:
