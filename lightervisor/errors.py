@@ -3,6 +3,8 @@
 Raised where the cause is known. `api/errors.py` alone maps it to LXD's codes and texts.
 """
 
+from errno import EDQUOT, ENOSPC
+
 
 class Failure(Exception):
     """Something a user must be told.
@@ -86,4 +88,5 @@ class HostError(Failure):
 def refused_by_host(error: OSError) -> HostError:
     """The failure for an error of the kernel that nobody expected where it was met."""
     where = f" for {error.filename}" if error.filename else ""
-    return HostError("host", text=f"The host refused it: {error.strerror or error}{where}")
+    remedy = "free some space; df -h shows where there is none" if error.errno in (ENOSPC, EDQUOT) else ""
+    return HostError("host", text=f"The host refused it: {error.strerror or error}{where}", remedy=remedy)

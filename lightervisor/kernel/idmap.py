@@ -1,6 +1,7 @@
 """Maps between the ids inside a container and those of the host. Source: user_namespaces(7), subuid(5), LXD."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Literal
 
@@ -98,8 +99,8 @@ def map_of_process(pid: int) -> IdMap | None:
 def host_ranges(subuid: Path = Path("/etc/subuid"), subgid: Path = Path("/etc/subgid")) -> IdMap:
     """The map of unprivileged containers: root's first large range in both files, from id 0.
 
-    Without such files the kernel's full range gives LXD's fallback. Raises HostError with the line to add
-    when the files name no range for root.
+    Where there are neither such files nor the programs that insist on them, the kernel's full range gives LXD's
+    fallback. Raises HostError with the line to add when the files name no range for root.
     """
     uids, gids = _root_range(subuid), _root_range(subgid)
     if uids is None and gids is None and _sees_full_range():
@@ -108,7 +109,7 @@ def host_ranges(subuid: Path = Path("/etc/subuid"), subgid: Path = Path("/etc/su
         if found is None:
             raise HostError(
                 "id map",
-                cause=f"{path} gives root no range of at least {SMALLEST} ids",
+                cause=f"{path} gives root no range of at least {SMALLEST} ids above 0",
                 remedy=f"echo root:1000000:1000000000 >> {path}",
             )
     if uids is None or gids is None:  # for the type checker: both were found
@@ -119,7 +120,7 @@ def host_ranges(subuid: Path = Path("/etc/subuid"), subgid: Path = Path("/etc/su
 
 
 def _root_range(path: Path) -> tuple[int, int] | None:
-    """The first range of root, None when the file has none. A missing file is None too."""
+    """The first usable range of root, None when the file has none. A missing file is None too."""
     try:
         lines = path.read_text().splitlines()
     except FileNotFoundError:
@@ -128,12 +129,13 @@ def _root_range(path: Path) -> tuple[int, int] | None:
         fields = line.split(":")
         if len(fields) == 3 and fields[0] in ("root", "0") and fields[1].isdecimal() and fields[2].isdecimal():
             start, count = int(fields[1]), int(fields[2])
-            if count >= SMALLEST:
+            if start > 0 and count >= SMALLEST and start + count <= FULL_RANGE:  # 0 is root of the host itself
                 return start, count
     return None
 
 
 def _sees_full_range() -> bool:
-    missing = not Path("/etc/subuid").exists() and not Path("/etc/subgid").exists()
+    # Where newuidmap is installed, liblxc has it write the map, and it refuses what is not in the files.
+    missing = not any(Path(file).exists() for file in ("/etc/subuid", "/etc/subgid")) and not shutil.which("newuidmap")
     fields = Path("/proc/self/uid_map").read_text().split()
     return missing and fields[:3] == ["0", "0", str(FULL_RANGE)]

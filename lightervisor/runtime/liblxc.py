@@ -91,7 +91,7 @@ def load() -> c.CDLL:
     try:
         library = c.CDLL("liblxc.so.1", use_errno=True)
     except OSError as error:
-        raise Library(f"liblxc cannot be loaded: {error} (apt install liblxc1)") from error
+        raise Library(f"it cannot be loaded: {error} (apt install liblxc1)") from error
     library.lxc_container_new.restype = Self
     library.lxc_container_new.argtypes = [Text, Text]
     library.lxc_container_put.argtypes = [Self]

@@ -84,7 +84,9 @@ class Spawner:
             if message:
                 self._take(message, fds)
             else:
-                log.error("the spawner has ended with status %s", self._child.wait())
+                status = self._child.wait()
+                if self._end == ENDED:  # else it has said why, and those who ask are told
+                    log.error("the spawner has ended with status %s", status)
                 self._lost()
 
     def _take(self, message: bytes, fds: list[int]) -> None:
