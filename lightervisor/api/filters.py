@@ -1,20 +1,25 @@
 """The filter language of lists: `status eq Running and not name eq c.*`. Source: LXD REST API, filtering.
 
-Clauses are combined strictly from left to right. A value is a regular expression for the whole field, in any
-case; one that holds ^ or $ is searched for instead. Only text fields can match. Words are separated by spaces, a
-value with spaces is put between double quotes; nothing else is special, so that regular expressions pass whole.
+Clauses are combined strictly from left to right. A value is a regular expression in Go's syntax, in any case: put
+between ^ and $ unless it holds one of them, and no expression but a text to be equal to when it cannot be read as one.
+Only text fields can match. Words are separated by spaces, a value with spaces is put between double quotes; nothing
+else is special, so that regular expressions pass whole. Compared with LXD 5.0.2.
 """
 
+import asyncio
 import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from lightervisor.api.regex_match import Effort, Regex
+from lightervisor.api.regex_syntax import Malformed, TooMuch
 from lightervisor.errors import Failure, Invalid
 
 Listed = TypeVar("Listed")
 LONGEST = 4096
+MAPS, MAPS_OF_MAPS = ("config", "expanded_config", "properties"), ("devices", "expanded_devices")
 WORD = re.compile(r'"([^"]*)"(?=\s|$)|(\S+)')
 
 
@@ -24,15 +29,21 @@ class Clause(NamedTuple):
     is_and: bool
     is_negated: bool
     field: str
-    pattern: "re.Pattern[str]"
+    value: str
+    regex: Regex | None
 
-    def holds(self, value: object) -> bool:
-        """Whether a field's value passes."""
-        return (isinstance(value, str) and self.pattern.search(value) is not None) != self.is_negated
+    def holds(self, found: object, effort: Effort) -> bool:
+        """Whether a field's value passes. Raises TooMuch."""
+        return (isinstance(found, str) and self._matches(found, effort)) != self.is_negated
+
+    def _matches(self, found: str, effort: Effort) -> bool:
+        if self.regex is None:
+            return found.casefold() == self.value.casefold()
+        return self.regex.occurs_in(found, effort)
 
 
 def parse(text: str) -> list[Clause]:
-    """The clauses of a filter. Raises Failure with LXD's texts for what is not one."""
+    """The clauses of a filter. Raises Failure with LXD's texts for what is not one, Invalid for what is too much."""
     if len(text) > LONGEST:
         raise Invalid("filter", cause=f"it is longer than {LONGEST} characters")
     words = _words(text)
@@ -41,16 +52,17 @@ def parse(text: str) -> list[Clause]:
     while words:
         negated = words[0] == "not"
         words = words[1:] if negated else words
-        if len(words) < 2:
-            raise Failure("filter", text="Invalid filter: clause has no operator")
         if len(words) < 3:
-            raise Failure("filter", text="Invalid filter: clause has no value")
+            complaints = ("incomplete not clause", "clause has no operator", "clause has no value")
+            raise Failure("filter", text=f"Invalid filter: {complaints[len(words)]}")
         field, operator, value = words[:3]
-        clauses.append(Clause(is_and, negated != (operator == "ne"), field, _pattern(value)))
+        clauses.append(Clause(is_and, negated != (operator == "ne"), field, value, _regex(value)))
         words = words[3:]
         if words:
-            if words[0] not in ("and", "or") or len(words) == 1:
-                raise Failure("filter", text="Invalid filter: clause not followed by and or or")
+            if words[0] not in ("and", "or"):
+                raise Failure("filter", text="Invalid filter: invalid clause composition")
+            if len(words) == 1:
+                raise Failure("filter", text="Invalid filter: unterminated compound clause")
             is_and, words = words[0] == "and", words[1:]
     return clauses
 
@@ -60,39 +72,61 @@ def _words(text: str) -> list[str]:
     for found in WORD.finditer(text):
         quoted: str | None = found[1]
         if quoted is None and found[2].startswith('"'):
-            raise Invalid("filter", text="Invalid filter: unterminated quote")
+            raise Failure("filter", text="Invalid filter: unterminated quote")
         words.append(found[2] if quoted is None else quoted)
     return words
 
 
-def _pattern(value: str) -> "re.Pattern[str]":
+def _regex(value: str) -> Regex | None:
     try:
-        return re.compile(value if "^" in value or "$" in value else f"^(?:{value})\\Z", re.IGNORECASE)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise Invalid("filter", text=f"Invalid filter: {error}") from error
+        return Regex(value if "^" in value or "$" in value else f"^{value}$")
+    except Malformed:
+        return None
+    except TooMuch as error:
+        raise _too_much(value, error) from error
 
 
-def matching(text: str, objects: list[Listed]) -> list[Listed]:
-    """The objects that pass a filter; an empty one passes all."""
-    clauses = parse(text)
-    return [one for one in objects if passes(clauses, msgspec.to_builtins(one))] if clauses else objects
+def _too_much(value: str, error: TooMuch) -> Invalid:
+    remedy = "use a simpler regular expression"
+    return Invalid("filter", value[:60], cause=f"the regular expression is not carried out: {error}", remedy=remedy)
 
 
-def passes(clauses: Sequence[Clause], fields: Any) -> bool:
-    """Whether an object, as plain dictionaries, passes all clauses taken from left to right."""
+async def matching(text: str, objects: list[Listed]) -> list[Listed]:
+    """The objects that pass a filter; an empty one passes all. Raises as `parse` does, and Invalid for a slow one."""
+    if not text:
+        return objects
+
+    def found() -> list[Listed]:
+        clauses, effort = parse(text), Effort()
+        return [one for one in objects if passes(clauses, msgspec.to_builtins(one), effort)]
+
+    return await asyncio.to_thread(found)
+
+
+def passes(clauses: Sequence[Clause], fields: Any, effort: Effort) -> bool:
+    """Whether an object, as plain dictionaries, passes all clauses taken from left to right. Raises Invalid."""
     result = True
     for clause in clauses:
-        holds = clause.holds(_field(fields, clause.field))
+        try:
+            holds = clause.holds(_field(fields, clause.field), effort)
+        except TooMuch as error:
+            raise _too_much(clause.value, error) from error
         result = (result and holds) if clause.is_and else (result or holds)
     return result
 
 
 def _field(fields: Any, path: str) -> object:
-    """The value at a dotted path; keys of a map may hold dots themselves."""
+    """The value at a dotted path; keys of a map may hold dots themselves, and one that is not in it is empty."""
+    head, _, rest = path.partition(".")
     if not isinstance(fields, dict):
         return None
-    if path in fields:
-        found: object = fields[path]  # pyright: ignore[reportUnknownVariableType]  # JSON
+    found: Any = fields.get(head)  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]  # JSON
+    if not rest:
         return found  # pyright: ignore[reportUnknownVariableType]
-    head, _, rest = path.partition(".")
-    return _field(fields.get(head), rest) if rest else None  # pyright: ignore[reportUnknownMemberType]
+    if head in MAPS and isinstance(found, dict):
+        return found.get(rest, "")  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
+    if head in MAPS_OF_MAPS and isinstance(found, dict):
+        name, _, key = rest.partition(".")
+        inner: Any = found.get(name)  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
+        return inner.get(key, "") if key and isinstance(inner, dict) else None  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
+    return _field(found, rest)

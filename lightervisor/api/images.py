@@ -26,7 +26,7 @@ def _etag(image: Image) -> str:
 async def everything(request: web.Request) -> web.StreamResponse:
     """GET /1.0/images."""
     project(request)
-    found = filters.matching(request.query.get("filter", ""), services(request).images.list())
+    found = await filters.matching(request.query.get("filter", ""), services(request).images.list())
     return envelope.sync(found if recursion(request) else [urls.of("images", image.fingerprint) for image in found])
 
 

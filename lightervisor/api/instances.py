@@ -46,7 +46,7 @@ async def everything(request: web.Request) -> web.StreamResponse:
         return envelope.sync([])
     if depth == 0 and not expression:
         return envelope.sync([urls.of(kind, name, project=where) for where, name in found.catalog.names(chosen)])
-    listed = filters.matching(expression, found.catalog.list(chosen))
+    listed = await filters.matching(expression, found.catalog.list(chosen))
     if depth == 0:
         return envelope.sync([urls.of(kind, one.name, project=one.project) for one in listed])
     if depth == 1:

@@ -13,7 +13,7 @@ ACTIONS = {"acknowledged": "warning-acknowledged", "new": "warning-reset"}
 
 async def everything(request: web.Request) -> web.StreamResponse:
     """GET /1.0/warnings."""
-    found = filters.matching(request.query.get("filter", ""), services(request).warnings.list())
+    found = await filters.matching(request.query.get("filter", ""), services(request).warnings.list())
     return envelope.sync(found if recursion(request) else [urls.of("warnings", one.uuid) for one in found])
 
 

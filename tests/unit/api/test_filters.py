@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lightervisor.api import filters
-from lightervisor.errors import Failure
+from lightervisor.api.regex_match import Effort
+from lightervisor.errors import Failure, Invalid
 
-C1 = {"name": "c1", "status": "Running", "ephemeral": True, "config": {"image.os": "Debian GNU", "user.a": "x.y"}}
+C1 = {
+    "name": "c1",
+    "note": "(Ab",
+    "devices": {"root": {"path": "/"}},
+    "status": "Running",
+    "ephemeral": True,
+    "config": {"image.os": "Debian GNU", "user.a": "x.y"},
+}
 WORDS = st.text(st.characters(exclude_categories=["Cc", "Cs", "Z"], exclude_characters='"^$'), min_size=1, max_size=12)
 
 
 def passes(text: str) -> bool:
-    return filters.passes(filters.parse(text), C1)
+    return filters.passes(filters.parse(text), C1, Effort())
 
 
 @pytest.mark.parametrize(
@@ -38,6 +48,20 @@ def passes(text: str) -> bool:
         ("ephemeral eq true", False),
         ("missing eq x", False),
         ("missing ne x", True),
+        ("missing eq ^$", False),
+        ("config.missing eq ^$", True),
+        ("devices.root.missing eq ^$", True),
+        ("devices.eth0.missing eq ^$", False),
+        ("name eq b|c1", True),
+        ("name eq c|x", True),
+        ("name eq (", False),
+        ("note eq (AB", True),
+        (r"name eq c\d\z", True),
+        ("name eq [[:alpha:]]1", True),
+        ("name eq (?-i)C1", False),
+        ("name eq (?=c)c1", False),
+        (r"name eq \pL\d", True),
+        ("name eq *", True),
         ("name eq c2 and status eq Running or status eq running", True),
         ("status eq running or name eq c1 and name eq c2", False),
     ],
@@ -51,11 +75,13 @@ def test_clauses_are_taken_from_left_to_right(text: str, expected: bool) -> None
     [
         ("name", "clause has no operator"),
         ("name eq", "clause has no value"),
-        ("name eq c1 c2", "clause not followed by and or or"),
-        ("name eq c1 and", "clause not followed by and or or"),
+        ("name eq c1 c2", "invalid clause composition"),
+        ("name eq c1 and", "unterminated compound clause"),
+        ("not", "incomplete not clause"),
         ('name eq "c1', "unterminated quote"),
-        ("name eq (", "Invalid filter"),
         ("x" * 5000, "longer"),
+        (f"name eq {'(a' * 200}{')' * 200}", "nests too deeply"),
+        ("name eq (a{900}b{900}){1}(c{900}d{900}){1}(e{900}f{900}){1}", "too large"),
     ],
 )
 def test_what_is_no_filter_is_refused(text: str, reason: str) -> None:
@@ -67,8 +93,8 @@ def test_what_is_no_filter_is_refused(text: str, reason: str) -> None:
 def test_a_quoted_value_matches_itself_and_ne_is_its_opposite(value: str) -> None:
     quoted = f'"{re.escape(value)}"'
     fields = {"name": value}
-    assert filters.passes(filters.parse(f"name eq {quoted}"), fields)
-    assert not filters.passes(filters.parse(f"name ne {quoted}"), fields)
+    assert filters.passes(filters.parse(f"name eq {quoted}"), fields, Effort())
+    assert not filters.passes(filters.parse(f"name ne {quoted}"), fields, Effort())
 
 
 @given(st.text(max_size=60))
@@ -77,7 +103,7 @@ def test_any_text_is_a_filter_or_a_failure_of_ours(text: str) -> None:
         clauses = filters.parse(text)
     except Failure:
         return
-    assert filters.passes(clauses, C1) in (True, False)
+    assert filters.passes(clauses, C1, Effort()) in (True, False)
 
 
 @given(st.lists(st.tuples(st.booleans(), st.sampled_from(["and", "or"])), min_size=1, max_size=8))
@@ -88,3 +114,20 @@ def test_joining_words_fold_from_the_left(parts: list[tuple[bool, str]]) -> None
         text += f" {joint} name eq {'c1' if is_true else 'c2'}"
         expected = (expected and is_true) if joint == "and" else (expected or is_true)
     assert passes(text) is expected
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+b", "(a|a)*b", "(a*)*b", "a*a*a*a*a*a*a*b", "(x?){400}y"])
+def test_no_expression_runs_away(pattern: str) -> None:
+    begun = time.process_time()
+    fields = {"name": "a" * 400}
+    try:
+        assert not filters.passes(filters.parse(f"name eq {pattern}"), fields, Effort())
+    except Invalid as error:
+        assert "takes too long" in error.cause
+    assert time.process_time() - begun < 5
+
+
+def test_the_effort_of_one_request_is_limited() -> None:
+    objects = [{"name": "a" * 1000}] * 1000
+    with pytest.raises(Invalid, match="takes too long"):
+        asyncio.run(filters.matching("name eq (a?){30}a*b", objects))
