@@ -1,0 +1,209 @@
+"""HTTPS from this server to others: pinned certificates, proxies, limits of time, redirects that stay on HTTPS.
+
+What comes is never trusted: callers hash it. A connection that stalls, drips, lies about its length or leads away from
+HTTPS ends with Unavailable or Invalid that names the URL (without its query, which may hold a secret).
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urljoin, urlsplit
+
+import aiohttp
+from msgspec import Struct
+
+from lightervisor.client.proxies import Proxies
+from lightervisor.errors import Failure, Invalid, Unavailable
+
+REDIRECTS = 10
+_BUFFER = 1 << 20
+_MOVED = (301, 302, 303, 307, 308)
+
+
+class Patience(Struct, frozen=True, kw_only=True):
+    """How long the other side may take, in seconds, and the bytes per second that it must reach in each window."""
+
+    connect_s: float = 15
+    headers_s: float = 60
+    idle_s: float = 60
+    window_s: float = 60
+    slowest: int = 1024
+
+
+class Outgoing(Struct, frozen=True, kw_only=True):
+    """How this server goes out: the words it introduces itself with, its proxies as they are now, its patience."""
+
+    user_agent: Callable[[], str]
+    proxies: Callable[[], Proxies]
+    patience: Patience = Patience()
+
+    def to(self, certificate: str = "") -> "Peer":
+        """Another server, with its certificate as PEM when that is known; else the host's authorities are asked."""
+        return Peer(self, certificate)
+
+
+class Peer:
+    """One server, or one and those that it redirects to; connections are kept while the context lasts."""
+
+    def __init__(self, outgoing: Outgoing, certificate: str) -> None:
+        self._outgoing, self._certificate = outgoing, certificate
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        context = await asyncio.to_thread(_context, self._certificate)
+        patience = self._outgoing.patience
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=context),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=patience.connect_s, sock_read=patience.idle_s),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            read_bufsize=_BUFFER,
+            headers={"User-Agent": self._outgoing.user_agent(), "Accept-Encoding": "identity"},
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    @asynccontextmanager
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        data: AsyncIterable[bytes] | bytes | aiohttp.MultipartWriter | None = None,
+    ) -> AsyncGenerator[aiohttp.ClientResponse, None]:
+        """One request; the answer's body is still to be read, by `blocks` or `body`.
+
+        Redirects of GET and HEAD are followed. Raises Unavailable when there is no answer, Invalid for anything but
+        https and for redirects without end.
+        """
+        if self._session is None:
+            raise RuntimeError("a peer is used outside of its context")
+        follows = method in ("GET", "HEAD")
+        for _ in range(REDIRECTS + 1):
+            if urlsplit(url).scheme != "https" or not urlsplit(url).hostname:
+                raise Invalid("URL", url, cause="only https:// is read, as anybody on the way could change the rest")
+            async with self._answer(method, url, dict(headers or {}), data) as response:
+                target = response.headers.get("Location", "")
+                if not (follows and response.status in _MOVED and target):
+                    yield response
+                    return
+            url = urljoin(url, target)
+        raise Invalid("URL", shown(url), cause=f"it is redirected more than {REDIRECTS} times")
+
+    @asynccontextmanager
+    async def _answer(
+        self, method: str, url: str, headers: dict[str, str], data: Any
+    ) -> AsyncGenerator[aiohttp.ClientResponse, None]:
+        if self._session is None:
+            raise RuntimeError("a peer is used outside of its context")
+        proxy = self._outgoing.proxies().of(url) or None
+        with _told(method, url):
+            # A body of ours may take long to go out: then only its pauses are limited, by the session.
+            limit = self._outgoing.patience.headers_s if data is None else None
+            async with asyncio.timeout(limit):
+                response = await self._session.request(
+                    method, url, headers=headers, data=data, proxy=proxy, allow_redirects=False
+                )
+        try:
+            if response.headers.get("Content-Encoding", "identity") != "identity":
+                raise Invalid("URL", shown(url), cause="the server compresses what it was asked to send as it is")
+            yield response
+        finally:
+            _let_go(response)
+
+    async def blocks(self, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+        """The body as it comes. Raises Unavailable when it stops early, stalls or drips."""
+        patience, loop = self._outgoing.patience, asyncio.get_running_loop()
+        waited_s, count = 0.0, 0
+        while True:
+            begun = loop.time()
+            with _told(response.method, str(response.url)):
+                block = await response.content.readany()
+            if not block:
+                return
+            waited_s, count = waited_s + loop.time() - begun, count + len(block)
+            if waited_s >= patience.window_s:
+                if count < patience.slowest * waited_s:
+                    cause = f"it sends less than {patience.slowest} bytes a second"
+                    raise Unavailable("server", response.url.host or "", cause=cause)
+                waited_s, count = 0.0, 0
+            yield block
+
+    async def body(self, response: aiohttp.ClientResponse, *, limit_bytes: int) -> bytes:
+        """The whole body. Raises Invalid when it is longer than the limit, and what `blocks` raises."""
+        received = bytearray()
+        async for block in self.blocks(response):
+            received += block
+            if len(received) > limit_bytes:
+                raise Invalid("URL", shown(str(response.url)), cause=f"it holds more than {limit_bytes >> 20} MiB")
+        return bytes(received)
+
+
+def _let_go(response: aiohttp.ClientResponse) -> None:
+    """Keep the connection for the next request, or, when there is more to come on it, cut it off."""
+    if response.content.at_eof():
+        response.release()
+        return
+    if response.connection is not None and response.connection.transport is not None:
+        response.connection.transport.abort()  # a polite TLS goodbye would wait for a server that may never answer
+    response.close()
+
+
+def shown(url: str) -> str:
+    """A URL without what may be secret in it: its query and a password."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=host, query="", fragment="").geturl()
+
+
+@contextmanager
+def _told(method: str, url: str) -> Generator[None, None, None]:
+    """Say what went wrong with a request, in Go's form: Get "URL": cause."""
+    try:
+        yield
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        text = f'{method.capitalize()} "{shown(url)}": {_cause(error)}'
+        remedy = "is that server running, and reachable from here?"
+        if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
+            remedy = "its certificate is not the one that was accepted, or nobody whom this host trusts signed it"
+        raise Unavailable("server", urlsplit(url).netloc, text=text, remedy=remedy) from error
+
+
+def _cause(error: BaseException) -> str:
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"bad certificate: {error.certificate_error}"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        inner = error.os_error
+        reason = inner.strerror or str(inner)
+        return f"Unable to connect to: {error.host}:{error.port} ({' '.join(reason.split()).lower()[:200]})"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def _context(certificate: str) -> ssl.SSLContext:
+    """Trust for exactly one certificate, or for the host's authorities. Raises Invalid for what is no certificate."""
+    if not certificate:
+        return ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False  # the certificate itself is known: its name says nothing more
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    try:
+        context.load_verify_locations(cadata=certificate)
+    except (ssl.SSLError, ValueError) as error:
+        raise Invalid("certificate", text="Invalid certificate", remedy="give it as PEM") from error
+    return context
+
+
+def with_prefix(failure: Failure, prefix: str) -> Failure:
+    """The same failure with words before it, as Go wraps errors."""
+    return type(failure)(failure.kind, failure.name, text=f"{prefix}{failure.sentence()}", remedy=failure.remedy)
