@@ -6,6 +6,7 @@ HTTPS ends with Unavailable or Invalid that names the URL (without its query, wh
 
 import asyncio
 import ssl
+import sys
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
@@ -20,6 +21,8 @@ from lightervisor.errors import Failure, Invalid, Unavailable
 
 REDIRECTS = 10
 _BUFFER = 1 << 20
+_LINGERS = sys.version_info < (3, 12, 7)
+"""Whether asyncio forgets to close a TLS connection whose other side is silent (CPython pull request 118960)."""
 _MOVED = (301, 302, 303, 307, 308)
 
 
@@ -56,7 +59,7 @@ class Peer:
         context = await asyncio.to_thread(_context, self._certificate)
         patience = self._outgoing.patience
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=context),
+            connector=aiohttp.TCPConnector(ssl=context, enable_cleanup_closed=_LINGERS),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=patience.connect_s, sock_read=patience.idle_s),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,

@@ -12,8 +12,6 @@ from lightervisor.client.proxies import Proxies
 from lightervisor.errors import Failure, Invalid, Unavailable
 from tests.harness.web import Request, Web, serving
 
-# asyncio closes TLS behind our back, and a test's loop does not wait for that.
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 QUICK = Patience(connect_s=2, headers_s=1, idle_s=1, window_s=0.3, slowest=10_000)
 LIMIT = 1 << 20
 
