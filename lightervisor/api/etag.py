@@ -5,13 +5,9 @@ from collections.abc import Sequence
 
 import msgspec
 
+from lightervisor.config import architectures
 from lightervisor.errors import PreconditionFailed
 
-# Numbers of LXD's architectures, as its instance ETags contain them. Source: LXD, shared/osarch.
-ARCHITECTURES = {
-    "i686": 1, "x86_64": 2, "armv7l": 3, "aarch64": 4, "ppc": 5, "ppc64": 6, "ppc64le": 7, "s390x": 8,
-    "mips": 9, "mips64": 10, "riscv32": 11, "riscv64": 12,
-}  # fmt: skip
 # What Go's encoder writes differently: it escapes for HTML, and two line separators of JavaScript.
 ESCAPED = str.maketrans({character: f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"})
 
@@ -29,7 +25,7 @@ def of_instance(
     architecture: str, config: object, devices: object, is_ephemeral: bool, profiles: Sequence[object]
 ) -> str:
     """The hash of an instance: its architecture's number, what it sets itself, and its whole profiles."""
-    return of([ARCHITECTURES.get(architecture, 0), config, devices, is_ephemeral, profiles])
+    return of([architectures.NUMBERS.get(architecture, 0), config, devices, is_ephemeral, profiles])
 
 
 def check(header: str | None, current: str) -> None:

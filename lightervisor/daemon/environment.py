@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from lightervisor.config import architectures
 from lightervisor.daemon.options import VERSION
 from lightervisor.model.server import ServerEnvironment, ServerStorageDriverInfo
 from lightervisor.storage.pools import Pools
@@ -19,7 +20,6 @@ LIBLXC_FEATURES = [
 ]  # fmt: skip
 """The API extensions of liblxc that LXD tells of."""
 SECCOMP_ACTIONS = Path("/proc/sys/kernel/seccomp/actions_avail")
-ARCHITECTURES = {"x86_64": ["x86_64", "i686"], "aarch64": ["aarch64", "armv7l"]}
 
 
 class Liblxc(NamedTuple):
@@ -40,7 +40,7 @@ def reader(pools: Pools, liblxc: Liblxc) -> Callable[[], ServerEnvironment]:
         used = sorted({pool.driver for pool in pools.list()})
         versions = [info.version for name in used for info in known if info.name == name]
         return ServerEnvironment(
-            architectures=ARCHITECTURES.get(machine, [machine]),
+            architectures=architectures.runnable(),
             driver="lxc",
             driver_version=liblxc.version,
             firewall="nftables",

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lightervisor.api.server import Server
 from lightervisor.api.services import Services
+from lightervisor.config import architectures
 from lightervisor.daemon import environment, logs, resources
 from lightervisor.daemon.environment import Liblxc
 from lightervisor.daemon.options import Paths
@@ -161,7 +162,7 @@ def _parts(
         NetworkRows(database), NetworkUsers(instances, profile_rows), events, warnings, paths.state / "networks"
     )
     images = Images(ImageRows(database), paths.state / "images", events)
-    built = BuiltImages(images, create.ARCHITECTURE)
+    built = BuiltImages(images, architectures.own())
     checks = InstanceChecks(lambda name, device: check_device(name, device, network_type=networks.network_type(device)))
     volumes = InstanceVolumes(pools)
     boot_status: list[Boot] = []

@@ -7,18 +7,12 @@ from typing import Any, cast
 import msgspec
 import yaml
 
+from lightervisor.config import architectures
 from lightervisor.errors import Invalid
 from lightervisor.model.image import ImageMetadata
 
 LARGEST = 1 << 20
 DEEPEST = 50
-ARCHITECTURES = {
-    "i686": ("i386", "i586"), "x86_64": ("amd64",), "armv7l": ("armhf", "armel"), "armv6l": (), "armv8l": (),
-    "aarch64": ("arm64",), "ppc": ("powerpc",), "ppc64": ("powerpc64",), "ppc64le": ("ppc64el",), "s390x": (),
-    "mips": ("mipsel", "mipsle"), "mips64": ("mips64el", "mips64le"), "riscv32": (), "riscv64": (),
-}  # fmt: skip
-"""Names of architectures, the kernel's first and then distributions' words for it. Source: LXD, shared/osarch."""
-_NAME_OF = {word: name for name, words in ARCHITECTURES.items() for word in (name, *words)}
 
 
 def _refuse_bombs(text: bytes) -> None:
@@ -43,10 +37,7 @@ def parse(text: bytes) -> ImageMetadata:
         raise Invalid("image metadata", text="Missing architecture in image metadata")
     if metadata.creation_date <= 0:
         raise Invalid("image metadata", text="Missing creation date in image metadata")
-    if metadata.architecture not in _NAME_OF:
-        text_of = f"Architecture isn't supported: {metadata.architecture[:64]}"
-        raise Invalid("image metadata", text=text_of, remedy=f"known are: {', '.join(ARCHITECTURES)}")
-    return msgspec.structs.replace(metadata, architecture=_NAME_OF[metadata.architecture])
+    return msgspec.structs.replace(metadata, architecture=architectures.name_of(metadata.architecture))
 
 
 def parse_loosely(text: bytes) -> ImageMetadata:

@@ -1,13 +1,12 @@
 """Creating instances: from an image of the store or of a source, or empty. Source: LXD, POST /1.0/instances."""
 
-import platform
 import uuid
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 
 import msgspec
 
-from lightervisor.config import names
+from lightervisor.config import architectures, names
 from lightervisor.config.merge import Expanded, expand
 from lightervisor.db.instances import InstanceRow, InstanceRows
 from lightervisor.errors import Conflict, Failure, Invalid, NotFound, Unsupported
@@ -27,7 +26,6 @@ from lightervisor.model.times import EPOCH, now
 from lightervisor.operations.locks import instance_lock
 from lightervisor.operations.operations import Operations, Run
 
-ARCHITECTURE = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
 _BAD_CONFIG = "Invalid config: "
 UNDO = "drop instance that was being created"
 
@@ -66,7 +64,9 @@ class Creation:
         if post.instance_type:
             cause, remedy = "sizes by name are not offered", "-c limits.cpu=2 -c limits.memory=4GiB"
             raise Unsupported("instance type", post.instance_type, cause=cause, remedy=remedy)
+        architecture = architectures.name_of(post.architecture) if post.architecture else architectures.own()
         image = self._local_image(post.source)
+        _check_runnable(image.architecture if image else architecture)
         profiles = self._profiles_of(post, image)
         layers = self._catalog.profiles_named(project, profiles)
         expanded = expand(layers, post.config, post.devices)
@@ -76,7 +76,7 @@ class Creation:
         row = InstanceRow(
             project=project,
             name=name,
-            architecture=post.architecture or ARCHITECTURE,
+            architecture=architecture,
             created_at=now(),
             last_used_at=EPOCH,
             ephemeral=post.ephemeral,
@@ -206,6 +206,13 @@ def _record_refused() -> Generator[None, None, None]:
         else:
             place += "Failed initialising instance: "
         raise type(error)(error.kind, error.name, text=place + text, remedy=error.remedy) from error
+
+
+def _check_runnable(architecture: str) -> None:
+    if architecture not in architectures.runnable():
+        text = "Failed creating instance record: Requested architecture isn't supported by this host"
+        remedy = f"it is {architecture}, this host runs {' and '.join(architectures.runnable())}"
+        raise Invalid("architecture", architecture, text=text, remedy=remedy)
 
 
 def _volatile_at_birth() -> dict[str, str]:

@@ -6,6 +6,7 @@ is; when the runtime refuses, the stored row is put back.
 
 import msgspec
 
+from lightervisor.config import architectures
 from lightervisor.config.merge import Expanded, expand, without_empty
 from lightervisor.db.instances import InstanceRow, InstanceRows
 from lightervisor.db.profiles import ProfileRow
@@ -94,7 +95,7 @@ class Update:
         kept = {key: value for key, value in old.config.items() if key.startswith("volatile.")}
         return msgspec.structs.replace(
             old,
-            architecture=put.architecture or old.architecture,
+            architecture=architectures.name_of(put.architecture) if put.architecture else old.architecture,
             config={**kept, **without_empty(put.config)},
             devices={name: without_empty(device) for name, device in put.devices.items()},
             profiles=put.profiles or [],
