@@ -6,6 +6,9 @@ from lightervisor.errors import Invalid
 
 INSTANCE = re.compile(r"[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 
+RESERVED_INTERFACES = ("lo", "all", "default")
+"""The loopback, and what stands for all interfaces in /proc/sys/net: the kernel refuses these as new names."""
+
 
 def check_instance(name: str) -> None:
     """A host name label: 1 to 63 letters, digits and dashes. Raises Invalid with LXD's text."""

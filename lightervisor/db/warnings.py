@@ -23,7 +23,8 @@ class WarningRows:
             lambda connection: connection.execute(
                 "insert into warnings (uuid, type, entity_url, severity, first_seen_at, last_seen_at, last_message) "
                 "values (?, ?, ?, ?, ?, ?, ?) on conflict (project, type, entity_url) do update set "
-                "count = count + 1, last_seen_at = excluded.last_seen_at, last_message = excluded.last_message",
+                "count = count + 1, last_seen_at = excluded.last_seen_at, last_message = excluded.last_message, "
+                "status = case status when 'resolved' then 'new' else status end",
                 (str(uuid.uuid4()), kind, entity_url, severity, moment, moment, message),
             )
         )

@@ -7,16 +7,18 @@ Source: LXD, /1.0/networks.
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_interface
 from pathlib import Path
 
 from lightervisor.config.merge import without_empty
+from lightervisor.config.names import RESERVED_INTERFACES
 from lightervisor.db.networks import NetworkRow, NetworkRows
 from lightervisor.db.warnings import WarningRows
 from lightervisor.devices.ports import BridgePort
 from lightervisor.errors import Conflict, Failure, Invalid, NotFound
 from lightervisor.events.stream import Events
+from lightervisor.kernel import paths
 from lightervisor.kernel.netlink import Netlink
 from lightervisor.model.event import EventLifecycleRequestor
 from lightervisor.model.network import Network, NetworkLease, NetworkPut, NetworksPost, NetworkState
@@ -26,7 +28,8 @@ from lightervisor.networks.driver import NetworkDriver, Plan, Subnet, check_keys
 from lightervisor.networks.keeper import Keeper
 from lightervisor.networks.users import NetworkUsers
 
-Change = Callable[[], Awaitable[None]]
+UNAVAILABLE, RESTRICTED = "Network unavailable", "Network restricted by this host"
+"""Types of warnings; the first is LXD's."""
 
 
 class Networks:
@@ -151,11 +154,27 @@ class Networks:
             self._check_free(new_name)
             driver, plan = self._driver(row), self._plan(new_name, row.config)
             self._keeper.forget(name)
-            await asyncio.to_thread(driver.stop)
-            await asyncio.to_thread(driver.rename, plan)
-            await self._rows.rename(name, new_name)
-            await self._warn(new_name, await self._start(self._driver(self._rows.get(new_name))))
+            try:
+                await asyncio.to_thread(driver.stop)
+                await asyncio.to_thread(driver.rename, plan)
+                await self._rows.rename(name, new_name)
+                warnings = await self._start(self._driver(self._rows.get(new_name)))
+            except BaseException:
+                await self._rename_back(row, new_name)
+                raise
+            await self._warn(name, [])
+            await self._warn(new_name, warnings)
         self._publish("renamed", new_name, requestor, {"old_name": name})
+
+    async def _rename_back(self, old: NetworkRow, new_name: str) -> None:
+        renamed = network_driver(old.type)(self._plan(new_name, old.config))
+        self._keeper.forget(new_name)
+        await asyncio.to_thread(renamed.stop)
+        if not (self._directory / old.name).exists():
+            await asyncio.to_thread(renamed.rename, self._plan(old.name, old.config))
+        if self._rows.find(new_name):
+            await self._rows.rename(new_name, old.name)
+        await self._start(self._driver(old))
 
     async def delete(self, name: str, requestor: EventLifecycleRequestor | None = None) -> None:
         """Remove a network that nobody uses. Raises Invalid with LXD's text, NotFound."""
@@ -165,7 +184,7 @@ class Networks:
             self._keeper.forget(name)
             await asyncio.to_thread(self._driver(row).delete)
             await self._rows.delete(name)
-            await self._warnings.resolve("Networks", entity_url=f"/1.0/networks/{name}")
+            await self._warn(name, [])
         self._publish("deleted", name, requestor)
 
     async def start_all(self) -> list[str]:
@@ -175,6 +194,7 @@ class Networks:
         """
         failed: list[str] = []
         async with self._lock:
+            await asyncio.to_thread(self._sweep, {row.name for row in self._rows.list()})
             for row in self._rows.list():
                 driver = self._driver(row)
                 try:
@@ -182,12 +202,18 @@ class Networks:
                         await asyncio.to_thread(driver.delete)
                         await self._rows.delete(row.name)
                         continue
-                    warnings = await self._start(driver)
+                    await self._warn(row.name, await self._start(driver))
                 except Failure as error:
                     failed.append(row.name)
-                    warnings = [error.message()]
-                await self._warn(row.name, warnings)
+                    await self._warn(row.name, [error.message()], UNAVAILABLE)
         return failed
+
+    def _sweep(self, known: set[str]) -> None:
+        """Remove the directories of a rename that a crash interrupted."""
+        if self._directory.is_dir():
+            for entry in self._directory.iterdir():
+                if entry.name not in known:
+                    paths.remove_tree(entry)
 
     async def stop_all(self) -> None:
         """Take every network off the host: for host shutdown and tests; a daemon restart leaves networks alone."""
@@ -208,10 +234,9 @@ class Networks:
             if (row := self._rows.find(name)) is None:
                 return
             try:
-                warnings = await self._start(self._driver(row))
+                await self._warn(name, await self._start(self._driver(row)))
             except Failure as error:
-                warnings = [error.message()]
-            await self._warn(name, warnings)
+                await self._warn(name, [error.message()], UNAVAILABLE)
 
     def _plan(self, name: str, config: Mapping[str, str], asked: frozenset[str] = frozenset()) -> Plan:
         return Plan(name=name, config=config, directory=self._directory / name, asked=asked)
@@ -261,12 +286,14 @@ class Networks:
             raise NotFound("network", name, text="Failed loading network: Network not found")
         return row
 
-    async def _warn(self, name: str, messages: Sequence[str]) -> None:
+    async def _warn(self, name: str, messages: Sequence[str], kind: str = "") -> None:
+        """Have this warning stand for a network, or none; by default one of a network that works, but not fully."""
         url = f"/1.0/networks/{name}"
-        if messages:
-            await self._warnings.upsert("Networks", "; ".join(messages), entity_url=url, severity="moderate")
-        else:
-            await self._warnings.resolve("Networks", entity_url=url)
+        for one, severity in ((UNAVAILABLE, "high"), (RESTRICTED, "moderate")):
+            if messages and one == (kind or RESTRICTED):
+                await self._warnings.upsert(one, "; ".join(messages), entity_url=url, severity=severity)
+            else:
+                await self._warnings.resolve(one, entity_url=url)
 
     def _publish(
         self,
@@ -299,8 +326,8 @@ def check_name(name: str) -> None:
         complaint = "Network interface is too long (maximum 15 characters)"
     elif not re.fullmatch(r"[-_a-zA-Z0-9.]+", name) or name in (".", "..") or name.startswith("-"):
         complaint = "Network interface contains invalid characters"
-    elif name == "lo":
-        complaint = 'Network interface name "lo" is reserved'
+    elif name in RESERVED_INTERFACES:
+        complaint = f'Network interface name "{name}" is reserved'
     if complaint:
         raise Invalid("network name", name, text=complaint)
 

@@ -21,11 +21,12 @@ from lightervisor.db.warnings import WarningRows
 from lightervisor.devices.device import InstanceFacts, load_device
 from lightervisor.devices.lifecycle import start_devices, stop_devices
 from lightervisor.devices.ports import HostEntry
-from lightervisor.errors import Failure, Invalid, NotFound
+from lightervisor.errors import Failure, HostError, Invalid, NotFound
 from lightervisor.events.stream import Events
 from lightervisor.kernel.netlink import NamespaceLinks, Netlink
 from lightervisor.model.network import NetworkPut, NetworksPost
 from lightervisor.networks.drivers import dnsmasq
+from lightervisor.networks.drivers.bridge import Bridge
 from lightervisor.networks.managed import Networks
 from lightervisor.networks.state import instance_networks
 from lightervisor.networks.users import NetworkUsers
@@ -237,6 +238,60 @@ async def test_names_and_use_are_guarded(parts: Parts, name: str) -> None:
     links = run("ip", "-o", "link")
     assert f" {name}x:" in links
     assert f" {name}:" not in links
+
+
+@pytest.mark.parametrize("step", ["files", "row", "service"])
+async def test_a_rename_that_fails_is_taken_back(
+    parts: Parts, name: str, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await parts.service.create(NetworksPost(name=name, config={"ipv6.address": "none"}))
+    lease = f"9999999999 {MAC} 10.0.0.9 c1 *\n"
+    (parts.directory / name / "dnsmasq.leases").write_text(lease)
+    steps: dict[str, tuple[Any, str]] = {
+        "files": (Bridge, "rename"), "row": (NetworkRows, "rename"), "service": (dnsmasq, "ensure")
+    }  # fmt: skip
+    rules, (owner, attribute) = chains(name), steps[step]
+    original = getattr(owner, attribute)
+    answers = iter([HostError("test", cause="refused")])
+
+    def refuse(*arguments: object, **named: object) -> object:
+        if (error := next(answers, None)) is not None:
+            raise error
+        return original(*arguments, **named)
+
+    monkeypatch.setattr(owner, attribute, refuse)
+    with pytest.raises(HostError, match="refused"):
+        await parts.service.rename(name, f"{name}x")
+    assert [row.name for row in parts.rows.list()] == [name]
+    assert chains(name) == rules
+    assert chains(f"{name}x") == {}
+    assert f"{name}x:" not in run("ip", "-o", "link")
+    assert pid_of(parts, name) is not None
+    assert (parts.directory / name / "dnsmasq.leases").read_text() == lease
+    assert not (parts.directory / f"{name}x").exists()
+
+
+async def test_what_a_crash_in_a_rename_left_goes_at_the_next_start(parts: Parts, name: str) -> None:
+    await parts.service.create(NetworksPost(name=name, config={"ipv6.address": "none"}))
+    await parts.service.stop_all()
+    (parts.directory / name).rename(parts.directory / f"{name}x")
+    assert await parts.again().start_all() == []
+    assert [entry.name for entry in parts.directory.iterdir()] == [name]
+    assert pid_of(parts, name) is not None
+
+
+async def test_a_network_that_cannot_stand_is_a_warning_until_it_does(parts: Parts, name: str) -> None:
+    await parts.service.create(NetworksPost(name=name, config={"ipv4.address": "none", "ipv6.address": "none"}))
+    for _ in range(2):
+        await parts.service.stop_all()
+        run("ip", "link", "add", name, "type", "veth", "peer", f"{name}p")
+        assert await parts.again().start_all() == [name]
+        assert [(one.type, one.status, one.severity) for one in parts.warnings.list()] == [
+            ("Network unavailable", "new", "high")
+        ]
+        run("ip", "link", "delete", name)
+        assert await parts.again().start_all() == []
+        assert [one.status for one in parts.warnings.list()] == ["resolved"]
 
 
 async def test_host_interfaces_are_listed_unmanaged(parts: Parts) -> None:

@@ -16,6 +16,7 @@ def test_a_good_name_passes(name: str) -> None:
     [
         ("", "No name provided"), ("a", "too short"), ("x" * 16, "too long"), ("a/b", "invalid characters"),
         ("..", "invalid characters"), ("a b", "invalid characters"), ("br\n", "invalid characters"), ("lo", "reserved"),
+        ("all", "reserved"), ("default", "reserved"),
     ],
 )  # fmt: skip
 def test_a_bad_name_is_refused(name: str, text: str) -> None:
