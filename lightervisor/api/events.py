@@ -5,10 +5,11 @@ from contextlib import suppress
 
 from aiohttp import web
 
-from lightervisor.api import websockets
+from lightervisor.api import callers, websockets
 from lightervisor.api.requests import projects
 from lightervisor.api.services import services
-from lightervisor.errors import Invalid
+from lightervisor.auth.caller import Caller, refused
+from lightervisor.errors import Forbidden, Invalid
 from lightervisor.events.stream import TYPES
 
 UNANSWERED = 2  # pings that may stay without an answer before a listener is given up
@@ -16,8 +17,11 @@ UNANSWERED = 2  # pings that may stay without an answer before a listener is giv
 
 async def events(request: web.Request) -> web.StreamResponse:
     """GET /1.0/events: a websocket with one JSON text frame for each event."""
-    wanted, project = _types(request.query.get("type", "")), projects(request)
-    with services(request).events.subscribe(wanted, project) as subscription:
+    caller, project = callers.of(request), projects(request)
+    wanted = _types(request.query.get("type", ""), caller)
+    if project is not None and not caller.may_enter(project):
+        raise refused()
+    with services(request).events.subscribe(wanted, project, sees_server=caller.is_admin) as subscription:
         async with websockets.upgraded(request, patience=UNANSWERED) as websocket:
             # The listener sends nothing, but its answers to pings and its goodbye have to be read.
             reader = asyncio.create_task(websockets.drain(websocket))
@@ -33,11 +37,14 @@ async def events(request: web.Request) -> web.StreamResponse:
     return websocket.response
 
 
-def _types(text: str) -> frozenset[str]:
-    wanted = [name for name in text.split(",") if name] or list(TYPES)
+def _types(text: str, caller: Caller) -> frozenset[str]:
+    """The types asked for, without any all that the caller may see. Raises Invalid, Forbidden for the log."""
+    wanted = [name for name in text.split(",") if name] or [n for n in TYPES if caller.is_admin or n != "logging"]
     for name in wanted:
         if name not in TYPES:
             raise Invalid("event type", name, text=f'"{name}" isn\'t a supported event type')
+    if "logging" in wanted and not caller.is_admin:
+        raise Forbidden("event type", "logging", text="Forbidden")
     return frozenset(wanted)
 
 

@@ -4,9 +4,10 @@ import msgspec
 from aiohttp import web
 
 from lightervisor.api import envelope, etag, urls
+from lightervisor.api.images import sees_public_only
 from lightervisor.api.requests import body, project, raw_body, recursion, requestor
 from lightervisor.api.services import services
-from lightervisor.errors import Conflict, Invalid
+from lightervisor.errors import Conflict, Invalid, NotFound
 from lightervisor.model.decode import decode
 from lightervisor.model.image import ImageAliasesEntry, ImageAliasesEntryPost, ImageAliasesEntryPut
 
@@ -29,8 +30,10 @@ async def create(request: web.Request) -> web.StreamResponse:
 
 
 async def show(request: web.Request) -> web.StreamResponse:
-    """GET /1.0/images/aliases/{name}."""
+    """GET /1.0/images/aliases/{name}; who is not of the project sees those of public images."""
     entry = _entry(request)
+    if sees_public_only(request) and not services(request).images.get(entry.target).public:
+        raise NotFound("image alias", entry.name)
     return envelope.sync(entry, etag=etag.of(entry))
 
 

@@ -7,9 +7,10 @@ from urllib.parse import parse_qsl
 import msgspec
 from aiohttp import BodyPartReader, MultipartWriter, web
 
-from lightervisor.api import envelope, etag, filters, raw, urls
+from lightervisor.api import callers, envelope, etag, filters, raw, urls
 from lightervisor.api.requests import body, project, raw_body, recursion, requestor
 from lightervisor.api.services import services
+from lightervisor.auth.caller import refused
 from lightervisor.errors import Invalid, Unsupported
 from lightervisor.images.upload import Received
 from lightervisor.model.decode import decode
@@ -24,15 +25,27 @@ def _etag(image: Image) -> str:
 
 
 async def everything(request: web.Request) -> web.StreamResponse:
-    """GET /1.0/images."""
-    project(request)
-    found = await filters.matching(request.query.get("filter", ""), services(request).images.list())
+    """GET /1.0/images; who is not of the project sees the public ones."""
+    listed = services(request).images.list(public_only=sees_public_only(request))
+    found = await filters.matching(request.query.get("filter", ""), listed)
     return envelope.sync(found if recursion(request) else [urls.of("images", image.fingerprint) for image in found])
+
+
+def sees_public_only(request: web.Request) -> bool:
+    """Whether private images of the project asked for are hidden from the caller. Raises NotFound for the project."""
+    return not callers.of(request).may_enter(project(request))
+
+
+def _visible(request: web.Request) -> Image:
+    """The image asked for, if the caller may see it. Raises NotFound."""
+    return services(request).images.get(request.match_info["fingerprint"], public_only=sees_public_only(request))
 
 
 async def upload(request: web.Request) -> web.StreamResponse:
     """POST /1.0/images: one file as the body, or metadata and rootfs as a form."""
     found = services(request)
+    if sees_public_only(request):
+        raise refused()
     if request.content_type == "application/json":
         return await _fetch(request)
     if request.content_type == "multipart/form-data":
@@ -101,8 +114,7 @@ async def _blocks(part: BodyPartReader) -> AsyncIterator[bytes]:
 
 async def show(request: web.Request) -> web.StreamResponse:
     """GET /1.0/images/{fingerprint}."""
-    project(request)
-    image = services(request).images.get(request.match_info["fingerprint"])
+    image = _visible(request)
     return envelope.sync(image, etag=_etag(image))
 
 
@@ -142,8 +154,7 @@ async def delete(request: web.Request) -> web.StreamResponse:
 
 async def export(request: web.Request) -> web.StreamResponse:
     """GET /1.0/images/{fingerprint}/export: the file, or as a form metadata and root file system."""
-    project(request)
-    image = services(request).images.get(request.match_info["fingerprint"])
+    image = _visible(request)
     files = services(request).images.files(image.fingerprint)
     services(request).images.publish("retrieved", image.fingerprint, requestor(request))
     if len(files) == 1:

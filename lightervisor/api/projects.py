@@ -2,9 +2,10 @@
 
 from aiohttp import web
 
-from lightervisor.api import envelope, etag, urls
+from lightervisor.api import callers, envelope, etag, urls
 from lightervisor.api.requests import recursion
 from lightervisor.api.services import services
+from lightervisor.auth.caller import refused
 from lightervisor.errors import NotFound
 from lightervisor.model.project import Project
 
@@ -29,11 +30,15 @@ def _default(request: web.Request) -> Project:
 
 async def everything(request: web.Request) -> web.StreamResponse:
     """GET /1.0/projects."""
+    if not callers.of(request).may_enter("default"):
+        return envelope.sync([])
     return envelope.sync([_default(request)] if recursion(request) else [urls.of("projects", "default")])
 
 
 async def show(request: web.Request) -> web.StreamResponse:
     """GET /1.0/projects/{name}."""
+    if not callers.of(request).may_enter(request.match_info["name"]):
+        raise refused()
     if request.match_info["name"] != "default":
         raise NotFound("project", request.match_info["name"])
     one = _default(request)

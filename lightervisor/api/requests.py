@@ -1,21 +1,18 @@
 """What handlers read from a request: its project, its depth, its body, who asks."""
 
-import pwd
 import re
-import socket
-import struct
-from functools import lru_cache
 from typing import TypeVar
 
 from aiohttp import web
 
+from lightervisor.api import callers
+from lightervisor.auth.caller import refused
 from lightervisor.errors import Failure, Invalid, NotFound
 from lightervisor.model.decode import decode
 from lightervisor.model.event import EventLifecycleRequestor
 
 Wire = TypeVar("Wire")
 LARGEST_JSON = 16 << 20
-CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
 
 
 class TooLarge(Failure):
@@ -33,12 +30,25 @@ def project(request: web.Request, *, kind: str = "project") -> str:
 
 
 def projects(request: web.Request) -> str | None:
-    """The project asked for, or None for all of them. Raises Invalid with LXD's text for both."""
-    if request.query.get("all-projects") not in ("true", "1"):
+    """The project asked for, or None for all of them, of which restricted callers get theirs.
+
+    Raises Invalid with LXD's text for both, Forbidden for a caller without projects.
+    """
+    if not asks_for_all(request):
         return project(request)
     if request.query.get("project"):
         raise Invalid("project", text="Cannot specify a project when requesting all projects")
-    return None
+    caller = callers.of(request)
+    if caller.is_admin:
+        return None
+    if not caller.may_enter("default"):  # all that a restricted caller can have so far
+        raise refused()
+    return "default"
+
+
+def asks_for_all(request: web.Request) -> bool:
+    """Whether the request is about all projects."""
+    return request.query.get("all-projects") in ("true", "1")
 
 
 def refuse_member(request: web.Request) -> None:
@@ -75,17 +85,5 @@ async def body(request: web.Request, wanted: type[Wire]) -> Wire:
 
 
 def requestor(request: web.Request) -> EventLifecycleRequestor:
-    """Who asks: the user at the other end of the unix socket, as the kernel says (SO_PEERCRED)."""
-    peer: socket.socket | None = request.transport.get_extra_info("socket") if request.transport else None
-    if peer is None or peer.family != socket.AF_UNIX:
-        return EventLifecycleRequestor(protocol="unix", address="@")
-    credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
-    return EventLifecycleRequestor(username=_user(CREDENTIALS.unpack(credentials)[1]), protocol="unix", address="@")
-
-
-@lru_cache(maxsize=256)
-def _user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
+    """Who asks, as events tell it."""
+    return callers.of(request).requestor

@@ -1,13 +1,23 @@
 """`/`, `/1.0` and the daemon's internal endpoints. Source: LXD, /1.0."""
 
+from typing import Any
+
 from aiohttp import web
 
-from lightervisor.api import envelope, etag
+from lightervisor.api import callers, envelope, etag
 from lightervisor.api.extensions import EXTENSIONS
 from lightervisor.api.requests import body, refuse_member, requestor
 from lightervisor.api.services import services
 from lightervisor.config.types import is_true
-from lightervisor.model.server import Server, ServerPut
+from lightervisor.model.server import Server, ServerPut, ServerUntrusted
+
+OFFER: dict[str, Any] = {
+    "api_extensions": EXTENSIONS,
+    "api_status": "stable",
+    "api_version": "1.0",
+    "public": False,
+    "auth_methods": ["tls"],
+}
 
 
 async def versions(_request: web.Request) -> web.StreamResponse:
@@ -16,19 +26,13 @@ async def versions(_request: web.Request) -> web.StreamResponse:
 
 
 async def show(request: web.Request) -> web.StreamResponse:
-    """GET /1.0: the server."""
+    """GET /1.0: the server; guests learn only how to become trusted, and restricted clients no configuration."""
+    caller = callers.of(request)
+    if not caller.is_trusted:
+        return envelope.sync(ServerUntrusted(auth="untrusted", **OFFER), etag=etag.of(None))
     refuse_member(request)
-    config = services(request).server_config.all()
-    server = Server(
-        config=config,
-        api_extensions=EXTENSIONS,
-        api_status="stable",
-        api_version="1.0",
-        auth="trusted",
-        public=False,
-        auth_methods=["tls"],
-        environment=services(request).environment(),
-    )
+    config: Any = services(request).server_config.all() if caller.is_admin else None
+    server = Server(config=config, auth="trusted", environment=services(request).environment(), **OFFER)
     return envelope.sync(server, etag=etag.of(config))
 
 

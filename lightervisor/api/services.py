@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from aiohttp import web
 
+from lightervisor.auth.trust import Trust
 from lightervisor.errors import Unsupported
 from lightervisor.events.stream import Events
 from lightervisor.images.built import BuiltImages
@@ -79,6 +80,7 @@ class Services:
 
     operations: Operations
     events: Events
+    trust: Trust
     catalog: Catalog
     creation: Creation
     power: Power

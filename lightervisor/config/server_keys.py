@@ -3,8 +3,9 @@
 A key is declared when what it promises works.
 """
 
+from lightervisor.config import expiry
 from lightervisor.config.key import key
-from lightervisor.config.types import integer
+from lightervisor.config.types import Bool, Checked, integer
 
 key(
     "core.shutdown_timeout",
@@ -14,6 +15,30 @@ key(
     live=True,
     group="core",
     help="Minutes to wait for running operations when the daemon stops",
+)
+key(
+    "core.remote_token_expiry",
+    Checked("expiry", expiry.check),
+    scope="server",
+    live=True,
+    group="core",
+    help="How long a token of `lxc config trust add` may be used, such as 1d 12H; without it, until it is",
+)
+key(
+    "core.trust_ca_certificates",
+    Bool,
+    scope="server",
+    default="false",
+    live=True,
+    group="core",
+    help="Whether clients whose certificate `server.ca` signed are trusted without being added",
+)
+key(
+    "core.trust_password",
+    scope="server",
+    live=True,
+    group="core",
+    help="What a client can show to become trusted; stored hashed, shown as true",
 )
 key(
     "images.remote_cache_expiry",

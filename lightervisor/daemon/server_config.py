@@ -1,8 +1,14 @@
-"""The server's own configuration, as the API changes it. Source: LXD, PUT and PATCH /1.0."""
+"""The server's own configuration, as the API changes it. Source: LXD, PUT and PATCH /1.0.
 
+Secrets are stored hashed and shown as `true`; who sends that back changes nothing.
+"""
+
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from lightervisor.auth import password
+from lightervisor.auth.trust import PASSWORD
 from lightervisor.config import server_keys
 from lightervisor.config.key import REGISTRY
 from lightervisor.db.server_config import ServerConfigRows
@@ -12,6 +18,8 @@ from lightervisor.model.event import EventLifecycleRequestor
 
 SCOPE = "server"
 DECLARED = server_keys  # importing it declares the keys
+SECRETS = {PASSWORD: password.hashed}
+SHOWN = "true"
 
 
 class ServerConfig:
@@ -21,16 +29,24 @@ class ServerConfig:
         self._rows, self._events = rows, events
 
     def all(self) -> dict[str, str]:
-        """Every key that is set."""
-        return self._rows.all()
+        """Every key that is set, secrets hidden."""
+        return {name: SHOWN if name in SECRETS else value for name, value in self._rows.all().items()}
 
     async def replace(self, config: Mapping[str, Any], requestor: EventLifecycleRequestor | None = None) -> None:
         """Set exactly these keys; empty values unset. Raises Invalid for an unknown key or a bad value."""
         texts = {name: _text(name, value) for name, value in config.items()}
         for name in sorted(texts):
             _check(name, texts[name])
-        await self._rows.replace({name: text for name, text in texts.items() if text})
+        await self._rows.replace(await self._stored({name: text for name, text in texts.items() if text}))
         self._events.lifecycle("config-updated", "/1.0", requestor=requestor)
+
+    async def _stored(self, config: Mapping[str, str]) -> dict[str, str]:
+        present, stored = self._rows.all(), dict(config)
+        for name, hashed in SECRETS.items():
+            if name in stored:
+                is_kept = stored[name] == SHOWN and name in present
+                stored[name] = present[name] if is_kept else await asyncio.to_thread(hashed, stored[name])
+        return stored
 
     async def merge(self, config: Mapping[str, Any], requestor: EventLifecycleRequestor | None = None) -> None:
         """Set these keys and leave the others. Raises Invalid."""

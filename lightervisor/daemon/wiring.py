@@ -12,10 +12,15 @@ from pathlib import Path
 from lightervisor.api.server import Server
 from lightervisor.api.services import Services
 from lightervisor.config import architectures
+from lightervisor.auth.authority import Authority
+from lightervisor.auth.store import TrustStore
+from lightervisor.auth.tokens import JoinTokens
+from lightervisor.auth.trust import Trust
 from lightervisor.daemon import environment, logs, resources
 from lightervisor.daemon.environment import Liblxc
 from lightervisor.daemon.options import Paths
 from lightervisor.daemon.server_config import ServerConfig
+from lightervisor.db.certificates import CertificateRows
 from lightervisor.db.database import Database
 from lightervisor.db.images import ImageRows
 from lightervisor.db.instances import InstanceRow, InstanceRows
@@ -181,11 +186,13 @@ def _parts(
     journal.register(create.UNDO, creation.undo)
     journal.register(delete.FINISH_DELETE, removal.finish)
     journal.register(delete.RENAME_BACK, removal.rename_back)
+    store = TrustStore(CertificateRows(database), Authority(paths.state), events)
     server_keys = ServerConfig(server_config, events)
     instance_logs = Logs(catalog, boot, events)
     services = Services(
         operations=operations,
         events=events,
+        trust=Trust(store, JoinTokens(operations, server_config.all), server_config.all),
         catalog=catalog,
         creation=creation,
         power=power,

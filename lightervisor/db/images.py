@@ -22,10 +22,11 @@ class ImageRows:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def get(self, fingerprint: str) -> Image:
+    def get(self, fingerprint: str, *, public_only: bool = False) -> Image:
         """The image whose fingerprint begins so. Raises NotFound, and Invalid when several do."""
         found = self._database.reader.execute(
-            f"select {COLUMNS} from images where substr(fingerprint, 1, ?) = ? limit 2", (len(fingerprint), fingerprint)
+            f"select {COLUMNS} from images where substr(fingerprint, 1, ?) = ? and public >= ? limit 2",
+            (len(fingerprint), fingerprint, int(public_only)),
         ).fetchall()
         if not found or not fingerprint:
             raise NotFound("image", fingerprint)

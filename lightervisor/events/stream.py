@@ -22,13 +22,14 @@ TYPES = ("logging", "operation", "lifecycle")
 class Subscription:
     """One listener: an asynchronous iterator of encoded events, ended when the listener was too slow."""
 
-    def __init__(self, types: frozenset[str], project: str | None) -> None:
-        self.types, self.project = types, project
+    def __init__(self, types: frozenset[str], project: str | None, *, sees_server: bool) -> None:
+        self.types, self.project, self.sees_server = types, project, sees_server
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(BACKLOG)
 
     def wants(self, kind: str, project: str) -> bool:
-        """Whether this listener asked for such an event; events without a project reach everyone."""
-        return kind in self.types and (not project or self.project is None or self.project == project)
+        """Whether this listener asked for such an event; those without a project are the server's."""
+        is_of_project = self.project is None or self.project == project
+        return kind in self.types and (is_of_project if project else self.sees_server)
 
     def offer(self, event: bytes) -> bool:
         """Queue an event; false when the listener has fallen too far behind."""
@@ -63,9 +64,14 @@ class Events:
         self._subscriptions: set[Subscription] = set()
 
     @contextmanager
-    def subscribe(self, types: frozenset[str], project: str | None) -> Generator[Subscription, None, None]:
-        """Listen to some types of one project, or of all with `project=None`, while the context lasts."""
-        subscription = Subscription(types, project)
+    def subscribe(
+        self, types: frozenset[str], project: str | None, *, sees_server: bool = True
+    ) -> Generator[Subscription, None, None]:
+        """Listen to some types of one project, or of all with `project=None`, while the context lasts.
+
+        Without `sees_server` the events of the server itself, which have no project, are left out.
+        """
+        subscription = Subscription(types, project, sees_server=sees_server)
         self._subscriptions.add(subscription)
         try:
             yield subscription

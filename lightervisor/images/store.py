@@ -76,9 +76,9 @@ class Images:
         """All images, or only the public ones."""
         return [image for image in self.rows.list() if image.public or not public_only]
 
-    def get(self, fingerprint: str) -> Image:
+    def get(self, fingerprint: str, *, public_only: bool = False) -> Image:
         """The image whose fingerprint begins so. Raises NotFound, and Invalid when several do."""
-        return self.rows.get(fingerprint)
+        return self.rows.get(fingerprint, public_only=public_only)
 
     def resolve(self, wanted: str) -> Image:
         """The image of an alias or of a fingerprint's beginning. Raises NotFound."""

@@ -48,6 +48,17 @@ class ServerPut(Struct, frozen=True, kw_only=True):
     config: dict[str, Any] = {}
 
 
+class ServerUntrusted(Struct, frozen=True, kw_only=True):
+    """LXD's ServerUntrusted: what a guest is told."""
+
+    api_extensions: list[str] = []
+    api_status: str = ""
+    api_version: str = ""
+    auth: str = ""
+    public: bool = False
+    auth_methods: list[str] = []
+
+
 class Server(ServerPut, frozen=True, kw_only=True):
     """LXD's Server; the fields up to `auth_methods` are its ServerUntrusted."""
 

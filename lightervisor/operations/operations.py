@@ -231,9 +231,10 @@ class Operations:
         """The project an operation belongs to. Raises NotFound."""
         return self._find(operation_id).project
 
-    def list(self, project: str | None) -> Sequence[Operation]:
-        """Operations of one project, or of all with None."""
-        return [live.view() for live in self._live.values() if project is None or live.project in (project, "")]
+    def list(self, project: str | None, *, with_server: bool = True) -> Sequence[Operation]:
+        """Operations of one project, or of all with None; and the server's own, which no project has."""
+        shown = [live for live in self._live.values() if live.project or with_server]
+        return [live.view() for live in shown if project is None or live.project in (project, "")]
 
     async def wait(self, operation_id: str, timeout_s: float | None) -> Operation:
         """The operation once it is final, or as it is after the timeout (None waits for ever)."""
@@ -258,6 +259,12 @@ class Operations:
         live.status = CANCELLING
         self.announce(live)
         live.task.cancel()
+
+    def has_secret(self, operation_id: str, secret: str) -> bool:
+        """Whether an operation is there and this is its secret: `metadata.secret`, which tokens have."""
+        live = self._live.get(operation_id)
+        known = (live.metadata or {}).get("secret", "") if live else ""
+        return bool(known) and secrets.compare_digest(str(known).encode(), secret.encode())
 
     def claim(self, operation_id: str, secret: str) -> str:
         """The name of the websocket that a secret opens; a secret works once.

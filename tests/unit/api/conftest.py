@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp import ClientSession, UnixConnector, web
 
 from lightervisor.api.server import Server
 from lightervisor.api.services import Services
+from lightervisor.auth.authority import Authority
+from lightervisor.auth.store import TrustStore
+from lightervisor.auth.tokens import JoinTokens
+from lightervisor.auth.trust import Trust
 from lightervisor.daemon.server_config import ServerConfig
+from lightervisor.db.certificates import CertificateRows
 from lightervisor.db.database import Database
 from lightervisor.db.instances import InstanceRow, InstanceRows
 from lightervisor.db.profiles import ProfileRow, ProfileRows
@@ -30,7 +35,7 @@ from lightervisor.operations.operations import Operations
 from lightervisor.profiles.profiles import Profiles
 
 ABSENT = cast(Any, None)
-Client = TestClient[web.Request, web.Application]
+Client = ClientSession
 
 
 async def _unchanged(_user: InstanceRow, _old: ProfileRow, _new: ProfileRow) -> None:
@@ -58,12 +63,15 @@ async def services(tmp_path: Path) -> AsyncIterator[Services]:
         )
     )
     checks = InstanceChecks(lambda _name, _device: None)
+    operations, settings = Operations(events, Journal(database), Locks()), ServerConfigRows(database)
+    store = TrustStore(CertificateRows(database), Authority(tmp_path), events)
     yield Services(
-        operations=Operations(events, Journal(database), Locks()),
+        operations=operations,
+        trust=Trust(store, JoinTokens(operations, settings.all), settings.all),
         events=events,
         catalog=Catalog(instances, profiles, lambda _project, _name: "Stopped"),
         profiles=Profiles(profiles, instances, checks, events, _unchanged),
-        server_config=ServerConfig(ServerConfigRows(database), events),
+        server_config=ServerConfig(settings, events),
         warnings=WarningRows(database),
         environment=lambda: ServerEnvironment(server="lxd"),
         resources=Resources,
@@ -89,9 +97,22 @@ def server(services: Services) -> Server:
     return Server(services)
 
 
+@asynccontextmanager
+async def on_socket(server: Server, path: Path) -> AsyncGenerator[Client, None]:
+    """A client on a unix socket of the server, which makes it an administrator."""
+    runner = web.AppRunner(server.application)
+    await runner.setup()
+    await web.UnixSite(runner, str(path)).start()
+    try:
+        async with ClientSession("http://unix.socket", connector=UnixConnector(str(path))) as connected:
+            yield connected
+    finally:
+        await runner.cleanup()
+
+
 @pytest.fixture
-async def client(server: Server) -> AsyncIterator[Client]:
+async def client(server: Server, tmp_path: Path) -> AsyncIterator[Client]:
     """A client of the server once it is ready."""
     server.ready()
-    async with TestClient(TestServer(server.application)) as connected:
+    async with on_socket(server, tmp_path / "socket") as connected:
         yield connected

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
 
 from lightervisor.api.server import Server
-from tests.unit.api.conftest import Client
+from tests.unit.api.conftest import Client, on_socket
 
 
 async def error(client: Client, method: str, path: str, body: bytes | None = None) -> tuple[int, str]:
@@ -58,8 +58,8 @@ async def test_a_failure_of_our_own_is_told_without_a_traceback(client: Client) 
     assert "File" not in text
 
 
-async def test_nothing_is_served_before_the_daemon_is_ready(server: Server) -> None:
-    async with TestClient(TestServer(server.application)) as client:
+async def test_nothing_is_served_before_the_daemon_is_ready(server: Server, tmp_path: Path) -> None:
+    async with on_socket(server, tmp_path / "socket") as client:
         assert await error(client, "GET", "/1.0") == (503, "LXD daemon setup in progress")
 
 

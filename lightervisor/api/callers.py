@@ -1,0 +1,62 @@
+"""Who sent a request: found once per request, from the socket it came on, and asked for by everything that decides.
+
+Source: LXD REST API, authentication.
+"""
+
+import pwd
+import socket
+import struct
+from functools import lru_cache
+
+from aiohttp import web
+
+from lightervisor.api.services import services
+from lightervisor.auth.caller import Caller
+
+CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
+_FOUND = web.RequestKey("caller", Caller)
+
+
+def of(request: web.Request) -> Caller:
+    """The caller of a request; what cannot be told to come from the unix socket is a guest of the network."""
+    found = request.get(_FOUND)
+    if found is None:
+        found = request[_FOUND] = _identify(request)
+    return found
+
+
+def _identify(request: web.Request) -> Caller:
+    peer: socket.socket | None = request.transport.get_extra_info("socket") if request.transport else None
+    trust = services(request).trust
+    if peer is not None and peer.family == socket.AF_UNIX:
+        credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
+        return trust.local(_user(CREDENTIALS.unpack(credentials)[1]))
+    return trust.remote(chain(request), address(request))
+
+
+def chain(request: web.Request) -> list[bytes]:
+    """The certificates that a client of the network showed, its own first."""
+    _ = request
+    return []
+
+
+def address(request: web.Request) -> str:
+    """Where a client of the network is, as `host:port`; empty when it has gone."""
+    name = request.transport.get_extra_info("peername") if request.transport else None
+    if not isinstance(name, tuple):
+        return ""
+    host, port = str(name[0]), str(name[1])  # pyright: ignore[reportUnknownArgumentType]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def host(request: web.Request) -> str:
+    """The address of a client of the network without its port."""
+    return address(request).rpartition(":")[0].strip("[]")
+
+
+@lru_cache(maxsize=256)
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)

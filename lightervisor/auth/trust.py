@@ -1,0 +1,96 @@
+"""Who a caller is, and how a guest becomes a trusted client: by password, by token, or by an administrator's word.
+
+TLS proves that a client holds the key of the first certificate it shows; nothing proves the others of its chain, so
+they never count. Source: LXD REST API, authentication.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from lightervisor.auth import certificate as certificates
+from lightervisor.auth import password
+from lightervisor.auth.caller import Caller, Level, refused
+from lightervisor.auth.certificate import ClientCertificate
+from lightervisor.auth.store import METRICS, TrustStore, check_type
+from lightervisor.auth.tokens import JoinTokens
+from lightervisor.config.types import is_true
+from lightervisor.errors import Invalid
+from lightervisor.model.certificate import Certificate, CertificatesPost
+from lightervisor.model.event import EventLifecycleRequestor
+from lightervisor.model.times import now
+
+PASSWORD, TRUSTS_AUTHORITY = "core.trust_password", "core.trust_ca_certificates"  # names of keys
+ANYBODY = EventLifecycleRequestor(protocol="tls")
+
+
+class Trust:
+    """Knows callers and lets them in. `settings` are the server's keys as they are stored."""
+
+    def __init__(self, store: TrustStore, tokens: JoinTokens, settings: Callable[[], Mapping[str, str]]) -> None:
+        self.store, self.tokens, self._settings = store, tokens, settings
+        self._guesses = password.Guesses()
+
+    def local(self, username: str) -> Caller:
+        """A client of the unix socket: the file's permissions have let it in."""
+        requestor = EventLifecycleRequestor(username=username, protocol="unix", address="@")
+        return Caller(level=Level.ADMIN, requestor=requestor, is_local=True)
+
+    def remote(self, chain: list[bytes], address: str) -> Caller:
+        """A client of the network, by the certificates (DER, its own first) that it showed; none is a guest."""
+        try:
+            certificate = ClientCertificate(chain[0]) if chain else None
+        except Invalid:
+            certificate = None
+        if certificate is None:
+            return Caller(level=Level.GUEST, requestor=EventLifecycleRequestor(protocol="tls", address=address))
+        fingerprint = certificate.fingerprint
+        level, projects = self._level(certificate)
+        requestor = EventLifecycleRequestor(username=fingerprint, protocol="tls", address=address)
+        return Caller(level=level, requestor=requestor, projects=projects, fingerprint=fingerprint)
+
+    def _level(self, certificate: ClientCertificate) -> tuple[Level, frozenset[str]]:
+        nothing: frozenset[str] = frozenset()
+        if not certificate.is_valid_at(now()):
+            return Level.GUEST, nothing
+        authority = self.store.authority
+        if authority.rules and not authority.vouches_for(certificate):
+            return Level.GUEST, nothing
+        if (found := self.store.find(certificate.fingerprint)) is not None:
+            if found.type == METRICS:
+                return Level.METRICS, nothing
+            return (Level.RESTRICTED, frozenset(found.projects)) if found.restricted else (Level.ADMIN, nothing)
+        if authority.rules and is_true(self._settings().get(TRUSTS_AUTHORITY)):
+            return Level.ADMIN, nothing
+        return Level.GUEST, nothing
+
+    async def join(self, caller: Caller, wanted: CertificatesPost, shown: list[bytes], address: str) -> Certificate:
+        """Add a certificate: the one in the request, else the caller's own (`shown`).
+
+        An administrator's word is enough; all others need the password or a token, which also says what they become.
+        Raises Forbidden, Invalid, Conflict, TooManyGuesses.
+        """
+        if caller.is_trusted and not wanted.certificate:
+            raise Invalid("client", text="Client is already trusted")
+        if not caller.is_admin:
+            wanted = await self._let_in(wanted, address)
+        check_type(wanted.type)
+        if wanted.certificate:
+            certificate = certificates.of_base64(wanted.certificate)
+        elif shown:
+            certificate = ClientCertificate(shown[0])
+        else:
+            raise Invalid("certificate", text="No client certificate provided")
+        return await self.store.add(wanted, certificate, caller.requestor)
+
+    async def _let_in(self, wanted: CertificatesPost, address: str) -> CertificatesPost:
+        """The request as the secret in it allows it. Raises Forbidden for a wrong one."""
+        if not wanted.password:
+            raise refused()
+        if self.tokens.reads(wanted.password):
+            return self.tokens.redeem(wanted.password, wanted)
+        self._guesses.admit(address)
+        stored = self._settings().get(PASSWORD, "")
+        if not stored or not await asyncio.to_thread(password.matches, wanted.password, stored):
+            raise refused()
+        self._guesses.forgive(address)
+        return wanted
