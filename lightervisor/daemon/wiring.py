@@ -11,11 +11,11 @@ from pathlib import Path
 
 from lightervisor.api.server import Server
 from lightervisor.api.services import Services
-from lightervisor.config import architectures
 from lightervisor.auth.authority import Authority
 from lightervisor.auth.store import TrustStore
 from lightervisor.auth.tokens import JoinTokens
 from lightervisor.auth.trust import Trust
+from lightervisor.config import architectures
 from lightervisor.daemon import environment, logs, resources
 from lightervisor.daemon.environment import Liblxc
 from lightervisor.daemon.options import Paths
