@@ -3,7 +3,7 @@
 Source: LXD, shared/osarch; personality(2) for the second ones.
 """
 
-import platform
+import os
 
 from lightervisor.errors import Invalid
 
@@ -31,7 +31,7 @@ def name_of(word: str) -> str:
 
 def own() -> str:
     """This host's."""
-    machine = platform.machine()
+    machine = os.uname().machine
     return _NAME_OF.get(machine, machine)
 
 
