@@ -269,11 +269,14 @@ class Operations:
     def claim(self, operation_id: str, secret: str) -> str:
         """The name of the websocket that a secret opens; a secret works once.
 
-        Raises NotFound, Invalid for an operation without websockets, Forbidden for a wrong or used secret.
+        Raises NotFound, Invalid for an operation that has ended or has no websockets, Forbidden for a wrong or used
+        secret.
         """
         live = self._find(operation_id)
         if live.kind != "websocket":
-            raise Invalid("operation", operation_id, text="This operation has no websocket attached")
+            raise Invalid("operation", operation_id, text="Only websocket operations can be connected")
+        if live.finished.is_set():
+            raise Invalid("operation", operation_id, text="Only running operations can be connected")
         for name, wanted in live.secrets.items():
             if secrets.compare_digest(wanted.encode(), secret.encode()):
                 del live.secrets[name]

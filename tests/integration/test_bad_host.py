@@ -72,11 +72,11 @@ def test_without_liblxc_the_daemon_says_what_to_install(tmp_path: Path) -> None:
     lacking = program(tmp_path, "--mount", change=f"mount --bind /dev/null {LIBLXC}")
     with watched(lambda _: None, Daemon(program=lacking)) as daemon:
         refused = run([daemon.program, "--group", "root"], env=daemon.env, timeout_s=30)
+        daemon.program = LXD  # from here on the host is whole
         assert refused.status == 1
         only = r"Error: Liblxc: it cannot be loaded: .* \(apt install liblxc1\)\n"
         assert re.fullmatch(only, refused.stderr), refused.stderr
         assert not (daemon.state / "unix.socket").exists()
-        daemon.program = LXD  # from here on the host is whole
 
 
 IDS = {
@@ -178,12 +178,13 @@ def squatter(daemon: Daemon, port: int) -> Iterator[None]:
 
 @contextmanager
 def small_disk(place: Path, size: str) -> Iterator[None]:
-    """A file system of this size, for as long as the context lasts."""
+    """A file system of this size on an empty directory; both go with the context."""
     run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=0711", "none", place]).ok()
     try:
         yield
     finally:
         run(["umount", place]).ok()
+        place.rmdir()
 
 
 @contextmanager
@@ -251,4 +252,3 @@ def test_a_full_disk_below_the_daemon_is_named_and_nothing_stays(tmp_path: Path)
                 assert leaks.of_stopped(daemon, old) == []
                 assert daemon.operation("DELETE", f"/1.0/instances/{old}")["err"].startswith(full)
             assert (start(daemon, old), create(daemon, name), start(daemon, name)) == ("", "", "")
-    disk.rmdir()

@@ -14,7 +14,6 @@ from tests.harness import processes
 from tests.harness.client import Client
 from tests.harness.client_lxc import Lxc
 from tests.harness.daemon import Daemon
-from tests.harness.processes import eventually
 from tests.harness.terminal import Terminal
 
 
@@ -128,31 +127,6 @@ def test_recorded_output_can_be_fetched(daemon: Daemon, running: str) -> None:
     path = finished["metadata"]["output"]["1"]
     assert daemon.request("GET", path).body == b"kept\n"
     assert daemon.request("DELETE", path).status == 200
-
-
-def test_a_websocket_with_a_wrong_secret_is_refused(daemon: Daemon, running: str) -> None:
-    body = {"command": ["sleep", "1"], "wait-for-websocket": True, "interactive": False}
-    started = daemon.request("POST", f"/1.0/instances/{running}/exec", body)
-    url = started.envelope["operation"]
-    upgrade = {
-        "Connection": "Upgrade",
-        "Upgrade": "websocket",
-        "Sec-WebSocket-Version": "13",
-        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
-    }
-    assert daemon.request("GET", f"{url}/websocket?secret=wrong", headers=upgrade).status == 403
-
-
-def test_a_websocket_that_never_connects_ends_the_command(daemon: Daemon, running: str) -> None:
-    body = {"command": ["sleep", "1000"], "wait-for-websocket": True, "interactive": False}
-    started = daemon.request("POST", f"/1.0/instances/{running}/exec", body)
-    url = started.envelope["operation"]
-
-    def ended() -> bool:
-        answer = daemon.request("GET", url)
-        return answer.status == 404 or answer.metadata["status_code"] >= 400
-
-    eventually(ended, timeout_s=45, what="the operation to end")
 
 
 def test_a_variable_without_a_value_is_empty(either: Lxc, running: str) -> None:

@@ -48,7 +48,9 @@ async def test_a_secret_opens_its_websocket_once(client: Client, services: Servi
         assert await websocket.receive_bytes() == b"data"
         await websocket.send_str("")
         assert await websocket.receive_str() == ""
-    assert (await client.get(url + secret, headers={"Upgrade": "websocket"})).status == 403
+        assert (await client.get(url + secret, headers={"Upgrade": "websocket"})).status == 403
+    await services.operations.wait(operation.id, 10)
+    assert (await client.get(url + secret, headers={"Upgrade": "websocket"})).status == 400
 
 
 async def test_events_arrive_as_text_and_end_with_the_daemon(client: Client, services: Services) -> None:
