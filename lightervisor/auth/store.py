@@ -68,9 +68,9 @@ class TrustStore:
     async def replace(self, caller: Caller, present: Certificate, wanted: CertificatePut) -> None:
         """Change an entry. One who is restricted may renew its own certificate and nothing else (CVE-2026-34179).
 
-        An empty certificate or type is the present one. Raises Forbidden with LXD's texts, Invalid, Conflict.
+        An empty certificate is the present one. Raises Forbidden with LXD's texts, Invalid, Conflict.
         """
-        if (wanted.type or present.type) != present.type:
+        if wanted.type != present.type:
             raise Forbidden("certificate", text="The certificate type cannot be changed")
         if not caller.is_admin:
             if present.fingerprint != caller.fingerprint:

@@ -2,6 +2,14 @@
 
 from lightervisor.cli.table import Command, Flag
 
+_ADD = """Add new trusted client
+
+The certificate is a file, or - for standard input. Its type is "client", or
+"metrics" for one that may read the metrics and nothing else.
+
+Without a certificate a token is issued and printed. A client that brings it
+is trusted as the flags say; it works once."""
+
 COMMANDS = (
     Command("config trust", summary="Manage trusted clients"),
     Command(
@@ -9,6 +17,7 @@ COMMANDS = (
         "[<remote>:] [<cert>]",
         "config_trust:add",
         "Add new trusted client",
+        long=_ADD,
         most=2,
         flags=(
             Flag("name", "", "text", help="Alternative certificate name"),
@@ -28,7 +37,7 @@ COMMANDS = (
     Command(
         "config trust list",
         "[<remote>:]",
-        "config_trust:list",
+        "config_trust:listing",
         "List trusted clients",
         most=1,
         aliases=("ls",),
