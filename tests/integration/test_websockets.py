@@ -73,8 +73,9 @@ def open_files(daemon: Daemon) -> int:
 
 def test_a_wrong_secret_is_refused_and_disturbs_nobody(waiting: list[Waiting]) -> None:
     for one in waiting:
-        for secret in ("wrong", "", "%00", "%C3%A9", "0" * 64, "x" * 5000, one.secrets["0"][:-1]):
+        for secret in ("wrong", "%00", "%C3%A9", "0" * 64, "x" * 5000, one.secrets["0"][:-1]):
             assert one.refusal(secret) == (403, "not authorized")
+        assert one.refusal("") == (400, "missing secret")
         with one.socket(one.secrets["0"]) as answer:
             assert answer.status == 101
             assert one.refusal(one.secrets["0"]) == (403, "not authorized")  # it works once
