@@ -1,9 +1,10 @@
 # Every target is one line; what is longer is a script in scripts/ with --help. `make` lists the targets.
 BIN = .venv/bin
 K =
+SECONDS = 60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build dev demo clean-demo test check unit integration test-vm bench docs fix install uninstall clean
+.PHONY: help setup build dev demo clean-demo test check unit fuzz integration test-vm bench docs fix install uninstall clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' Makefile
@@ -31,6 +32,9 @@ check: dev  ## format, lint, types, imports, spelling, generated pages
 
 unit: dev  ## tests that need no root, no network and no container
 	@$(BIN)/python -m pytest -q tests/unit tests/contracts
+
+fuzz: dev  ## try what reads strangers' bytes with wrong ones, SECONDS=N for each target
+	@FUZZ_SECONDS=$(SECONDS) $(BIN)/python -m pytest -q tests/fuzz
 
 integration: dev  ## tests with real containers; K=WORD picks some
 	@$(BIN)/python -m pytest tests/integration tests/faults tests/seeds $(if $(K),-k '$(K)')

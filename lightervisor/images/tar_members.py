@@ -106,7 +106,7 @@ def _records(text: bytes) -> dict[str, str]:
     while start < stop:
         blank = text.find(b" ", start, start + LONGEST_NUMBER + 1)
         length = _decimal(text[start:blank]) if blank > start else 0
-        if not blank - start + 2 < length <= len(text) - start:
+        if blank < 0 or not blank - start + 2 < length <= len(text) - start:
             raise damaged("an extended header is wrong")
         key, _, value = text[blank + 1 : start + length - 1].partition(b"=")
         found[key.decode(errors="replace")] = value.decode(errors="surrogateescape")

@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightervisor.api import filters
-from lightervisor.api.regex_match import Effort
-from lightervisor.errors import Failure, Invalid
+from lightervisor.errors import Failure
 
 C1 = {
     "name": "c1",
@@ -26,7 +25,7 @@ WORDS = st.text(st.characters(exclude_categories=["Cc", "Cs", "Z"], exclude_char
 
 
 def passes(text: str) -> bool:
-    return filters.passes(filters.parse(text), C1, Effort())
+    return filters.passes(filters.parse(text), C1)
 
 
 @pytest.mark.parametrize(
@@ -80,8 +79,7 @@ def test_clauses_are_taken_from_left_to_right(text: str, expected: bool) -> None
         ("not", "incomplete not clause"),
         ('name eq "c1', "unterminated quote"),
         ("x" * 5000, "longer"),
-        (f"name eq {'(a' * 200}{')' * 200}", "nests too deeply"),
-        ("name eq (a{900}b{900}){1}(c{900}d{900}){1}(e{900}f{900}){1}", "too large"),
+        ("name eq " + r"\pL{1000}" * 400, "too large"),
     ],
 )
 def test_what_is_no_filter_is_refused(text: str, reason: str) -> None:
@@ -93,8 +91,8 @@ def test_what_is_no_filter_is_refused(text: str, reason: str) -> None:
 def test_a_quoted_value_matches_itself_and_ne_is_its_opposite(value: str) -> None:
     quoted = f'"{re.escape(value)}"'
     fields = {"name": value}
-    assert filters.passes(filters.parse(f"name eq {quoted}"), fields, Effort())
-    assert not filters.passes(filters.parse(f"name ne {quoted}"), fields, Effort())
+    assert filters.passes(filters.parse(f"name eq {quoted}"), fields)
+    assert not filters.passes(filters.parse(f"name ne {quoted}"), fields)
 
 
 @given(st.text(max_size=60))
@@ -103,7 +101,7 @@ def test_any_text_is_a_filter_or_a_failure_of_ours(text: str) -> None:
         clauses = filters.parse(text)
     except Failure:
         return
-    assert filters.passes(clauses, C1, Effort()) in (True, False)
+    assert filters.passes(clauses, C1) in (True, False)
 
 
 @given(st.lists(st.tuples(st.booleans(), st.sampled_from(["and", "or"])), min_size=1, max_size=8))
@@ -120,14 +118,12 @@ def test_joining_words_fold_from_the_left(parts: list[tuple[bool, str]]) -> None
 def test_no_expression_runs_away(pattern: str) -> None:
     begun = time.process_time()
     fields = {"name": "a" * 400}
-    try:
-        assert not filters.passes(filters.parse(f"name eq {pattern}"), fields, Effort())
-    except Invalid as error:
-        assert "takes too long" in error.cause
-    assert time.process_time() - begun < 5
+    assert not filters.passes(filters.parse(f"name eq {pattern}"), fields)
+    assert time.process_time() - begun < 1
 
 
-def test_the_effort_of_one_request_is_limited() -> None:
+def test_many_objects_take_no_longer_than_their_text() -> None:
     objects = [{"name": "a" * 1000}] * 1000
-    with pytest.raises(Invalid, match="takes too long"):
-        asyncio.run(filters.matching("name eq (a?){30}a*b", objects))
+    begun = time.process_time()
+    assert asyncio.run(filters.matching("name eq (a?){30}a*b", objects)) == []
+    assert time.process_time() - begun < 5

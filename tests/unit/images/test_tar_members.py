@@ -58,6 +58,7 @@ def test_very_many_records_take_no_longer_than_reading_them() -> None:
         b"-6 a=b\n",
         b"99 a=b\n",
         b"abc",
+        b"7 a=b\nx" + b"y" * 30,  # nothing that could be a length after the first record
     ],
 )
 def test_a_wrong_header_is_a_damaged_archive(pax: bytes) -> None:
