@@ -9,7 +9,7 @@ Sources: docs.docker.com/engine/network/packet-filtering-firewalls, ufw-framewor
 
 import shlex
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,14 +66,17 @@ def rules(network: str, table: Filter) -> list[list[str]]:
     return wanted
 
 
-def admit(network: str) -> list[str]:
-    """Let a bridge through whatever else filters on this host; returns warnings. May be called again.
+def admit(network: str, versions: Collection[int]) -> list[str]:
+    """Let a bridge's packets of these versions of IP through, and no others, whatever else filters on this host.
 
-    Raises HostError when iptables refuses.
+    Returns warnings. May be called again. Raises HostError when iptables refuses.
     """
     warnings: list[str] = []
     listing = _nft_chains()
     for table in [*_nft_filters(listing), *_legacy_filters()]:
+        if table.version not in versions:
+            _withdraw(network, table)
+            continue
         wanted = rules(network, table)
         for rule in wanted:
             if not _has(table.program, rule):
@@ -83,7 +86,7 @@ def admit(network: str) -> list[str]:
                 f"{table.owner} drops forwarded packets on this host ({table.program}, chain FORWARD); "
                 f'rules that let network "{network}" through were put into {table.place}'
             )
-    strangers = sorted(set(_dropping_tables(listing)))
+    strangers = sorted(set(_dropping_tables(listing))) if versions else []
     warnings += [f'the nftables table "{name}" drops forwarded packets: network "{network}" may not reach others'
                  for name in strangers]  # fmt: skip
     return warnings
@@ -93,10 +96,14 @@ def withdraw(network: str) -> None:
     """Remove every rule that `admit` made, also of a firewall that has changed since. May be called again."""
     listing = _nft_chains()
     for table in [*_nft_filters(listing), *_legacy_filters()]:
-        for line in process.run([table.program, "-w", "-S"], timeout_s=30).decode().splitlines():
-            words = shlex.split(line)
-            if words[:1] == ["-A"] and comment(network) in words:
-                process.run([table.program, "-w", "-D", *words[1:]], timeout_s=30)
+        _withdraw(network, table)
+
+
+def _withdraw(network: str, table: Filter) -> None:
+    for line in process.run([table.program, "-w", "-S"], timeout_s=30).decode().splitlines():
+        words = shlex.split(line)
+        if words[:1] == ["-A"] and comment(network) in words:
+            process.run([table.program, "-w", "-D", *words[1:]], timeout_s=30)
 
 
 def _has(program: str, rule: Sequence[str]) -> bool:

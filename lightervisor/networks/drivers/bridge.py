@@ -202,15 +202,16 @@ class Bridge(NetworkDriver, name="bridge"):
             host.set(name, master=self.plan.name, up=True)
 
     def _set_firewall(self) -> list[str]:
+        families = [self._family("ipv4"), self._family("ipv6")]
         try:
-            nft.replace(nft.ruleset(self.plan.name, [self._family("ipv4"), self._family("ipv6")]))
+            nft.replace(nft.ruleset(self.plan.name, families))
         except HostError as error:
             if self.plan.asked & {"ipv4.nat", "ipv6.nat"} and self._nat_wanted():
                 raise
             if not self._nat_wanted():
                 return []
             return [f"instances on network {self.plan.name} have no NAT and reach no other network: {error.message()}"]
-        return foreign.admit(self.plan.name)
+        return foreign.admit(self.plan.name, {one.version for one in families if one.firewall and one.subnet})
 
     def _nat_wanted(self) -> bool:
         return any(is_true(self.plan.config.get(key)) for key in ("ipv4.nat", "ipv6.nat"))
