@@ -10,7 +10,6 @@ import shutil
 import stat
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -111,7 +110,10 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
         """Into the trash, and its image too when it was the last volume of one that is deleted."""
         if not self.has_volume(volume):
             return
-        image = self.chain(volume).image
+        try:
+            image = self.chain(volume).image
+        except HostError:  # what cannot be read can be deleted all the same
+            image = ""
         self.unmount(volume)
         with self._images_lock:
             self.layout.trash.discard(self.volume_path(volume))
@@ -185,9 +187,13 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
         layer = f"images/{fingerprint}/"
         volumes = [*self.volumes("containers"), *self.volumes("custom")]
         for volume in volumes:
-            with suppress(NotFound):
+            try:
                 if any(lower.startswith(layer) for lower in self.chain(volume).lowers):
                     return
+            except NotFound:
+                continue
+            except HostError:  # it may lie on this image
+                return
         self.layout.trash.discard(self.layout.image_path(fingerprint))
         self.layout.tombstone(fingerprint).unlink(missing_ok=True)
 
