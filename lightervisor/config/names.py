@@ -27,6 +27,22 @@ def check_instance(name: str) -> None:
         raise Invalid("instance name", name, text=f"Invalid instance name: {complaint}")
 
 
+def check_device(name: str) -> None:
+    """A name that is also part of a file's name. Raises Invalid with LXD's texts."""
+    refused = f'Invalid devices: Device validation failed for "{name}": Name '
+    complaint = ""
+    if len(name) > 64:
+        complaint = "Invalid devices: The maximum device name length is 64 characters"
+    elif not name or len(name) > 63:
+        complaint = f"{refused}must be 1-63 characters long"
+    elif name.startswith("."):
+        complaint = f'{refused}must not start with "." character'
+    elif not re.fullmatch(r"[A-Za-z0-9:_.-]+", name):
+        complaint = f"{refused}can only contain alphanumeric, hyphen, colon, underscore and full stop characters"
+    if complaint:
+        raise Invalid("device", name, text=complaint)
+
+
 def check_profile(name: str) -> None:
     """Raises Invalid for an empty name and for characters that cannot be in a URL's path element."""
     if not name:

@@ -13,6 +13,7 @@ What is done to all devices of an instance is in `lifecycle`.
 """
 
 import functools
+import hashlib
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
@@ -26,6 +27,7 @@ from lightervisor.config.types import Text
 from lightervisor.errors import Invalid, Unsupported
 from lightervisor.kernel.guests import Guest
 
+LONGEST_NAME = 255
 Options = Mapping[str, str]
 Line = tuple[str, str]
 
@@ -94,6 +96,14 @@ class Device(ABC):
     def scope(cls) -> str:
         """The scope of this type's keys in the registry: device.<type> or device.<type>.<variant>."""
         return device_scope(cls.kind, cls.variant)
+
+    def host_side(self, word: str, path: str) -> Path:
+        """A place of this device alone in the instance's directory, named after it and a path inside."""
+        # A dot in the device's name would make two of "a" and "b.c", and "a.b" and "c".
+        name = f"{word}.{self.name.replace('.', '%2E')}.{path.replace('-', '--').replace('/', '-')}"
+        if len(name.encode()) > LONGEST_NAME:
+            name = f"{word}.{hashlib.sha256(name.encode()).hexdigest()}"
+        return self.instance.devices_dir / name
 
     @classmethod
     def validate(cls, name: str, options: Options) -> None:

@@ -120,6 +120,9 @@ class Disk(Device, type="disk"):
         """Give the detached mount what _entry says in liblxc's words."""
         wanted = self.options.get("propagation") or "private"
         recursive = wanted.startswith("r") or is_true(self.options.get("recursive"))
+        if wanted.endswith("shared") and not self.instance.privileged:
+            # As liblxc's mounts in a user namespace: what the guest does there must not reach the host.
+            syscalls.mount_setattr(tree, propagation=syscalls.MS_SLAVE, recursive=recursive)
         syscalls.mount_setattr(tree, propagation=PROPAGATIONS[wanted.removeprefix("r")], recursive=recursive)
         if self._is_to_be_shifted():
             namespace = os.open(f"/proc/{guest.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
@@ -153,7 +156,7 @@ class Disk(Device, type="disk"):
         """Unmount and remove the place of the mount."""
         stage = self._stage()
         with contextlib.suppress(FileNotFoundError):
-            mounts.umount(stage, lazy=True)
+            mounts.umount_alone(stage)
             stage.rmdir() if stage.is_dir() else stage.unlink()
             with contextlib.suppress(OSError):  # others may be in there
                 stage.parent.rmdir()
@@ -165,10 +168,7 @@ class Disk(Device, type="disk"):
             flags = ["-o", ",".join(wanted)] if wanted else []
             process.run(["mount", *flags, "--", source, stage], timeout_s=60)
             return
-        mounts.bind(source, stage, recursive=is_true(self.options.get("recursive")))
-        if readonly:
-            remount = syscalls.MS_REMOUNT | syscalls.MS_BIND | syscalls.MS_RDONLY
-            mounts.mount("none", stage, flags=remount)
+        mounts.bind(source, stage, recursive=is_true(self.options.get("recursive")), readonly=readonly)
 
     def _entry(self, stage: Path, *, is_file: bool) -> str:
         words = [
@@ -205,7 +205,7 @@ class Disk(Device, type="disk"):
         return Path(self.options["source"])
 
     def _stage(self) -> Path:
-        return self.instance.devices_dir / f"disk.{self.name}.{_file_name(self._inside())}"
+        return self.host_side("disk", self._inside())
 
 
 def mount_entry(source: str, target: str, options: Sequence[str]) -> str:
@@ -218,10 +218,6 @@ def mount_entry(source: str, target: str, options: Sequence[str]) -> str:
 
 def _escaped(field: str) -> str:
     return field.replace("\\", "\\134").replace(" ", "\\040").replace("#", "\\043")
-
-
-def _file_name(path: str) -> str:
-    return path.replace("-", "--").replace("/", "-")[-180:]
 
 
 def _complaint(path: str, source: str, options: Options) -> str:

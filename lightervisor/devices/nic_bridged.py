@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lightervisor.config import sizes
 from lightervisor.config.key import key
+from lightervisor.config.names import RESERVED_INTERFACES
 from lightervisor.config.types import (
     Bool,
     Checked,
@@ -35,7 +36,11 @@ from lightervisor.kernel.guests import Guest
 from lightervisor.kernel.netlink import Netlink
 
 SCOPE = device_scope("nic", "bridged")
-InterfaceName = matching("interface name", r"(?!\.{1,2}$)[-_a-zA-Z0-9.]{2,15}", "Invalid interface name {value!r}")
+InterfaceName = matching(
+    "interface name",
+    rf"(?!(\.{{1,2}}|{'|'.join(RESERVED_INTERFACES)})$)[-_a-zA-Z0-9.]{{2,15}}",
+    "Invalid interface name {value!r}",
+)
 
 
 def _check_bits(value: str) -> None:

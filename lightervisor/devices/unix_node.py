@@ -168,8 +168,7 @@ class UnixNode(Device):
         return is_true(self.options.get("required") or "true")
 
     def _node(self) -> Path:
-        inside = self._inside().replace("-", "--").replace("/", "-")
-        return self.instance.devices_dir / f"unix.{self.name}.{inside}"[-200:]
+        return self.host_side("unix", self._inside())
 
 
 class UnixChar(UnixNode, type="unix-char"):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from lightervisor.config import names
 from lightervisor.config.instance_keys import SCOPE
 from lightervisor.config.key import REGISTRY
 from lightervisor.config.merge import Config, Devices, root_devices
@@ -35,8 +36,7 @@ class InstanceChecks:
     def check_devices(self, devices: Devices) -> None:
         """Raise Invalid for a device that its type refuses."""
         for name, device in devices.items():
-            if not name or len(name) > 64 or "/" in name or any(ord(c) < 33 or ord(c) == 127 for c in name):
-                raise Invalid("devices", name, text=f'Invalid devices: Invalid device name "{name}"')
+            names.check_device(name)
             self._check_device(name, device)
 
     def check_profile(self, config: Config, devices: Devices) -> None:
@@ -62,7 +62,18 @@ class InstanceChecks:
                 text="Invalid config: security.syscalls.allow is mutually exclusive with security.syscalls.deny*",
             )
         self.check_devices(devices)
+        self._check_interfaces(devices)
         self._check_root(devices)
+
+    @staticmethod
+    def _check_interfaces(devices: Devices) -> None:
+        taken: dict[str, str] = {}
+        for name in sorted(devices):
+            interface = devices[name].get("name", "") if devices[name].get("type") == "nic" else ""
+            if interface and taken.setdefault(interface, name) != name:
+                text = f'Invalid value for device option "name": Duplicate NIC name detected "{interface}"'
+                text = f'Invalid expanded devices: Device validation failed for "{name}": {text}'
+                raise Invalid("device", name, text=text, remedy=f"the device {taken[interface]} has it")
 
     @staticmethod
     def _check_root(devices: Devices) -> None:

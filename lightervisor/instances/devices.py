@@ -233,7 +233,7 @@ def _sweep(directory: Path) -> None:
     """Unmount and remove what a crash in the middle of a change may have left in a directory of host sides."""
     with suppress(FileNotFoundError):
         for entry in list(directory.iterdir()):
-            mounts.umount(entry, lazy=True)
+            mounts.umount_alone(entry)
         paths.remove_tree(directory)
 
 

@@ -21,10 +21,12 @@ def mount(source: str | Path, target: Path, type: str = "", *, flags: int = 0, d
     syscalls.mount(source, target, type, flags, data)
 
 
-def bind(source: Path, target: Path, *, recursive: bool = False) -> None:
-    """Show a directory or file at another place. Raises OSError."""
+def bind(source: Path, target: Path, *, recursive: bool = False, readonly: bool = False) -> None:
+    """Show a directory or file at another place, never with less restrictions than it has. Raises OSError."""
     tree = syscalls.open_tree(source, recursive=recursive)
     try:
+        if readonly:
+            syscalls.mount_setattr(tree, set=syscalls.MOUNT_ATTR_RDONLY, recursive=recursive)
         syscalls.move_mount(tree, target)
     finally:
         os.close(tree)
@@ -36,12 +38,27 @@ def umount(target: Path, *, lazy: bool = False) -> None:
     `lazy` takes it out of sight when someone still uses it, and lets it go when they end. Raises OSError.
     """
     while is_mountpoint(target):
-        try:
-            syscalls.umount2(target, syscalls.UMOUNT_NOFOLLOW)
-        except OSError as error:
-            if error.errno != errno.EBUSY or not lazy:
-                raise
-            syscalls.umount2(target, syscalls.UMOUNT_NOFOLLOW | syscalls.MNT_DETACH)
+        _umount_uppermost(target, lazy=lazy)
+
+
+def umount_alone(target: Path) -> None:
+    """Take away all that is mounted at a path of ours and below, lazily, and nothing anywhere else.
+
+    What was bound from a shared mount is its peer: without this, what is mounted below the source would go too.
+    Raises OSError.
+    """
+    while is_mountpoint(target):
+        syscalls.mount("none", target, "", syscalls.MS_REC | syscalls.MS_PRIVATE, "")
+        _umount_uppermost(target, lazy=True)
+
+
+def _umount_uppermost(target: Path, *, lazy: bool) -> None:
+    try:
+        syscalls.umount2(target, syscalls.UMOUNT_NOFOLLOW)
+    except OSError as error:
+        if error.errno != errno.EBUSY or not lazy:
+            raise
+        syscalls.umount2(target, syscalls.UMOUNT_NOFOLLOW | syscalls.MNT_DETACH)
 
 
 def idmapped_tree(source: Path, namespace: int, *, recursive: bool = False) -> int:
