@@ -63,7 +63,7 @@ class Server:
             return refusal
         try:
             _authorize(request)
-            return await handler(request)
+            return await self._answered(request, handler)
         except ConnectionResetError as error:
             if request.transport is not None:
                 return errors.answer(error)
@@ -71,6 +71,14 @@ class Server:
             return envelope.failure(400, "The client has gone")
         except Exception as error:  # noqa: BLE001  # every failure gets an answer
             return errors.answer(error)
+
+    async def _answered(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """The handler's answer; what a client reads ends as soon as it is trusted no longer."""
+        caller, transport = callers.of(request), request.transport
+        if caller.is_local or not caller.is_trusted or request.method != "GET" or transport is None:
+            return await handler(request)
+        with self._app[SERVICES].trust.store.watching(caller.fingerprint, transport.abort):
+            return await handler(request)
 
     def _refusal(self, request: web.Request) -> web.Response | None:
         """Why a request is not even looked at; None when it is."""

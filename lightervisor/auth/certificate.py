@@ -72,6 +72,7 @@ def of_base64(text: str) -> ClientCertificate:
     except (binascii.Error, ValueError) as error:
         good = re.match(r"[A-Za-z0-9+/\r\n]*", text)
         where = good.end() if good else 0
+        where = where if where < len(text) else where // 4 * 4  # Go tells where the last group of four begins
         raise Invalid("certificate", text=f"illegal base64 data at input byte {where}") from error
     return ClientCertificate(der)
 

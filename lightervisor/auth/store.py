@@ -3,6 +3,8 @@
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 
+import msgspec
+
 from lightervisor.auth import certificate as certificates
 from lightervisor.auth.authority import Authority
 from lightervisor.auth.caller import Caller, refused
@@ -93,7 +95,7 @@ class TrustStore:
         await self._rows.replace(present.fingerprint, row)
         self._known = None
         self._tell("updated", row.fingerprint, caller.requestor)
-        if _shown(row) != present:
+        if _shown(msgspec.structs.replace(row, name=present.name)) != present:
             self._cut_off(present.fingerprint)
 
     async def delete(self, caller: Caller, present: Certificate) -> None:

@@ -37,6 +37,8 @@ def add(session: Session, arguments: list[str], flags: Flags) -> None:
     if kind not in _TYPES:
         raise CommandError(f'Unknown certificate type "{kind}"')
     server, file = _place(session, arguments)
+    if kind == "metrics" and not server.has("metrics"):
+        raise CommandError("The server doesn't implement metrics")
     named = [name for name in flags.text("projects").split(",") if name]
     body = {"type": kind, "name": flags.text("name"), "restricted": flags.on("restricted"), "projects": named}
     if file:
@@ -155,7 +157,7 @@ def _name(operation: dict[str, Any]) -> str:
 
 
 def _expiry(operation: dict[str, Any]) -> str:
-    return units.moment(str(as_map(operation["metadata"]).get("expiresAt") or ""))
+    return units.time(str(as_map(operation["metadata"]).get("expiresAt") or ""))
 
 
 def _token(operation: dict[str, Any]) -> str:
