@@ -121,12 +121,13 @@ class Names:
         return [(head + str(entry), "") for entry in entries]
 
     def images(self, word: str) -> Found:
-        """Aliases of images, and fingerprints to who begins to type one; image servers elsewhere are not asked."""
+        """Aliases of images, and fingerprints to who begins to type one; of image servers what was read before."""
         from lightervisor.cli import image_lookup
 
-        if self._session.config.remote(self._remote).get("protocol", "lxd") not in ("lxd", image_lookup.BUILD):
-            return []
-        images = image_lookup.images(self._session, self._remote)
+        if self._session.config.remote(self._remote).get("protocol") == image_lookup.STREAMS:
+            images = image_lookup.image_server(self._session, self._remote).remembered()
+        else:
+            images = image_lookup.images(self._session, self._remote)
         found: Found = []
         for image in images:
             text = str(as_map(image.get("properties")).get("description", ""))

@@ -19,8 +19,7 @@ WRITABLE = ("auto_update", "properties", "public", "expires_at", "profiles")
 
 def info(session: Session, arguments: list[str], flags: Flags) -> None:
     """Tell what an image is."""
-    found = image_lookup.find(session, arguments[0], vm=flags.on("vm"))
-    session.write(described(found.image))
+    session.write(described(image_lookup.find(session, arguments[0], vm=flags.on("vm"))))
 
 
 def described(image: dict[str, Any]) -> str:
@@ -63,8 +62,7 @@ def _alias(alias: dict[str, str]) -> str:
 
 def show(session: Session, arguments: list[str], flags: Flags) -> None:
     """Print what of an image can be changed, as YAML."""
-    found = image_lookup.find(session, arguments[0], vm=flags.on("vm"))
-    session.write(formats.yaml(writable(found.image)))
+    session.write(formats.yaml(writable(image_lookup.find(session, arguments[0], vm=flags.on("vm")))))
 
 
 def writable(image: dict[str, Any]) -> dict[str, Any]:

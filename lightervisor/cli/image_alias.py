@@ -68,7 +68,7 @@ def listing(session: Session, arguments: list[str], flags: Flags) -> None:
 
 
 def _aliases(session: Session, remote: str) -> list[dict[str, Any]]:
-    if session.config.remote(remote).get("protocol") == image_lookup.BUILD:
+    if session.config.remote(remote).get("protocol") in (image_lookup.BUILD, image_lookup.STREAMS):
         return [
             {"description": "", "target": image["fingerprint"], "name": name, "type": image["type"]}
             for image in image_lookup.images(session, remote)

@@ -51,7 +51,7 @@ def modern(document: dict[str, Any]) -> dict[str, Any]:
 def get_property(session: Session, arguments: list[str], flags: Flags) -> None:
     """Print one property."""
     _ = flags
-    properties = as_map(image_lookup.find(session, arguments[0]).image.get("properties"))
+    properties = as_map(image_lookup.find(session, arguments[0]).get("properties"))
     if arguments[1] not in properties:
         raise CommandError("Property not found")
     print(properties[arguments[1]])

@@ -93,7 +93,7 @@ _COLUMNS: dict[str, tuple[str, Callable[[Image], str]]] = {
     "f": ("FINGERPRINT", lambda i: str(i["fingerprint"])[:_SHORT]),
     "F": ("FINGERPRINT", lambda i: str(i["fingerprint"])),
     "l": ("ALIAS", _shortest_alias),
-    "L": ("ALIASES", lambda i: "\n".join(image_lookup.aliases(i))),
+    "L": ("ALIASES", lambda i: "\n".join(sorted(image_lookup.aliases(i)))),
     "p": ("PUBLIC", lambda i: "yes" if i.get("public") else "no"),
     "s": ("SIZE", lambda i: size(int(i.get("size", 0)))),
     "t": ("TYPE", lambda i: str(i.get("type") or "container").upper()),

@@ -1,4 +1,4 @@
-"""Which image `[remote:]image` means, on a server or among what the server can build (the remote `build:`)."""
+"""Which image `[remote:]image` means: on a server, on an image server, or among what a server can build (`build:`)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from lightervisor.cli.image_server import ImageServer
     from lightervisor.cli.session import Session
     from lightervisor.client.light import Server
 
     Image = dict[str, Any]
 
 BUILD = "build"
+STREAMS = "simplestreams"
 
 
 class Found:
@@ -34,16 +36,18 @@ class Found:
         return url("images", str(self.image["fingerprint"]))
 
 
-def find(session: Session, raw: str, *, vm: bool = False) -> Found:
-    """An image to be read: on a server, or one that can be built.
+def find(session: Session, raw: str, *, vm: bool = False) -> Image:
+    """An image to be read: on a server, on an image server, or one that can be built.
 
-    With `vm` an alias must be of a virtual machine. Raises ApiError (404) and CommandError.
+    With `vm` an alias must be of a virtual machine. Raises ApiError (404), NotFound and CommandError.
     """
     remote, name = session.parse(raw)
-    if session.config.remote(remote).get("protocol") == BUILD:
-        server = builder(session)
-        return Found(server, product(server, name))
-    return stored(session, raw, vm=vm)
+    protocol = session.config.remote(remote).get("protocol")
+    if protocol == BUILD:
+        return product(builder(session), name)
+    if protocol == STREAMS:
+        return image_server(session, remote).find(name or "default", kind="virtual-machine" if vm else "")
+    return stored(session, raw, vm=vm).image
 
 
 def stored(session: Session, raw: str, *, vm: bool = False) -> Found:
@@ -64,19 +68,27 @@ def server_of(session: Session, raw: str) -> tuple[Server, str]:
     if protocol == BUILD:
         raise CommandError("What build: offers isn't there yet", f"lxc launch {remote}:<image> builds it")
     if protocol != "lxd":
-        raise CommandError(
-            f"The remote {remote!r} speaks {protocol}, which this client can't read yet",
-            "lxc image list build: shows what can be made here",
-        )
+        raise CommandError("The remote isn't a private LXD server", f"{remote}: only offers images, to copy or launch")
     return session.resolve(raw)
 
 
 def images(session: Session, remote: str) -> list[Image]:
     """Every image of a remote; of `build:` those that can be built."""
-    if session.config.remote(remote).get("protocol") == BUILD:
+    protocol = session.config.remote(remote).get("protocol")
+    if protocol == BUILD:
         return catalog(builder(session))
+    if protocol == STREAMS:
+        listed = image_server(session, remote).images()
+        return [{key: value for key, value in image.items() if key != "files"} for image in listed]
     server, _ = server_of(session, f"{remote}:")
     return as_list(server.get(url("images", recursion=1)))
+
+
+def image_server(session: Session, remote: str) -> ImageServer:
+    """The image server behind a simplestreams remote; nothing is asked of it yet."""
+    from lightervisor.cli.image_server import ImageServer
+
+    return ImageServer(session, remote)
 
 
 def builder(session: Session) -> Server:

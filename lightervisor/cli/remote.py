@@ -97,6 +97,7 @@ def remove(session: Session, arguments: list[str], flags: Flags) -> None:
     del config.own_remotes[name]
     config.save()
     certificate(config, name).unlink(missing_ok=True)
+    memory(config, name).unlink(missing_ok=True)
 
 
 def rename(session: Session, arguments: list[str], flags: Flags) -> None:
@@ -151,3 +152,8 @@ def check_new(session: Session, name: str, taken: str) -> None:
 def certificate(config: Config, name: str) -> Path:
     """Where the certificate is kept that was accepted for a remote."""
     return Path(config.path("servercerts", f"{name}.crt"))
+
+
+def memory(config: Config, name: str) -> Path:
+    """Where what an image server listed is kept."""
+    return Path(config.path("cache", f"{name}.simplestreams"))

@@ -36,8 +36,8 @@ class Wire:
 
     def exchange(self, method: str, path: str, headers: Mapping[str, str], body: bytes | Readable | None) -> Response:
         """Send one request and read the head of its answer; ConnectionError when the server hung up before it."""
-        lines = [f"{method} {path} HTTP/1.1", f"Host: {self.host}", f"User-Agent: {USER_AGENT}"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
+        lines = [f"{method} {path} HTTP/1.1", f"Host: {self.host}"]
+        lines += [f"{name}: {value}" for name, value in {"User-Agent": USER_AGENT, **headers}.items()]
         if body is None or isinstance(body, bytes):
             if body is not None or method != "GET":
                 lines.append(f"Content-Length: {len(body or b'')}")

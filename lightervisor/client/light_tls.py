@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import os
 import socket
 import ssl
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from lightervisor.client.light_http import Wire
 from lightervisor.errors import Forbidden, Unavailable
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PORT = 8443
+_PATIENCE_S = 10
+"""For a server to take the connection; what it then does may take any time."""
+_NEW_CERTIFICATE = "remove the remote and add it again to accept the certificate"
 
 
 def fingerprint(certificate: bytes) -> str:
@@ -23,11 +28,19 @@ def fingerprint(certificate: bytes) -> str:
     return hashlib.sha256(certificate).hexdigest()
 
 
-def tls_connector(address: str, *, identity: tuple[Path, Path] | None, pinned: Path | None) -> Callable[[], Wire]:
-    """Connects to an https address with our client certificate (certificate, key).
+def tls_connector(
+    address: str,
+    *,
+    identity: tuple[Path, Path] | None = None,
+    pinned: Path | None = None,
+    idle_s: float | None = None,
+    remedy: str = _NEW_CERTIFICATE,
+) -> Callable[[], Wire]:
+    """Connects to an https address with our client certificate (certificate, key), by the environment's proxy if any.
 
-    A pinned server certificate (PEM) is the only one accepted; without one the system's authorities decide.
-    Connecting raises Unavailable when nobody answers, Forbidden for a certificate that is not accepted.
+    A pinned server certificate (PEM) is the only one accepted; without one the system's authorities decide. With
+    `idle_s` the server may not be silent for longer (TimeoutError). Connecting raises Unavailable when nobody answers,
+    Forbidden for a certificate that is not accepted, with that remedy.
     """
     host, port = _place(address)
 
@@ -44,10 +57,11 @@ def tls_connector(address: str, *, identity: tuple[Path, Path] | None, pinned: P
                 "server certificate",
                 host,
                 cause=error.verify_message.rstrip("."),
-                remedy="remove the remote and add it again to accept the certificate",
+                remedy=remedy,
             ) from error
         if pinned is not None:
             _check_pin(secure, pinned, host)
+        secure.settimeout(idle_s)
         return Wire(secure, f"{host}:{port}" if ":" not in host else f"[{host}]:{port}", is_local=False)
 
     return connect
@@ -78,7 +92,7 @@ def _place(address: str) -> tuple[str, int]:
 def _dial(address: str, context: ssl.SSLContext) -> ssl.SSLSocket:
     host, port = _place(address)
     try:
-        raw = socket.create_connection((host, port))
+        raw = _reach(address, host, port)
         try:
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return context.wrap_socket(raw, server_hostname=host)
@@ -91,6 +105,40 @@ def _dial(address: str, context: ssl.SSLContext) -> ssl.SSLSocket:
         reason = (error.strerror or str(error)).lower()
         text = f'Get "{address}": Unable to connect to: {host}:{port} ({reason})'
         raise Unavailable("server", host, text=text) from error
+
+
+def _reach(address: str, host: str, port: int) -> socket.socket:
+    """A connection to a host, through the proxy that the environment names for it."""
+    proxy = ""
+    if any(name.lower() == "https_proxy" for name in os.environ):
+        from lightervisor.client import proxies
+
+        proxy = proxies.chosen({}).of(address)
+    if not proxy:
+        return socket.create_connection((host, port), _PATIENCE_S)
+    return _through(proxy, f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+
+
+def _through(proxy: str, target: str) -> socket.socket:
+    """A connection that an HTTP proxy made to `host:port`. Raises OSError when it does not."""
+    parts = urlsplit(proxy)
+    if parts.scheme != "http":
+        raise OSError(f"the proxy {parts.hostname} is reached by http:// only")
+    raw = socket.create_connection((parts.hostname or "", parts.port or 80), _PATIENCE_S)
+    lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
+    if parts.username:
+        words = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        lines.append("Proxy-Authorization: Basic " + base64.b64encode(words.encode()).decode())
+    try:
+        raw.sendall("\r\n".join([*lines, "", ""]).encode())
+        status, _ = Wire(raw, target, is_local=False).read_head()
+    except BaseException:
+        raw.close()
+        raise
+    if status != 200:
+        raw.close()
+        raise OSError(f"the proxy {parts.hostname} answered with status {status}")
+    return raw
 
 
 def _check_pin(secure: ssl.SSLSocket, pinned: Path, host: str) -> None:
