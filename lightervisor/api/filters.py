@@ -22,6 +22,8 @@ LONGEST = 4096
 MOST_MEMORY = 8 << 20
 """Bytes that one regular expression may take, compiled."""
 MAPS, MAPS_OF_MAPS = ("config", "expanded_config", "properties"), ("devices", "expanded_devices")
+ANY_BYTE = re.compile(r"(?<!\\)(?:\\\\)*\\C")
+"""The one thing that RE2 reads and Go does not."""
 WORD = re.compile(r'"([^"]*)"(?=\s|$)|(\S+)')
 
 
@@ -80,11 +82,15 @@ def _words(text: str) -> list[str]:
 
 
 def _regex(value: str) -> "re2.Regex | None":
+    if ANY_BYTE.search(value) and "\\Q" not in value:
+        return None
     options = re2.Options()
     options.case_sensitive, options.log_errors, options.max_mem = False, False, MOST_MEMORY
     try:
         return re2.compile(value if "^" in value or "$" in value else f"^{value}$", options)
-    except (re2.error, UnicodeEncodeError) as error:
+    except UnicodeEncodeError:
+        return None
+    except re2.error as error:
         if b"too large" in error.args[0]:
             remedy = "use a simpler regular expression"
             raise Invalid("filter", value[:60], cause="the regular expression is too large", remedy=remedy) from error
