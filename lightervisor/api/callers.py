@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from aiohttp import web
 
+from lightervisor.api import peers
 from lightervisor.api.services import services
 from lightervisor.auth.caller import Caller
 
@@ -31,27 +32,12 @@ def _identify(request: web.Request) -> Caller:
     if peer is not None and peer.family == socket.AF_UNIX:
         credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
         return trust.local(_user(CREDENTIALS.unpack(credentials)[1]))
-    return trust.remote(chain(request), address(request))
-
-
-def chain(request: web.Request) -> list[bytes]:
-    """The certificates that a client of the network showed, its own first."""
-    _ = request
-    return []
-
-
-def address(request: web.Request) -> str:
-    """Where a client of the network is, as `host:port`; empty when it has gone."""
-    name = request.transport.get_extra_info("peername") if request.transport else None
-    if not isinstance(name, tuple):
-        return ""
-    host, port = str(name[0]), str(name[1])  # pyright: ignore[reportUnknownArgumentType]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return trust.remote(peers.certificates(request), peers.address(request))
 
 
 def host(request: web.Request) -> str:
     """The address of a client of the network without its port."""
-    return address(request).rpartition(":")[0].strip("[]")
+    return peers.address(request).rpartition(":")[0].strip("[]")
 
 
 @lru_cache(maxsize=256)

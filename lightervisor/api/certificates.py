@@ -3,7 +3,7 @@
 import msgspec
 from aiohttp import web
 
-from lightervisor.api import callers, envelope, etag, urls
+from lightervisor.api import callers, envelope, etag, peers, urls
 from lightervisor.api.requests import body, raw_body, recursion
 from lightervisor.api.services import services
 from lightervisor.auth.caller import refused
@@ -28,7 +28,7 @@ async def add(request: web.Request) -> web.StreamResponse:
         return envelope.background(
             found.trust.tokens.issue(post, environment.certificate_fingerprint, environment.addresses)
         )
-    made = await found.trust.join(caller, post, callers.chain(request), callers.host(request))
+    made = await found.trust.join(caller, post, peers.certificates(request), callers.host(request))
     return envelope.created(urls.of("certificates", made.fingerprint))
 
 

@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from lightervisor.api import callers, envelope, errors
+from lightervisor.api.network import Network
+from lightervisor.api.network_connection import NetworkConnection
 from lightervisor.api.requests import asks_for_all
 from lightervisor.api.routes import ROUTES
 from lightervisor.api.services import SERVICES, Services
@@ -23,7 +25,8 @@ OPEN_WHILE_STOPPING = ("/internal/", "/1.0/events", "/1.0/operations")
 class Server:
     """The API of one daemon."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, network: Network | None = None) -> None:
+        self._network = network
         self._state = "starting"
         self._app = web.Application(client_max_size=0, middlewares=[self._wrap])
         self._app[SERVICES] = services
@@ -45,17 +48,23 @@ class Server:
 
     @asynccontextmanager
     async def serving(self, listener: socket.socket) -> AsyncGenerator[None, None]:
-        """Listen while the context lasts; at its end requests in flight are waited for."""
+        """Serve this socket and the network while the context lasts; at its end requests in flight are waited for."""
         runner = web.AppRunner(self._app, access_log=None, shutdown_timeout=5)
         await runner.setup()
+        if self._network is not None and runner.server is not None:
+            self._network.serve_with(runner.server)
         await web.SockSite(runner, listener).start()
         try:
             yield
         finally:
+            if self._network is not None:
+                await self._network.close()
             await runner.cleanup()
 
     @web.middleware
     async def _wrap(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if isinstance(request.protocol, NetworkConnection):
+            request.protocol.begun()
         if log.isEnabledFor(logging.DEBUG):
             log.debug("%s %s by %s", request.method, request.path, callers.of(request).requestor.username or "a guest")
         refusal = self._refusal(request)

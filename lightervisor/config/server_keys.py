@@ -5,8 +5,16 @@ A key is declared when what it promises works.
 
 from lightervisor.config import expiry
 from lightervisor.config.key import key
-from lightervisor.config.types import Bool, Checked, integer
+from lightervisor.config.types import Bool, Checked, Text, integer
 
+key(
+    "core.https_address",
+    Text,
+    scope="server",
+    live=True,
+    group="core",
+    help="Address and port of the HTTPS API, as :8443, [::] or 192.0.2.1:8443; the port is 8443 when not given",
+)
 key(
     "core.shutdown_timeout",
     integer(0),

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from lightervisor.config import architectures
 from lightervisor.daemon.options import VERSION
+from lightervisor.daemon.server_certificate import ServerCertificate
 from lightervisor.model.server import ServerEnvironment, ServerStorageDriverInfo
 from lightervisor.storage.pools import Pools
 
@@ -29,7 +30,9 @@ class Liblxc(NamedTuple):
     features: dict[str, bool]
 
 
-def reader(pools: Pools, liblxc: Liblxc) -> Callable[[], ServerEnvironment]:
+def reader(
+    pools: Pools, liblxc: Liblxc, certificate: ServerCertificate, addresses: Callable[[], list[str]]
+) -> Callable[[], ServerEnvironment]:
     """A function that describes the server now; what cannot change is read once."""
     release = _os_release()
     machine = platform.machine()
@@ -40,7 +43,10 @@ def reader(pools: Pools, liblxc: Liblxc) -> Callable[[], ServerEnvironment]:
         used = sorted({pool.driver for pool in pools.list()})
         versions = [info.version for name in used for info in known if info.name == name]
         return ServerEnvironment(
+            addresses=addresses(),
             architectures=architectures.runnable(),
+            certificate=certificate.pem,
+            certificate_fingerprint=certificate.fingerprint,
             driver="lxc",
             driver_version=liblxc.version,
             firewall="nftables",

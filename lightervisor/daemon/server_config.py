@@ -4,7 +4,8 @@ Secrets are stored hashed and shown as `true`; who sends that back changes nothi
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
 
 from lightervisor.auth import password
@@ -20,13 +21,16 @@ SCOPE = "server"
 DECLARED = server_keys  # importing it declares the keys
 SECRETS = {PASSWORD: password.hashed}
 SHOWN = "true"
+Applying = Callable[[Mapping[str, str]], AbstractAsyncContextManager[None]]
+"""Brings a new configuration into effect while it is being stored; undoes that when storing fails."""
 
 
 class ServerConfig:
     """Reads, checks and stores the keys of the server."""
 
-    def __init__(self, rows: ServerConfigRows, events: Events) -> None:
-        self._rows, self._events = rows, events
+    def __init__(self, rows: ServerConfigRows, events: Events, applying: Sequence[Applying] = ()) -> None:
+        self._rows, self._events, self._applying = rows, events, applying
+        self._changing = asyncio.Lock()
 
     def all(self) -> dict[str, str]:
         """Every key that is set, secrets hidden."""
@@ -37,7 +41,11 @@ class ServerConfig:
         texts = {name: _text(name, value) for name, value in config.items()}
         for name in sorted(texts):
             _check(name, texts[name])
-        await self._rows.replace(await self._stored({name: text for name, text in texts.items() if text}))
+        wanted = {name: text for name, text in texts.items() if text}
+        async with self._changing, AsyncExitStack() as stack:
+            for apply in self._applying:
+                await stack.enter_async_context(apply(wanted))
+            await self._rows.replace(await self._stored(wanted))
         self._events.lifecycle("config-updated", "/1.0", requestor=requestor)
 
     async def _stored(self, config: Mapping[str, str]) -> dict[str, str]:

@@ -9,15 +9,18 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from lightervisor.api.network import Network
 from lightervisor.api.server import Server
 from lightervisor.api.services import Services
+from lightervisor.api.tls import Context
 from lightervisor.auth.authority import Authority
 from lightervisor.auth.store import TrustStore
 from lightervisor.auth.tokens import JoinTokens
 from lightervisor.auth.trust import Trust
 from lightervisor.config import architectures
-from lightervisor.daemon import environment, logs, resources
+from lightervisor.daemon import environment, logs, resources, server_certificate
 from lightervisor.daemon.environment import Liblxc
+from lightervisor.daemon.network_api import NetworkApi
 from lightervisor.daemon.options import Paths
 from lightervisor.daemon.server_config import ServerConfig
 from lightervisor.db.certificates import CertificateRows
@@ -86,6 +89,7 @@ class Parts:
     server_config: ServerConfig
     warnings: WarningRows
     logs: Logs
+    network_api: NetworkApi
 
     async def recover(self) -> None:
         """Bring the host to what the database says, undo what was left unfinished, find and start instances."""
@@ -96,6 +100,7 @@ class Parts:
             log.warning("network %s could not be started", name)
         await self.boot.find_running()
         await self.journal.recover()
+        await self.network_api.start(self.server_config.all())
 
     async def start_instances(self) -> None:
         """Start what the boot asks for, in order; what fails is tried again after the others, then warned of."""
@@ -133,6 +138,7 @@ class Parts:
 
     async def finish(self) -> None:
         """End what still runs, and take what was deleted off the disks; listeners are told."""
+        await self.network_api.close()
         await self.operations.close(timeout_s=5)
         self.events.close()
         await self.pools.stop()
@@ -186,8 +192,11 @@ def _parts(
     journal.register(create.UNDO, creation.undo)
     journal.register(delete.FINISH_DELETE, removal.finish)
     journal.register(delete.RENAME_BACK, removal.rename_back)
+    certificate = server_certificate.ensure(paths.state)
+    network = Network(Context(certificate.certificate, certificate.key))
+    network_api = NetworkApi(network)
     store = TrustStore(CertificateRows(database), Authority(paths.state), events)
-    server_keys = ServerConfig(server_config, events)
+    server_keys = ServerConfig(server_config, events, [network_api.applying])
     instance_logs = Logs(catalog, boot, events)
     services = Services(
         operations=operations,
@@ -205,7 +214,7 @@ def _parts(
         profiles=Profiles(profile_rows, instances, checks, events, update.reapply),
         pools=pools,
         networks=networks,
-        environment=environment.reader(pools, liblxc),
+        environment=environment.reader(pools, liblxc, certificate, network_api.addresses),
         server_config=server_keys,
         warnings=warnings,
         resources=resources.read,
@@ -216,7 +225,7 @@ def _parts(
         shut_down=shut_down,
     )
     return Parts(
-        server=Server(services),
+        server=Server(services, network),
         boot=boot,
         power=power,
         operations=operations,
@@ -228,6 +237,7 @@ def _parts(
         server_config=server_keys,
         warnings=warnings,
         logs=instance_logs,
+        network_api=network_api,
     )
 
 

@@ -1,0 +1,84 @@
+"""The network listener as the server's configuration wants it. Source: LXD, core.https_address."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+
+from lightervisor.api.network import Network
+from lightervisor.config import listen_address
+from lightervisor.config.listen_address import ListenAddress
+from lightervisor.errors import Invalid
+from lightervisor.kernel.netlink import Netlink
+
+KEY = "core.https_address"
+RETRY_S = 30
+log = logging.getLogger(__name__)
+
+
+class NetworkApi:
+    """Keeps the listener where `core.https_address` says."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._retrying: asyncio.Task[None] | None = None
+
+    async def start(self, config: Mapping[str, str]) -> None:
+        """Listen; where that is not possible yet, as at boot before an address is there, try again and again."""
+        try:
+            await self._network.listen(_wanted(config))
+        except Invalid as error:
+            log.warning("%s; trying again every %d s", error.message(), RETRY_S)
+            self._retrying = asyncio.create_task(self._retry(config), name="listen again")
+
+    async def _retry(self, config: Mapping[str, str]) -> None:
+        while True:
+            await asyncio.sleep(RETRY_S)
+            try:
+                return await self._network.listen(_wanted(config))
+            except Invalid as error:
+                log.debug("%s", error.message())
+
+    @asynccontextmanager
+    async def applying(self, config: Mapping[str, str]) -> AsyncGenerator[None, None]:
+        """Listen as this configuration says while it is being stored; back to what was if that fails.
+
+        Raises Invalid with LXD's text when this host cannot listen there.
+        """
+        async with self._network.moved_to(_wanted(config)):
+            yield
+        self._stop_retrying()
+
+    async def close(self) -> None:
+        """Listen no more."""
+        self._stop_retrying()
+        await self._network.close()
+
+    def addresses(self) -> list[str]:
+        """Where clients reach us, as GET /1.0 tells: each address of the host when we listen on all."""
+        address, port = self._network.address, self._network.port
+        if address is None or port is None:
+            return []
+        hosts = _global_addresses(address.host) if address.is_everywhere else [address.host]
+        return [str(ListenAddress(host, str(port))) for host in hosts]
+
+    def _stop_retrying(self) -> None:
+        if self._retrying is not None:
+            self._retrying.cancel()
+            self._retrying = None
+
+
+def _wanted(config: Mapping[str, str]) -> ListenAddress | None:
+    text = config.get(KEY, "")
+    return listen_address.parse(text) if text else None
+
+
+def _global_addresses(wanted: str) -> list[str]:
+    """The host's addresses that others can reach; only version 4 when 0.0.0.0 is wanted."""
+    with Netlink() as netlink:
+        found = netlink.addresses()
+    return [
+        one.address
+        for one in found
+        if one.scope == "global" and (wanted != "0.0.0.0" or one.family == "inet")  # noqa: S104
+    ]
