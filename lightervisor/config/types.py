@@ -157,14 +157,15 @@ def _check_cpu(value: str) -> None:
 
 
 def _check_address(value: str, version: int | None, *, network: bool) -> None:
+    complaint = f"Not an IP{f'v{version}' if version else ''} {'network' if network else 'address'} {value!r}"
     try:
         parsed = ipaddress.ip_interface(value) if network else ipaddress.ip_address(value)
     except ValueError as error:
-        raise refuse(
-            f"Not an IP{f'v{version}' if version else ''} {'network' if network else 'address'} {value!r}"
-        ) from error
-    if (version and parsed.version != version) or (network and "/" not in value):
-        raise refuse(f"Not an IP{f'v{version}' if version else ''} {'network' if network else 'address'} {value!r}")
+        raise refuse(f"invalid CIDR address: {value}" if network else complaint) from error
+    if network and "/" not in value:
+        raise refuse(f"invalid CIDR address: {value}")
+    if version and parsed.version != version:
+        raise refuse(complaint)
 
 
 def address(version: int | None = None) -> Checked:

@@ -271,7 +271,10 @@ def _check_subnet(name: str, key: str, address: IPv4Interface | IPv6Interface, t
     network = address.network
     if address.ip == network.network_address and network.prefixlen < network.max_prefixlen - 1:
         remedy = f"for example {key}={network.network_address + 1}/{network.prefixlen}"
-        raise Invalid("network", name, text=f"{key}: {address} is the subnet's own address", remedy=remedy)
+        text = (
+            f'Invalid value for network "{name}" option "{key}": Not a usable IPv{network.version} address "{address}"'
+        )
+        raise Invalid("network", name, text=text, remedy=remedy)
     for other in taken:
         if other.version == network.version and network.overlaps(other):  # type: ignore[arg-type] # same version
             raise Invalid("network", name, text=f"{key}: {network} overlaps with {other} of another network")

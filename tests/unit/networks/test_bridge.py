@@ -41,6 +41,7 @@ def test_an_update_adds_nothing() -> None:
         ({"ipv4.dhcp.ranges": "10.0.0.1-10.0.0.2\n"}, "control characters"),
         ({"bridge.hwaddr": "xx"}, "Invalid MAC address"),
         ({"ipv6.address": "10.0.0.1/24"}, "Not an IPv6 network"),
+        ({"ipv4.address": "10.0.0.1"}, "invalid CIDR address: 10.0.0.1"),
     ],
 )
 def test_a_bad_value_is_refused_in_lxds_words(config: dict[str, str], text: str) -> None:
@@ -51,7 +52,7 @@ def test_a_bad_value_is_refused_in_lxds_words(config: dict[str, str], text: str)
 @pytest.mark.parametrize(
     ("config", "error", "text"),
     [
-        ({"ipv4.address": "10.250.0.0/24"}, Invalid, "own address"),
+        ({"ipv4.address": "10.250.0.0/24"}, Invalid, 'option "ipv4.address": Not a usable IPv4 address'),
         ({"ipv4.address": "10.250.7.1/24"}, Invalid, "overlaps"),
         ({"ipv4.address": "127.0.0.2/8"}, Invalid, "in use by the host's interface lo"),
         ({"ipv4.address": "10.251.0.1/24", "ipv4.dhcp.ranges": "10.252.0.1-10.252.0.9"}, Invalid, "not in the subnet"),
