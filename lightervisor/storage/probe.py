@@ -1,10 +1,15 @@
-"""Whether a driver can work in a place: it is tried there, in a directory that is removed again."""
+"""Whether a driver can work in a place: it is tried there, in a directory that is removed again.
+
+Who tries holds a lock on the directory, so one without it is of a daemon that was killed meanwhile: the next who tries
+in the same place removes it.
+"""
 
 import errno
+import fcntl
 import os
 import tempfile
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from lightervisor.errors import HostError, Unsupported
@@ -12,6 +17,7 @@ from lightervisor.kernel import fsinfo, mounts, overlay, paths
 from lightervisor.kernel.idmap import IdMap, IdRange
 
 MAP = IdMap((IdRange("both", 1_000_000, 0, 65536),))
+PREFIX = ".probe-"
 REMEDY = "put the pool on ext4, xfs or btrfs with Linux 5.19 or later"
 
 
@@ -24,17 +30,45 @@ def trying(driver: str, root: Path) -> Generator[Path, None, None]:
     parent = fsinfo.existing_parent(root)
     if os.geteuid() != 0:
         raise Unsupported("storage driver", driver, cause="it needs root", remedy="run the daemon as root")
-    place: Path | None = None
     try:
-        place = Path(tempfile.mkdtemp(dir=parent, prefix=".probe-"))
-        yield place
+        with _own_directory(parent) as place:
+            yield place
     except (OSError, HostError) as error:
         where = f"{fsinfo.type_name(parent)} at {parent}, Linux {os.uname().release}"
         raise Unsupported("storage driver", driver, cause=f"{_reason(error)} ({where})", remedy=REMEDY) from error
+
+
+@contextmanager
+def _own_directory(parent: Path) -> Generator[Path, None, None]:
+    with ExitStack() as held:
+        with _directory(parent) as alone:
+            fcntl.flock(alone, fcntl.LOCK_EX)  # nobody looks for what is left while this one has no lock yet
+            for left in parent.glob(f"{PREFIX}*"):
+                _remove_unless_locked(left)
+            place = Path(tempfile.mkdtemp(dir=parent, prefix=PREFIX))
+            held.callback(_remove, place)
+            fcntl.flock(held.enter_context(_directory(place)), fcntl.LOCK_EX)
+        yield place
+
+
+@contextmanager
+def _directory(path: Path) -> Generator[int, None, None]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        yield descriptor
     finally:
-        if place is not None:
-            mounts.umount(place / "target", lazy=True)
-            paths.remove_tree(place)
+        os.close(descriptor)
+
+
+def _remove_unless_locked(place: Path) -> None:
+    with suppress(OSError), _directory(place) as descriptor:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _remove(place)
+
+
+def _remove(place: Path) -> None:
+    mounts.umount(place / "target", lazy=True)
+    paths.remove_tree(place)
 
 
 def check_writable(target: Path) -> None:
