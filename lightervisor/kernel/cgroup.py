@@ -191,6 +191,10 @@ def offered() -> Offered:
     for hierarchy in ROOT.iterdir() if ROOT.is_dir() else ():
         if hierarchy.is_symlink() or not (hierarchy / "cgroup.clone_children").exists():
             continue
+        for left in hierarchy.glob("lightervisor.probe.*"):  # of a daemon that was killed meanwhile
+            if not Path("/proc", left.name.rpartition(".")[2]).exists():
+                with contextlib.suppress(OSError):
+                    left.rmdir()
         scratch = hierarchy / f"lightervisor.probe.{os.getpid()}"
         with contextlib.suppress(OSError):
             scratch.mkdir()

@@ -86,6 +86,33 @@ class Work:
         """Delete on a daemon that dies meanwhile."""
         return self._die_during(self.delete, name)
 
+    def die(self, part: Callable[[Work, str], list[Outcome]], name: str, label: str) -> None:
+        """Have the daemon die at one effect of a part; it is not started again."""
+        self.faults.arm("kill", name, label)
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            part(self, name)
+        self.daemon.bury()
+        assert label in self.faults.effects()
+
+    def start_to_die(self, name: str) -> None:
+        """Start a daemon that may die before it serves, or while it does what it does about an instance by itself."""
+        with contextlib.suppress(AssertionError):  # it says that it has ended
+            self.daemon.start()
+        if self.daemon.process is not None:
+            eventually(lambda: self.has_ended() or self._has_recovered(name), what="recovery to end")
+            if self.has_ended():
+                self.daemon.bury()
+
+    def has_ended(self) -> bool:
+        """Whether the daemon has died."""
+        return self.daemon.process is None or self.daemon.process.poll() is not None
+
+    def _has_recovered(self, name: str) -> bool:
+        try:
+            return self._nothing_runs() and not self._comes_up(name)
+        except (OSError, http.client.HTTPException):  # it is dying
+            return False
+
     def _die_during(self, part: Callable[[str], list[Outcome]], name: str) -> list[Outcome]:
         with contextlib.suppress(OSError, http.client.HTTPException):
             part(name)

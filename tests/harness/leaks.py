@@ -127,7 +127,7 @@ def _cgroups() -> list[str]:
         os.path.relpath(Path(folder, name), CGROUPS)
         for folder, names, _ in os.walk(CGROUPS)  # other runs' groups may go meanwhile: not pathlib, which would fail
         for name in names
-        if name.startswith("lxc.") and name != "lxc.pivot"
+        if name.startswith(("lxc.", "lightervisor.")) and name != "lxc.pivot"
     ]
 
 
