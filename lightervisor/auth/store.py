@@ -59,7 +59,7 @@ class TrustStore:
             name=_name(wanted.name or certificate.common_name),
             certificate=certificate.pem,
             restricted=wanted.restricted,
-            projects=_projects(wanted.projects),
+            projects=check_projects(wanted.projects),
         )
         self._check(certificate)
         await self._rows.add(row)
@@ -90,7 +90,7 @@ class TrustStore:
             name=_name(wanted.name),
             certificate=certificate.pem,
             restricted=wanted.restricted,
-            projects=_projects(wanted.projects),
+            projects=check_projects(wanted.projects),
         )
         await self._rows.replace(present.fingerprint, row)
         self._known = None
@@ -156,7 +156,8 @@ def _name(text: str) -> str:
     return text
 
 
-def _projects(names: Iterable[str]) -> tuple[str, ...]:
+def check_projects(names: Iterable[str]) -> tuple[str, ...]:
+    """The projects of a restricted client, each once. Raises NotFound for one that does not exist."""
     for name in names:
         if name != THE_ONLY_PROJECT:
             raise NotFound("project", name)

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from lightervisor.auth.store import CLIENT
+from lightervisor.auth.store import CLIENT, check_projects
 from lightervisor.config import expiry
 from lightervisor.errors import Forbidden, Invalid
 from lightervisor.model.certificate import CertificateAddToken, CertificatesPost
@@ -41,6 +41,7 @@ class JoinTokens:
             raise Invalid("token", text="Can't use certificate if token is requested")
         if request.type != CLIENT:
             raise Invalid("token", text="Tokens can only be issued for client certificates")
+        check_projects(request.projects)
         expression = self._settings().get(EXPIRY, "")
         expires_at = expiry.after(now(), expression) if expression else None
         metadata: dict[str, Any] = {"addresses": addresses, "fingerprint": fingerprint, "request": request}
