@@ -90,13 +90,21 @@ def _environment(post: InstanceExecPost, config: Mapping[str, str], root: GuestR
     found = {key.removeprefix("environment."): value for key, value in config.items() if key.startswith("environment.")}
     found |= post.environment
     if "PATH" not in found:
-        more = [place for sign, place in SEARCH_WHEN if paths.exists(root.descriptor, sign, follow=True)]
+        more = [place for sign, place in SEARCH_WHEN if _has(root, sign)]
         found["PATH"] = ":".join([SEARCH, *more])
     found.setdefault("LANG", "C.UTF-8")
     if post.user == 0:
         found.setdefault("HOME", "/root")
         found.setdefault("USER", "root")
     return found
+
+
+def _has(root: GuestRoot, path: str) -> bool:
+    """Whether a path exists inside, as far as that can be told: a guest may have made a loop of links there."""
+    try:
+        return paths.exists(root.descriptor, path, follow=True)
+    except OSError:
+        return False
 
 
 def _recorded(name: str, operation: str) -> dict[str, dict[str, str]]:
