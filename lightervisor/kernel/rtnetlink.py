@@ -4,6 +4,7 @@ Our own because pyroute2 costs 11 MB and 60 ms in every process that imports it;
 Sources: rtnetlink(7), linux/if_link.h, linux/if_addr.h, linux/netlink.h.
 """
 
+import errno
 import os
 import socket
 import struct
@@ -32,6 +33,8 @@ IFF_UP, IFF_LOOPBACK, IFF_POINTOPOINT, IFF_BROADCAST = 0x1, 0x8, 0x10, 0x2
 NESTED = 0x8000
 MAIN_TABLE, PROTO_STATIC, SCOPE_LINK, UNICAST = 254, 4, 253, 1
 SCOPES = {0: "global", 200: "site", 253: "link", 254: "local"}
+
+ANSWER_S = 30.0  # the kernel holds its lock of all links while it takes namespaces down, by the hundred for seconds
 
 Attributes = dict[int, memoryview]
 
@@ -99,13 +102,14 @@ class Refused(OSError):
 
 
 class RouteSocket:
-    """One rtnetlink socket; one request at a time."""
+    """One rtnetlink socket; one request at a time, each with this long for an answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, answer_s: float = ANSWER_S) -> None:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
         for option in (EXT_ACK, CAP_ACK, STRICT):
             self._socket.setsockopt(SOL_NETLINK, option, 1)
         self._socket.bind((0, 0))
+        self._socket.settimeout(answer_s)
         self._sequence = 0
         self._lock = threading.Lock()
 
@@ -131,7 +135,10 @@ class RouteSocket:
         answers: list[tuple[int, memoryview]] = []
         interrupted = False
         while True:
-            view = memoryview(self._socket.recv(1 << 18))
+            try:
+                view = memoryview(self._socket.recv(1 << 18))
+            except TimeoutError as error:
+                raise Refused(errno.ETIMEDOUT, f"no answer within {self._socket.gettimeout()} s") from error
             while len(view) >= 16:
                 length, kind, flags, sequence, _ = struct.unpack_from("=IHHII", view)
                 body, view = view[16:length], view[(length + 3) & ~3 :]

@@ -1,7 +1,9 @@
 """Attributes of netlink messages: what is packed is read back, and rubbish does not raise."""
 
+import errno
 import struct
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,3 +37,12 @@ def test_an_address_has_family_prefix_and_scope() -> None:
     body = struct.pack("=BBBBI", 2, 24, 0, 254, 3) + rtnetlink.attribute(rtnetlink.IFA_LOCAL, bytes([10, 0, 0, 1]))
     address = rtnetlink.parse_address(memoryview(body))
     assert (address.family, address.address, address.prefix, address.scope) == ("inet", "10.0.0.1", 24, "local")
+
+
+def test_a_kernel_that_does_not_answer_is_not_waited_for_without_end() -> None:
+    route, noop = rtnetlink.RouteSocket(answer_s=0.05), 1
+    with pytest.raises(rtnetlink.Refused, match=r"no answer within 0\.05 s") as told:
+        route.ask(noop, 0, b"")
+    assert told.value.errno == errno.ETIMEDOUT
+    assert route.ask(rtnetlink.GETLINK, rtnetlink.DUMP, bytes(16))
+    route.close()
