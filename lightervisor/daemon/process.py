@@ -21,6 +21,7 @@ from lightervisor.daemon import guard, logs, systemd
 from lightervisor.daemon.options import Paths
 from lightervisor.daemon.wiring import Parts, wire
 from lightervisor.errors import Invalid
+from lightervisor.kernel import inheritance
 from lightervisor.runtime.spawner import Spawner
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,10 @@ def run_daemon(options: argparse.Namespace, paths: Paths) -> int:
         private.mkdir(mode=0o700, parents=True, exist_ok=True)  # a configuration may hold passwords
     lock = guard.take_over(paths.state, is_socket_ours=systemd.is_socket_given())
     logs.configure(debug=options.debug, verbose=options.verbose, logfile=options.logfile)
-    spawner = Spawner.launch()
+    inheritance.reset_signals(keep=[signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ])  # nohup's, and Python's own two
+    files = max(inheritance.open_files(), inheritance.MOST_FILES)
+    spawner = Spawner.launch()  # before the limit is raised: containers get the one that was set for the daemon
+    inheritance.limit_open_files(files)
     try:
         uvloop.run(_live(paths, group, spawner))
     finally:

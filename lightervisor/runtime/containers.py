@@ -97,7 +97,7 @@ class Containers:
             await end_remains(note, self._path, name)
             return "stopped" if note.stopping else "ended" if note.whole else "half"
         running = self._adopt(name, pid, config, whole=note is None or note.whole)
-        running.frozen = cgroup.is_frozen(cgroup.payload(pid, name))
+        running.frozen = cgroup.is_frozen(running.payload())
         return "whole" if running.whole else "half"
 
     async def begin(self, name: str) -> None:
@@ -263,8 +263,8 @@ class Containers:
             return
         running.stop_wanted = True
         running.kill()
-        if running.frozen and not running.ending:
-            await asyncio.to_thread(cgroup.set_frozen, cgroup.payload(running.init_pid, name), frozen=False)
+        if not running.ending:
+            await asyncio.to_thread(running.thaw)  # also what was frozen behind our back
         await running.gone.wait()
 
     async def shut_down(self, name: str, timeout_s: float | None, number: int | None = None) -> None:
@@ -283,13 +283,19 @@ class Containers:
     async def freeze(self, name: str) -> None:
         """Freeze all processes. Raises Invalid when it does not run, HostError when the kernel refuses."""
         running = self._required(name)
-        await asyncio.to_thread(cgroup.set_frozen, cgroup.payload(running.init_pid, name), frozen=True)
-        running.frozen = True
+        running.frozen = True  # from now on nothing is attached: it would be neither inside nor outside
+        try:
+            if running.attaching:
+                await asyncio.wait(running.attaching, timeout=PATIENCE_S)
+            await asyncio.to_thread(cgroup.set_frozen, running.payload(), frozen=True)
+        except BaseException:
+            running.frozen = False
+            raise
 
     async def unfreeze(self, name: str) -> None:
         """Thaw all processes."""
         running = self._required(name)
-        await asyncio.to_thread(cgroup.set_frozen, cgroup.payload(running.init_pid, name), frozen=False)
+        await asyncio.to_thread(running.thaw)
         running.frozen = False
 
     def _required(self, name: str) -> Running:
@@ -308,15 +314,25 @@ class Containers:
         cwd: str = "/",
         ids: tuple[int, int] = (0, 0),
     ) -> Attached:
-        """Run a program inside with these descriptors as its standard streams; they stay the caller's to close."""
-        if self._required(name).frozen:
+        """Run a program inside with these descriptors as its standard streams; they stay the caller's to close.
+
+        Raises Invalid when it does not run or is frozen, HostError.
+        """
+        running = self._required(name)
+        if running.frozen or cgroup.is_frozen(running.payload()):
             raise Invalid("instance", name, text="Instance is frozen")
-        encoded = [os.fsencode(word) for word in argv]
+        words = [os.fsencode(word) for word in argv]
         variables = [os.fsencode(f"{key}={value}") for key, value in (env or {}).items()]
-        followed = await self._spawner.follow(
-            "attach", name, self._path, encoded, variables, os.fsencode(cwd), ids, fds=fds
-        )
-        return Attached(followed)
+        arguments = (name, self._path, words, variables, os.fsencode(cwd), ids)
+        attaching = asyncio.ensure_future(self._spawner.follow("attach", *arguments, fds=fds))
+        running.attaching.add(attaching)
+        try:
+            return Attached(await attaching)
+        except HostError:
+            self._required(name)  # it has ended meanwhile
+            raise
+        finally:
+            running.attaching.discard(attaching)
 
     async def open_pty(self, name: str, owner: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
         """A terminal on the container's own devpts: master and slave; `owner` are host ids, size is (width, height)."""
@@ -337,7 +353,7 @@ class Containers:
 
     def usage(self, name: str) -> Usage:
         """What the container uses now. Raises Invalid when it does not run."""
-        return cgroup.usage(cgroup.payload(self._required(name).init_pid, name))
+        return cgroup.usage(self._required(name).payload())
 
     def apply_limits(self, name: str, config: Mapping[str, str]) -> None:
         """Make a running container follow its limits, lifted ones too; blocking.
@@ -345,13 +361,13 @@ class Containers:
         Raises HostError for what the kernel refuses; the limits are then as they were.
         """
         running = self._required(name)
-        groups, before = cgroup.payload(running.init_pid, name), running.config
+        groups, before = running.payload(), running.config
         try:
             for one, is_wanted in limits.changes(before, config, self._host):
                 cgroup.write(groups, one, is_wanted=is_wanted and not setting.missing([one], self._host))
         except HostError:
             for one, _ in limits.changes(config, before or {}, self._host):
-                _try_write(running, one)
+                running.try_write(one)
             raise
         running.config = config
         if before is not None and before.get(limits.CPUS) and not config.get(limits.CPUS):
@@ -375,17 +391,8 @@ class Containers:
     def _rebalance(self) -> None:
         for name, cpus in self._shares({}).items():
             running = self._running[name]
-            if running.cpus != cpus and _try_write(running, cpu.pin(cpus)):
+            if running.cpus != cpus and running.try_write(cpu.pin(cpus)):
                 running.cpus = cpus
-
-
-def _try_write(running: Running, one: setting.Setting) -> bool:
-    try:
-        cgroup.write(cgroup.payload(running.init_pid, running.name), one, is_wanted=False)
-    except HostError as error:
-        log.warning("instance %s: %s", running.name, error.sentence())
-        return False
-    return True
 
 
 def _report(watcher: "asyncio.Task[None]") -> None:

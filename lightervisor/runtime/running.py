@@ -1,6 +1,7 @@
 """One container that runs: the descriptors of its processes."""
 
 import asyncio
+import logging
 import os
 import signal
 from collections.abc import Mapping
@@ -10,10 +11,17 @@ from pathlib import Path
 from lightervisor.errors import HostError
 from lightervisor.kernel import cgroup, pidfd
 from lightervisor.runtime.notes import Note, Process
+from lightervisor.runtime.spawner import Followed
+
+log = logging.getLogger(__name__)
 
 
 def _words() -> "asyncio.Queue[str]":
     return asyncio.Queue()
+
+
+def _futures() -> "set[asyncio.Future[Followed]]":
+    return set()
 
 
 @dataclass
@@ -33,6 +41,7 @@ class Running:
     reboot_wanted: bool = False
     ending: bool = False
     whole: bool = False
+    attaching: "set[asyncio.Future[Followed]]" = field(default_factory=_futures)
     words: "asyncio.Queue[str]" = field(default_factory=_words)
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     watcher: "asyncio.Task[None] | None" = None
@@ -62,6 +71,24 @@ class Running:
     def kill(self) -> None:
         """End init, and with it everything inside."""
         pidfd.send(self.init, signal.SIGKILL)
+
+    def payload(self) -> dict[str, Path]:
+        """Its cgroups, by controller; empty when init has ended."""
+        return cgroup.payload(self.init_pid, self.name)
+
+    def thaw(self) -> None:
+        """Let frozen processes go on, whoever froze them. Raises HostError."""
+        if cgroup.is_frozen(groups := self.payload()):
+            cgroup.set_frozen(groups, frozen=False)
+
+    def try_write(self, setting: tuple[str, str, str, str]) -> bool:
+        """Write one limit as `cgroup.write` takes it; what the kernel refuses is told in the log."""
+        try:
+            cgroup.write(self.payload(), setting, is_wanted=False)
+        except HostError as error:
+            log.warning("instance %s: %s", self.name, error.sentence())
+            return False
+        return True
 
     def close(self) -> None:
         """Close the descriptors."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from lightervisor.errors import HostError, Invalid
-from lightervisor.kernel import process
+from lightervisor.kernel import inheritance, process
 
 PACKAGE = Path(__file__).parent.parent.parent
 START = (
@@ -39,8 +39,8 @@ class Spawner:
     A spawner that dies fails the requests under way and is started anew with the next one.
     """
 
-    def __init__(self, channel: socket.socket, child: process.Child) -> None:
-        self._channel, self._child = channel, child
+    def __init__(self, channel: socket.socket, child: process.Child, open_files: int) -> None:
+        self._channel, self._child, self._open_files = channel, child, open_files
         self._waiting: dict[int, asyncio.Queue[Answer]] = {}
         self._unsent: deque[tuple[bytes, list[int]]] = deque()
         self._number = LAST_WORDS
@@ -49,8 +49,12 @@ class Spawner:
 
     @classmethod
     def launch(cls) -> "Spawner":
-        """Start the spawner's process; to be called before the first thread."""
-        return cls(*_start())
+        """Start the spawner's process; to be called before the first thread.
+
+        What it starts has the soft limit of open files that is set now.
+        """
+        open_files = inheritance.open_files()
+        return cls(*_start(open_files), open_files)
 
     def connect(self) -> None:
         """Begin to read answers on the running loop."""
@@ -131,7 +135,7 @@ class Spawner:
         self, operation: str, arguments: Sequence[object], fds: Sequence[int]
     ) -> tuple[int, "asyncio.Queue[Answer]"]:
         if not self._alive:
-            self._channel, self._child = _start()
+            self._channel, self._child = _start(self._open_files)
             self._alive, self._end = True, ENDED
             self.connect()
         self._number += 1
@@ -161,7 +165,7 @@ class Spawner:
         loop.remove_writer(self._channel)
 
 
-def _start() -> tuple[socket.socket, process.Child]:
+def _start(open_files: int) -> tuple[socket.socket, process.Child]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     for end in (ours, theirs):
         try:
@@ -170,7 +174,7 @@ def _start() -> tuple[socket.socket, process.Child]:
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LARGEST)
     module = "lightervisor.runtime.spawner_process"
     child = process.spawn(
-        [sys.executable, "-IS", "-c", START, PACKAGE, module, str(theirs.fileno())],
+        [sys.executable, "-IS", "-c", START, PACKAGE, module, str(theirs.fileno()), str(open_files)],
         pass_fds=[theirs.fileno()],
         stderr=None,
         new_session=True,

@@ -2,12 +2,15 @@
 
 Why a process of its own: liblxc moves the caller of start() into the container's monitor cgroup and forks a
 monitor that keeps the caller's memory, so the caller must be small and every start a short-lived child.
-Attach is called here directly. Its children are reaped at once: an unreaped one would keep the pid namespace.
+Attach has a child of its own too: it may take as long as a guest likes (a frozen one, a directory that does not
+answer), and no other container is to wait for that. That child stays to reap the program at once, as an unreaped one
+would keep the pid namespace.
 
 One request is one SEQPACKET message: marshal of (id, operation, arguments), descriptors beside it. Answers are
 (id, value), descriptors beside them; start and attach answer twice, with a pid and with its exit.
 """
 
+import errno
 import fcntl
 import gc
 import marshal
@@ -19,6 +22,7 @@ import struct
 import sys
 import termios
 
+from lightervisor.kernel import inheritance
 from lightervisor.runtime import liblxc
 
 TIOCSPTLCK, TIOCGPTPEER = 0x40045431, 0x5441
@@ -27,12 +31,13 @@ LAST_WORDS = 0  # the number of an answer that nobody asked for: why there is no
 
 
 class Spawner:
-    """The loop: requests in, answers out, children reaped."""
+    """The loop: requests in, answers out, children reaped. What it starts may have so many `open_files` at first."""
 
-    def __init__(self, channel: socket.socket) -> None:
+    def __init__(self, channel: socket.socket, open_files: int) -> None:
         channel.set_inheritable(False)  # else every program in every container could speak as the daemon
-        self._channel, self._library = channel, liblxc.load()
+        self._channel, self._library, self._open_files = channel, liblxc.load(), open_files
         self._children: dict[int, tuple[int, int, int]] = {}
+        self._helpers: dict[int, tuple[socket.socket, int, int]] = {}
         self._poll = select.poll()
         self._poll.register(channel, select.POLLIN)
 
@@ -42,17 +47,21 @@ class Spawner:
         gc.freeze()
         while True:
             for descriptor, _ in self._poll.poll():
-                if descriptor != self._channel.fileno():
+                if descriptor in self._children:
                     self._reap(descriptor)
+                elif descriptor in self._helpers:
+                    self._pass_on(descriptor)
                 elif not self._serve():
                     return
 
     def _serve(self) -> bool:
-        message, fds, _, _ = socket.recv_fds(self._channel, LARGEST, 8, socket.MSG_CMSG_CLOEXEC)
+        message, fds, flags, _ = socket.recv_fds(self._channel, LARGEST, 8, socket.MSG_CMSG_CLOEXEC)
         if not message:
             return False
         number, operation, arguments = marshal.loads(message)
         try:
+            if flags & socket.MSG_CTRUNC:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
             getattr(self, f"do_{operation}")(number, fds, *arguments)
         except (OSError, liblxc.Library) as error:
             self._answer(number, ("error", str(error)))
@@ -72,13 +81,11 @@ class Spawner:
         self._poll.unregister(pidfd)
         os.close(pidfd)
         _, status = os.waitpid(pid, 0)
-        text = ""
-        if told >= 0:
-            text = os.read(told, LARGEST // 4).decode()
-            os.close(told)
+        text = os.read(told, LARGEST // 4).decode()
+        os.close(told)
         self._answer(number, ("exit", os.waitstatus_to_exitcode(status), text))
 
-    def _watch(self, number: int, pid: int, told: int = -1) -> int:
+    def _watch(self, number: int, pid: int, told: int) -> int:
         pidfd = os.pidfd_open(pid)
         self._children[pidfd] = (number, pid, told)
         self._poll.register(pidfd, select.POLLIN)
@@ -106,6 +113,7 @@ class Spawner:
             try:
                 os.close(go)
                 if os.read(ready, 1):
+                    inheritance.limit_open_files(self._open_files)
                     status = liblxc.Container(self._library, name, lxcpath).start(config_file)
                     with open("/proc/self/cgroup", "rb") as groups:  # noqa: PTH123 - pathlib is too large for this
                         os.write(tell, groups.read())
@@ -113,7 +121,11 @@ class Spawner:
                 os._exit(status)
         os.close(ready)
         os.close(tell)
-        self._answer(number, ("started", pid), [os.dup(self._watch(number, pid, told)), go])
+        try:
+            self._answer(number, ("started", pid), [os.dup(self._watch(number, pid, told)), go])
+        except OSError:
+            os.close(go)  # it ends
+            raise
 
     def do_state(self, number: int, _fds: "list[int]", name: str, lxcpath: str) -> None:
         """State and init's pid, from the monitor's command socket."""
@@ -133,13 +145,38 @@ class Spawner:
         ids: "tuple[int, int]",
     ) -> None:
         """Run a program inside; answers with ("started", pid), later with ("exit", status)."""
-        container = liblxc.Container(self._library, name, lxcpath)
-        pid = container.attach(argv, env, cwd, ids, fds)
-        container.close()
-        if pid <= 0:
-            self._answer(number, ("error", "liblxc could not attach to the container"))
-            return
-        self._answer(number, ("started", pid), [os.dup(self._watch(number, pid))])
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            helper = os.fork()
+            if helper == 0:
+                try:
+                    inheritance.limit_open_files(self._open_files)
+                    # So that the daemon and the other children see the spawner's end.
+                    for line in (self._channel, ours, *(one for one, _, _ in self._helpers.values())):
+                        line.close()
+                    container = liblxc.Container(self._library, name, lxcpath)
+                    _accompany(theirs, container.attach(argv, env, cwd, ids, fds), fds)
+                except (OSError, liblxc.Library) as error:
+                    _tell(theirs, ("error", str(error)))
+                finally:
+                    os._exit(0)
+        self._helpers[ours.fileno()] = (ours, number, helper)
+        self._poll.register(ours, select.POLLIN)
+
+    def _pass_on(self, descriptor: int) -> None:
+        """What a child that attaches has to say, or its end."""
+        line, number, helper = self._helpers[descriptor]
+        message, fds, flags, _ = socket.recv_fds(line, LARGEST, 1, socket.MSG_CMSG_CLOEXEC)
+        value = marshal.loads(message) if message else ("error", "liblxc could not attach to the container")
+        if flags & socket.MSG_CTRUNC:  # no room for its descriptor
+            os.kill(int(value[1]), signal.SIGKILL)
+            value = ("error", os.strerror(errno.EMFILE))
+        self._answer(number, value, fds)
+        if value[0] != "started":
+            del self._helpers[descriptor]
+            self._poll.unregister(line)
+            line.close()
+            os.waitpid(helper, 0)
 
     def do_pty(
         self, number: int, _fds: "list[int]", name: str, lxcpath: str, owner: "tuple[int, int]", size: "tuple[int, int]"
@@ -168,23 +205,41 @@ class Spawner:
         self._answer(number, ("console",), [terminal, master])
 
 
-def _forget_signals() -> None:
-    """What is ignored here would be ignored in every container: Python's own two, and whatever lxd was started with.
+def _tell(line: socket.socket, value: object, fds: "list[int] | None" = None) -> None:
+    socket.send_fds(line, [marshal.dumps(value)], fds or [], socket.MSG_NOSIGNAL)  # pyright: ignore[reportArgumentType]
 
-    Handlers end with exec, so keys at lxd's terminal are handled, by doing nothing.
-    """
-    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
-    for number in (signal.SIGINT, signal.SIGQUIT):
-        signal.signal(number, lambda _number, _frame: None)
+
+def _accompany(line: socket.socket, pid: int, fds: "list[int]") -> None:
+    """Tell of a program that was attached, and reap it. It goes on alone when the spawner ends meanwhile."""
+    for descriptor in fds:
+        os.close(descriptor)
+    if pid <= 0:
+        return
+    pidfd = os.pidfd_open(pid)
+    try:
+        _tell(line, ("started", pid), [pidfd])
+    except OSError:
+        os.kill(pid, signal.SIGKILL)  # nobody would ever know of it
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    poll.register(line, 0)  # its end is always told
+    if any(descriptor == pidfd for descriptor, _ in poll.poll()):
+        _, status = os.waitpid(pid, 0)
+        _tell(line, ("exit", os.waitstatus_to_exitcode(status)))
 
 
 def main() -> int:
-    """Serve the daemon at the other end of the socket whose descriptor is the first argument."""
-    _forget_signals()
+    """Serve the daemon at the other end of the socket whose descriptor is the first argument.
+
+    The second one is the soft limit of open files for all that is started.
+    """
+    inheritance.reset_signals()
+    for number in (signal.SIGINT, signal.SIGQUIT):  # a handler ends with exec, being ignored does not
+        signal.signal(number, lambda _number, _frame: None)
+    inheritance.limit_open_files()
     channel = socket.socket(fileno=int(sys.argv[1]))
     try:
-        spawner = Spawner(channel)
+        spawner = Spawner(channel, int(sys.argv[2]))
     except liblxc.Library as error:
         channel.send(marshal.dumps((LAST_WORDS, str(error))))
         return 1

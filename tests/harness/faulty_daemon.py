@@ -206,8 +206,8 @@ def install(hook: Hook) -> None:
     _before(Operations, "__init__", remember)
     start = spawner._start
 
-    def start_spawner() -> Any:
-        channel, hook.spawner = start()
+    def start_spawner(open_files: int) -> Any:
+        channel, hook.spawner = start(open_files)
         return channel, hook.spawner
 
     spawner._start = start_spawner

@@ -6,16 +6,19 @@ import asyncio
 import contextlib
 import os
 import re
+import resource
 import signal
 from pathlib import Path
 
 import pytest
 
 from lightervisor.errors import HostError, Invalid
-from lightervisor.kernel import pidfd
+from lightervisor.kernel import cgroup, pidfd
 from lightervisor.kernel.idmap import host_ranges
 from lightervisor.runtime import console_log
+from lightervisor.runtime.attached import Attached
 from lightervisor.runtime.spawner import Spawner
+from tests.harness.processes import eventually
 from tests.harness.runtime_host import Host, proc
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="containers need root")
@@ -128,6 +131,88 @@ async def test_a_frozen_container_can_be_thawed_and_killed(host: Host) -> None:
     await host.containers.freeze(host.name)
     await host.containers.kill(host.name)
     assert host.containers.state(host.name) == "Stopped"
+
+
+async def test_what_was_frozen_behind_our_back_runs_nothing_and_can_be_killed(host: Host) -> None:
+    cgroup.set_frozen(cgroup.payload(await host.start(), host.name), frozen=True)
+    with pytest.raises(Invalid, match="frozen"):
+        await host.run("true")
+    async with asyncio.timeout(10):
+        await host.containers.kill(host.name)
+    assert host.containers.state(host.name) == "Stopped"
+
+
+async def test_an_attach_that_hangs_holds_nobody_up(host: Host) -> None:
+    groups = cgroup.payload(await host.start(), host.name)
+    cgroup.set_frozen(groups, frozen=True)
+    null = os.open(os.devnull, os.O_RDWR)
+    arguments = (host.name, str(host.folder / "containers"), [b"true"], [b"PATH=/bin"], b"/", (0, 0))
+    hanging = asyncio.create_task(host.spawner.follow("attach", *arguments, fds=[null] * 3))
+    async with asyncio.timeout(10):
+        await asyncio.to_thread(eventually, lambda: _entered(groups) > 1, what="the attach to come there")
+        await host.spawner.request("version", [])
+        assert not hanging.done()
+        cgroup.set_frozen(groups, frozen=False)
+        assert await Attached(await hanging).wait() == 0
+    os.close(null)
+
+
+def _entered(groups: dict[str, Path]) -> int:
+    """How many processes are in a container's freezer."""
+    return len(cgroup.processes([groups.get("freezer") or groups[""]]))
+
+
+async def test_a_freeze_waits_for_what_is_being_attached(host: Host) -> None:
+    await host.start()
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in range(10):
+        attempts = [
+            asyncio.create_task(host.containers.attach(host.name, ["true"], fds=(null, null, null))) for _ in range(4)
+        ]
+        for _ in range(number):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            await host.containers.freeze(host.name)
+            attached = await asyncio.gather(*attempts, return_exceptions=True)
+            assert all(isinstance(one, Attached) or "frozen" in str(one) for one in attached), attached
+            await host.containers.unfreeze(host.name)
+            for one in attached:
+                if isinstance(one, Attached):
+                    await one.wait()
+    os.close(null)
+
+
+async def test_many_commands_at_once_and_an_odd_parent_harm_nothing(host: Host) -> None:
+    many = 300
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    former = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
+    resource.setrlimit(resource.RLIMIT_NOFILE, (many, limit[1]))
+    try:
+        host.spawner.close()
+        host.spawner = Spawner.launch()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(limit[0], 4 * many), limit[1]))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR2])
+        signal.signal(signal.SIGUSR1, former)
+    host.spawner.connect()
+    host.containers.close()
+    host.containers = host.engine()
+    await host.start()
+    assert await host.run("sh", "-c", "ulimit -n") == (0, f"{many}\n")
+    for one in ("self", "1"):
+        masks = (await host.run("grep", "-E", "Sig(Blk|Ign)", f"/proc/{one}/status"))[1].split()[1::2]
+        own = 1 << signal.SIGQUIT - 1 if one == "1" else 0  # busybox' init ignores it of its own accord
+        assert [int(mask, 16) & ~own for mask in masks] == [0, 0], (one, masks)
+    null = os.open(os.devnull, os.O_RDWR)
+    programs = [
+        await host.containers.attach(host.name, ["sleep", "600"], fds=(null, null, null)) for _ in range(many + 20)
+    ]
+    os.close(null)
+    async with asyncio.timeout(30):
+        await host.containers.kill(host.name)
+        assert {await program.wait() for program in programs} == {137}
+    resource.setrlimit(resource.RLIMIT_NOFILE, limit)
 
 
 async def test_a_restarted_daemon_finds_what_runs(host: Host) -> None:
