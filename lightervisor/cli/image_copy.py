@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from lightervisor.cli import answers, image_lookup, progress, transfer
+from lightervisor.cli import image_lookup, image_relay
 from lightervisor.cli.errors import CommandError
-from lightervisor.client import light_json, light_multipart
-from lightervisor.client.light import quote, url
+from lightervisor.client.light import url
 from lightervisor.client.light_json import as_map
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Any
 
     from lightervisor.cli.flags import Flags
@@ -19,6 +17,7 @@ if TYPE_CHECKING:
     from lightervisor.client.light import Server
 
 _MODES = ("pull", "push", "relay")
+_NEEDS_ALIAS = "--auto-update needs an alias of a public image"
 
 
 def copy(session: Session, arguments: list[str], flags: Flags) -> None:
@@ -34,21 +33,20 @@ def copy(session: Session, arguments: list[str], flags: Flags) -> None:
     server, _ = image_lookup.server_of(session, f"{target_remote}:")
     server = server.scoped_to(project=flags.text("target-project"))
     protocol = session.config.remote(source_remote).get("protocol") or "lxd"
-    names = flags.many("alias")
-    found = None  # the list of a simplestreams server is read by the target itself
-    if protocol == image_lookup.BUILD:
-        found = image_lookup.Found(server, image_lookup.product(server, name))
-    elif protocol == "lxd":
-        found = image_lookup.stored(session, arguments[0], vm=flags.on("vm"))
-    if found is not None and flags.on("copy-aliases"):
-        names += image_lookup.aliases(found.image)
-    if found is not None and protocol == "lxd" and _is_relayed(session, source_remote, flags):
-        fingerprint = relay(session, found, server, is_public=flags.on("public"))
+    if protocol == image_lookup.STREAMS:
+        image, fingerprint = _from_image_server(session, source_remote, name, server, flags)
+    elif protocol == image_lookup.BUILD:
+        image = image_lookup.product(server, name)
+        fingerprint = _pull(session, server, {**_place(session, source_remote), "alias": name or "default"}, flags)
     else:
-        source = _pulled(session, source_remote, name, found, is_kept_new=flags.on("auto-update"))
-        request = {"public": flags.on("public"), "auto_update": flags.on("auto-update"), "source": source}
-        operation = session.run(server, server.post(url("images"), request), "Copying the image")
-        fingerprint = str(as_map(operation.get("metadata"))["fingerprint"])
+        found = image_lookup.stored(session, arguments[0], vm=flags.on("vm"))
+        image = found.image
+        if _is_relayed(session, source_remote, flags):
+            fingerprint = image_relay.from_server(session, found, server, is_public=flags.on("public"))
+        else:
+            source = {**_place(session, source_remote), **_access(found, name, is_kept_new=flags.on("auto-update"))}
+            fingerprint = _pull(session, server, source, flags)
+    names = flags.many("alias") + (image_lookup.aliases(image) if flags.on("copy-aliases") else [])
     for alias in dict.fromkeys(names):
         image_lookup.name(server, alias, fingerprint)
     session.say("Image copied successfully!")
@@ -60,68 +58,68 @@ def _is_relayed(session: Session, remote: str, flags: Flags) -> bool:
     if flags.text("mode") == "push":
         raise CommandError("Pushing an image to another server isn't offered yet", "use --mode relay")
     if flags.text("mode") == "relay" or (not is_on_network and not flags.given("mode")):
-        if flags.on("auto-update"):
-            raise CommandError("An image that is relayed can't be kept up to date", "use --mode pull")
+        _refuse_updates_of_relayed(flags)
         return True
     if not is_on_network:
         raise CommandError("The source server isn't listening on the network", "use --mode relay")
     return False
 
 
-def _pulled(session: Session, remote: str, name: str, found: Found | None, *, is_kept_new: bool) -> dict[str, Any]:
-    """What tells the target where to get the image itself."""
-    settings = session.config.remote(remote)
-    protocol = str(settings.get("protocol") or "lxd")
-    source = {"type": "image", "mode": "pull", "server": str(settings["addr"]), "protocol": protocol}
-    if found is None or protocol == image_lookup.BUILD:
-        return {**source, "alias": name or "default"}
-    fingerprint = str(found.image["fingerprint"])
-    source["certificate"] = str(as_map(found.server.info().get("environment")).get("certificate", ""))
-    if is_kept_new:
-        if not found.image.get("public") or fingerprint.startswith(name):
-            raise CommandError("--auto-update needs an alias of a public image")
-        return {**source, "alias": name}
-    source["fingerprint"] = fingerprint
-    if not found.image.get("public"):
-        made = found.server.post(url("images", fingerprint, "secret"), {})
-        source["secret"] = str(made["metadata"]["metadata"]["secret"])
-    return source
+def _refuse_updates_of_relayed(flags: Flags) -> None:
+    if flags.on("auto-update"):
+        raise CommandError("An image that is relayed can't be kept up to date", "use --mode pull")
 
 
-def relay(session: Session, found: Found, target: Server, *, is_public: bool) -> str:
-    """Send what one server exports to another as it comes, unless the other has it; the fingerprint."""
-    image = found.image
-    if target.exists(url("images", str(image["fingerprint"]))):
-        return str(image["fingerprint"])
-    properties = as_map(image.get("properties"))
-    response = answers.check(found.server.request("GET", url("images", str(image["fingerprint"]), "export")))
-    kind = response.headers.get("content-type", "")
-    headers = {
-        "Content-Type": kind if light_multipart.boundary_of(kind) else "application/octet-stream",
-        "X-LXD-fingerprint": str(image["fingerprint"]),
-        "X-LXD-filename": str(image.get("filename", "")),
-        "X-LXD-properties": "&".join(f"{quote(key)}={quote(value)}" for key, value in properties.items()),
-        **({"X-LXD-public": "true"} if is_public else {}),
-    }
-    line = progress.Line("Copying the image", is_shown=session.shows_progress())
-    meter = transfer.Meter(line, int(response.headers.get("content-length") or image.get("size", 0)))
-    try:
-        body = _Stream(meter.blocks(response.blocks()))
-        envelope = light_json.loads(answers.content(target.request("POST", url("images"), headers, body)))
-    finally:
-        line.done()
-        found.server.close()  # what of its answer was not read would be taken for the next one
-    operation = session.run(target, envelope, "Copying the image")
+def _from_image_server(
+    session: Session, remote: str, name: str, target: Server, flags: Flags
+) -> tuple[dict[str, Any], str]:
+    """Copy an image of an image server, which the target fetches itself unless it is to be relayed."""
+    from lightervisor.cli.image_server import ImageServer
+
+    server = ImageServer(session, remote)
+    image = server.find(name or "default", kind="virtual-machine" if flags.on("vm") else "")
+    if flags.text("mode") == "push":
+        raise CommandError("Exporting images is not supported by the simplestreams protocol", "use --mode relay")
+    if flags.text("mode") == "relay":
+        _refuse_updates_of_relayed(flags)
+        return image, image_relay.from_image_server(session, server, image, target, is_public=flags.on("public"))
+    source = _place(session, remote)
+    # An alias is what the target asks again for updates; LXD keeps it for a copy that is not updated as well.
+    if name in image_lookup.aliases(image) or not name:
+        source["alias"] = name or "default"
+    else:
+        source["fingerprint"] = str(image["fingerprint"])
+        if flags.on("auto-update"):
+            raise CommandError(_NEEDS_ALIAS)
+    if flags.on("vm"):
+        source["image_type"] = "virtual-machine"
+    return image, _pull(session, target, source, flags)
+
+
+def _pull(session: Session, target: Server, source: dict[str, Any], flags: Flags) -> str:
+    """Have the target fetch an image; its fingerprint."""
+    request = {"public": flags.on("public"), "auto_update": flags.on("auto-update"), "source": source}
+    operation = session.run(target, target.post(url("images"), request), "Copying the image")
     return str(as_map(operation.get("metadata"))["fingerprint"])
 
 
-class _Stream:
-    """Blocks that arrive, to be read from."""
+def _place(session: Session, remote: str) -> dict[str, Any]:
+    """What tells the target which server the image is on."""
+    settings = session.config.remote(remote)
+    protocol = str(settings.get("protocol") or "lxd")
+    return {"type": "image", "mode": "pull", "server": str(settings["addr"]), "protocol": protocol}
 
-    def __init__(self, blocks: Iterator[bytes]) -> None:
-        self._blocks = blocks
 
-    def read(self, size: int, /) -> bytes:
-        """The next block, whatever its size; nothing at the end."""
-        _ = size
-        return next((block for block in self._blocks if block), b"")
+def _access(found: Found, name: str, *, is_kept_new: bool) -> dict[str, Any]:
+    """What tells the target which image of an LXD server it is, and gives it the right to have it."""
+    fingerprint = str(found.image["fingerprint"])
+    access = {"certificate": str(as_map(found.server.info().get("environment")).get("certificate", ""))}
+    if is_kept_new:
+        if not found.image.get("public") or fingerprint.startswith(name):
+            raise CommandError(_NEEDS_ALIAS)
+        return {**access, "alias": name}
+    access["fingerprint"] = fingerprint
+    if not found.image.get("public"):
+        made = found.server.post(url("images", fingerprint, "secret"), {})
+        access["secret"] = str(made["metadata"]["metadata"]["secret"])
+    return access

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lightervisor.cli.flags import Flags
+    from lightervisor.cli.image_lookup import Found
+    from lightervisor.cli.image_server import ImageServer
     from lightervisor.cli.session import Session
     from lightervisor.client.light_http import Response
+    from lightervisor.client.simplestreams import Image
 
 _ARCHIVES = (
     *(".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2", ".tar.zst", ".tar.lzma", ".tar.lz4"),
@@ -26,8 +29,19 @@ _ARCHIVES = (
 
 def export(session: Session, arguments: list[str], flags: Flags) -> None:
     """Write an image's file or files to a directory or under a name."""
-    found = image_lookup.stored(session, arguments[0], vm=flags.on("vm"))
     target = _target(arguments[1] if len(arguments) > 1 else ".")
+    remote, name = session.parse(arguments[0])
+    if session.config.remote(remote).get("protocol") == image_lookup.STREAMS:
+        server = image_lookup.image_server(session, remote)
+        image = server.find(name or "default", kind="virtual-machine" if flags.on("vm") else "")
+        _save_downloads(session, server, image, target)
+    else:
+        _save_export(session, image_lookup.stored(session, arguments[0], vm=flags.on("vm")), target)
+    session.say("Image exported successfully!")
+
+
+def _save_export(session: Session, found: Found, target: Path) -> None:
+    """Save what an LXD server exports."""
     path = url("images", str(found.image["fingerprint"]), "export")
     response = answers.check(found.server.request("GET", path))
     line = progress.Line("Exporting the image", is_shown=session.shows_progress())
@@ -39,7 +53,20 @@ def export(session: Session, arguments: list[str], flags: Flags) -> None:
         raise
     finally:
         line.done()
-    session.say("Image exported successfully!")
+
+
+def _save_downloads(session: Session, server: ImageServer, image: Image, target: Path) -> None:
+    """Save the files of an image server's image, each once its hash is right."""
+    line = progress.Line("Exporting the image", is_shown=session.shows_progress())
+    try:
+        meter = transfer.Meter(line, int(image["size"]))
+        for index, (name, blocks) in enumerate(server.download(image)):
+            is_split = len(image["files"]) > 1
+            path = split_path(target, name, is_root=index > 0) if is_split else unified_path(target, name)
+            _save(meter.blocks(blocks), path)
+    finally:
+        line.done()
+        server.web.close()
 
 
 def _target(text: str) -> Path:

@@ -7,6 +7,7 @@ kept, and the user is told.
 
 from __future__ import annotations
 
+import hashlib
 import marshal
 import os
 import time
@@ -15,14 +16,22 @@ from pathlib import Path
 from lightervisor.cli import remote as remotes
 from lightervisor.client import simplestreams
 from lightervisor.client.light_web import Web
-from lightervisor.errors import Failure, NotFound, Unavailable
+from lightervisor.errors import Failure, Invalid, NotFound, Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Iterator
+    from typing import Any, Protocol
 
     from lightervisor.cli.session import Session
     from lightervisor.client.simplestreams import Image
+
+    class Hash(Protocol):
+        """What hashlib makes."""
+
+        def update(self, data: bytes, /) -> None: ...  # noqa: D102
+        def hexdigest(self) -> str: ...  # noqa: D102
+
 
 _FORM = 1
 """Of what is kept; another one's is read anew."""
@@ -59,6 +68,31 @@ class ImageServer:
     def remembered(self) -> list[Image]:
         """What was kept of the server, which is not asked: for completion."""
         return self._kept().get("images", [])
+
+    def download(self, image: Image) -> Iterator[tuple[str, Iterator[bytes]]]:
+        """The files of an image, the metadata first: name and content, to be read one after the other.
+
+        A file whose size or hash is not as listed, and files that are not the image, end with Invalid after the last
+        block; nothing of them may have been used before.
+        """
+        whole = hashlib.sha256()
+        for index, file in enumerate(image["files"]):
+            is_last = index + 1 == len(image["files"])
+            yield file["path"].rpartition("/")[2], self._checked(file, whole, image["fingerprint"] if is_last else "")
+
+    def _checked(self, file: dict[str, Any], whole: Hash, fingerprint: str) -> Iterator[bytes]:
+        own, left = hashlib.sha256(), int(file["size"])
+        for block in self.web.blocks(self.web.get(file["path"])):
+            own.update(block)
+            whole.update(block)
+            left -= len(block)
+            if left < 0:
+                break
+            yield block
+        if left or own.hexdigest() != file["sha256"] or (fingerprint and whole.hexdigest() != fingerprint):
+            self.web.close()
+            cause = f"{file['path']} is not what the server's list says"
+            raise Invalid("image", cause=cause, remedy="tell who runs the server, or try again later")
 
     def _current(self) -> list[Image]:
         kept = self._kept()

@@ -217,3 +217,70 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(
     text = client.fail("image", "list", "web:")  # not answered from what was kept: somebody may be in between
     assert "self-signed certificate" in text
     assert web.url.partition("//")[2].partition(":")[0] in text
+
+
+def small(web: Web) -> dict[str, bytes]:
+    """Publish a split image whose files are really there; its files by their path."""
+    metadata, root = b"metadata" * 100, b"root" * 1000
+    name, said = streams.product("Small", "1", "amd64", "small", "20260101")
+    items = said["versions"]["20260101"]["items"]
+    del items["rootfs.tar.xz"], items["disk.qcow2"]
+    files = {f"/{items['lxd.tar.xz']['path']}": metadata, f"/{items['root.squashfs']['path']}": root}
+    for item, content in ((items["lxd.tar.xz"], metadata), (items["root.squashfs"], root)):
+        item.update(sha256=hashlib.sha256(content).hexdigest(), size=len(content))
+    items["lxd.tar.xz"]["combined_squashfs_sha256"] = hashlib.sha256(metadata + root).hexdigest()
+    web.pages.update(files)
+    publish(web, (name, said))
+    return files
+
+
+def test_export_writes_the_files_under_the_server_s_names_or_the_one_typed(client: Client, web: Web) -> None:
+    (metadata_path, metadata), (root_path, root) = small(web).items()
+    folder = client.folder / "out"
+    folder.mkdir()
+    assert client("image", "export", "web:small", str(folder)) == "Image exported successfully!\n"
+    client("image", "export", "web:small", str(folder / "named"))
+    written = {file.name: file.read_bytes() for file in folder.iterdir()}
+    assert written == {
+        metadata_path.rpartition("/")[2]: metadata,
+        root_path.rpartition("/")[2]: root,
+        "named": metadata,
+        "named.root": root,
+    }
+
+
+@pytest.mark.parametrize(
+    "wrong", [b"toor" * 1000, b"root" * 999, b"root" * 1001, b""], ids=["changed", "short", "long", "empty"]
+)
+def test_a_file_that_is_not_as_listed_is_not_kept(client: Client, web: Web, wrong: bytes) -> None:
+    metadata_path, root_path = small(web)
+    web.pages[root_path] = wrong
+    folder = client.folder / "out"
+    folder.mkdir()
+    assert "is not what the server's list says" in client.fail("image", "export", "web:small", str(folder))
+    assert [file.name for file in folder.iterdir()] == [metadata_path.rpartition("/")[2]]
+
+
+def test_files_that_are_not_the_image_are_not_kept(client: Client, web: Web) -> None:
+    metadata_path, _ = small(web)
+    listed = json.loads(streams.products(streams.product("Small", "1", "amd64", "small", "20260101")))
+    version = listed["products"]["small:1:amd64:default"]["versions"]["20260101"]
+    content = web.pages[metadata_path]
+    assert isinstance(content, bytes)
+    version["items"] = {
+        "m": {**version["items"]["lxd.tar.xz"], "sha256": hashlib.sha256(content).hexdigest(), "size": len(content)},
+        "r": {**version["items"]["root.squashfs"], "sha256": hashlib.sha256(b"root" * 1000).hexdigest(), "size": 4000},
+    }
+    web.pages[PRODUCTS] = page(json.dumps(listed).encode())  # each file is right, the hash of both is another's
+    folder = client.folder / "out"
+    folder.mkdir()
+    assert "is not what the server's list says" in client.fail("image", "export", "web:small", str(folder))
+
+
+def test_a_download_that_stops_is_told(client: Client, web: Web) -> None:
+    _, root_path = small(web)
+    web.pages[root_path] = lambda request: request.cut(b"root" * 1000, 100)
+    folder = client.folder / "out"
+    folder.mkdir()
+    assert "the download stopped" in client.fail("image", "export", "web:small", str(folder))
+    assert len(list(folder.iterdir())) == 1
