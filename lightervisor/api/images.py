@@ -1,20 +1,21 @@
 """/1.0/images. Source: LXD REST API, images."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from urllib.parse import parse_qsl
 
 import msgspec
 from aiohttp import BodyPartReader, MultipartWriter, web
 
-from lightervisor.api import callers, envelope, etag, filters, raw, urls
+from lightervisor.api import callers, envelope, etag, filters, image_transfers, raw, urls
 from lightervisor.api.requests import body, project, raw_body, recursion, requestor
 from lightervisor.api.services import services
 from lightervisor.auth.caller import refused
-from lightervisor.errors import Invalid, Unsupported
+from lightervisor.errors import Invalid
 from lightervisor.images.upload import Received
 from lightervisor.model.decode import decode
-from lightervisor.model.image import Image, ImagePut, ImagesPost
+from lightervisor.model.image import Image, ImagePut
 from lightervisor.operations.operations import Run
 
 BLOCK = 1 << 20
@@ -36,18 +37,28 @@ def sees_public_only(request: web.Request) -> bool:
     return not callers.of(request).may_enter(project(request))
 
 
-def _visible(request: web.Request) -> Image:
-    """The image asked for, if the caller may see it. Raises NotFound."""
-    return services(request).images.get(request.match_info["fingerprint"], public_only=sees_public_only(request))
+def _visible(request: web.Request, *, uses_secret: bool = False) -> Image:
+    """The image asked for, if the caller may see it or has a secret for it. Raises NotFound."""
+    found, wanted = services(request), request.match_info["fingerprint"]
+    if secret := request.query.get("secret", ""):
+        secrets, where = found.images_out.secrets, project(request)
+        if (secrets.use if uses_secret else secrets.find)(wanted, where, secret) is not None:
+            return found.images.get(wanted)
+    return found.images.get(wanted, public_only=sees_public_only(request))
 
 
 async def upload(request: web.Request) -> web.StreamResponse:
-    """POST /1.0/images: one file as the body, or metadata and rootfs as a form."""
-    found = services(request)
-    if sees_public_only(request):
+    """POST /1.0/images: one file as the body, or metadata and rootfs as a form; or from where a JSON body says.
+
+    Who is not of the project needs the secret that was given out for this very image.
+    """
+    found, where = services(request), project(request)
+    secret, expected = request.headers.get("X-LXD-secret", ""), request.headers.get("X-LXD-fingerprint", "")
+    token = found.images_out.secrets.use(expected, where, secret) if secret and expected else None
+    if token is None and sees_public_only(request):
         raise refused()
     if request.content_type == "application/json":
-        return await _fetch(request)
+        return await image_transfers.fetch(request)
     if request.content_type == "multipart/form-data":
         received, filename = await _form(request)
     else:
@@ -56,31 +67,20 @@ async def upload(request: web.Request) -> web.StreamResponse:
     put = ImagePut(
         public=request.headers.get("X-LXD-public", "") in ("1", "true"),
         properties=dict(parse_qsl(request.headers.get("X-LXD-properties", ""), keep_blank_values=True)),
+        profiles=[name for _, name in parse_qsl(request.headers.get("X-LXD-profiles", ""))] or None,
     )
-    expected = request.headers.get("X-LXD-fingerprint", "")
+    promised = image_transfers.promised(token)
 
     async def work(run: Run) -> None:
-        image = await found.images.add(received, put, filename=filename, expected=expected)
+        if promised is None:
+            image = await found.images.add(received, put, filename=filename, expected=expected)
+        else:
+            image = await found.images_out.take_pushed(received, put, promised, filename=filename, expected=expected)
         run.update(fingerprint=image.fingerprint, size=str(image.size))
 
-    return envelope.background(found.operations.start("Downloading image", work, project=project(request)))
-
-
-async def _fetch(request: web.Request) -> web.StreamResponse:
-    """Take an image from where the body says; so far what this host can build."""
-    found, post = services(request), await body(request, ImagesPost)
-    source = post.source
-    if source is None or (source.type, source.protocol) != ("image", "build"):
-        remedy = "lxc image import FILE, or lxc image copy --mode relay"
-        raise Unsupported("image source", cause="only uploads and build: are offered so far", remedy=remedy)
-
-    async def work(run: Run) -> None:
-        image = await found.built.keep(post, source, lambda text: run.progress("download_progress", text))
-        run.update(fingerprint=image.fingerprint, size=str(image.size))
-
-    return envelope.background(
-        found.operations.start("Downloading image", work, project=project(request), cancellable=True)
-    )
+    # With a secret of its own, whoever pushed can wait for the end without being trusted.
+    metadata = {"secret": os.urandom(32).hex()} if token else None
+    return envelope.background(found.operations.start("Downloading image", work, project=where, metadata=metadata))
 
 
 async def _form(request: web.Request) -> tuple[Received, str]:
@@ -154,7 +154,7 @@ async def delete(request: web.Request) -> web.StreamResponse:
 
 async def export(request: web.Request) -> web.StreamResponse:
     """GET /1.0/images/{fingerprint}/export: the file, or as a form metadata and root file system."""
-    image = _visible(request)
+    image = _visible(request, uses_secret=True)
     files = services(request).images.files(image.fingerprint)
     services(request).images.publish("retrieved", image.fingerprint, requestor(request))
     if len(files) == 1:

@@ -13,8 +13,10 @@ from aiohttp import web
 from lightervisor.auth.trust import Trust
 from lightervisor.errors import Unsupported
 from lightervisor.events.stream import Events
-from lightervisor.images.built import BuiltImages
+from lightervisor.images.downloads import Downloads
+from lightervisor.images.outward import Outward
 from lightervisor.images.store import Images
+from lightervisor.images.upkeep import Upkeep
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.console import Consoles
 from lightervisor.instances.create import Creation
@@ -89,7 +91,9 @@ class Services:
     states: States
     exec: Execution
     images: Images
-    built: BuiltImages
+    downloads: Downloads
+    images_out: Outward
+    upkeep: Upkeep
     profiles: Profiles
     pools: Pools
     networks: Networks

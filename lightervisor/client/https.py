@@ -7,7 +7,7 @@ HTTPS ends with Unavailable or Invalid that names the URL (without its query, wh
 import asyncio
 import ssl
 import sys
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -109,7 +109,7 @@ class Peer:
         if self._session is None:
             raise RuntimeError("a peer is used outside of its context")
         proxy = self._outgoing.proxies().of(url) or None
-        with _told(method, url):
+        with told(method, url):
             # A body of ours may take long to go out: then only its pauses are limited, by the session.
             limit = self._outgoing.patience.headers_s if data is None else None
             async with asyncio.timeout(limit):
@@ -123,14 +123,17 @@ class Peer:
         finally:
             _let_go(response)
 
-    async def blocks(self, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-        """The body as it comes. Raises Unavailable when it stops early, stalls or drips."""
+    async def blocks(
+        self, response: aiohttp.ClientResponse, read: Callable[[], Awaitable[bytes]] | None = None
+    ) -> AsyncIterator[bytes]:
+        """The body as it comes, or what `read` reads of it. Raises Unavailable when it stops early, stalls or drips."""
+        read = read or response.content.readany
         patience, loop = self._outgoing.patience, asyncio.get_running_loop()
         waited_s, count = 0.0, 0
         while True:
             begun = loop.time()
-            with _told(response.method, str(response.url)):
-                block = await response.content.readany()
+            with told(response.method, str(response.url)):
+                block = await read()
             if not block:
                 return
             waited_s, count = waited_s + loop.time() - begun, count + len(block)
@@ -169,8 +172,8 @@ def shown(url: str) -> str:
 
 
 @contextmanager
-def _told(method: str, url: str) -> Generator[None, None, None]:
-    """Say what went wrong with a request, in Go's form: Get "URL": cause."""
+def told(method: str, url: str) -> Generator[None, None, None]:
+    """Raise Unavailable for what goes wrong with a request, in Go's words: Get "URL": cause."""
     try:
         yield
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:

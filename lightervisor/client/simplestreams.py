@@ -93,8 +93,8 @@ def default_os(address: str) -> str:
 
 
 def is_safe_path(path: str) -> bool:
-    """Whether a path stays below its server's address and is nothing but a path."""
-    plain = path.isascii() and path.isprintable() and not any(char in path for char in "\\?#% :")
+    """Whether a path stays below its server's address and is nothing but a path; times in paths have colons."""
+    plain = path.isascii() and path.isprintable() and not any(char in path for char in "\\?#% ")
     return plain and bool(path) and not any(part in ("", ".", "..") for part in path.split("/"))
 
 

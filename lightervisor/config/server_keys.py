@@ -4,8 +4,9 @@ A key is declared when what it promises works.
 """
 
 from lightervisor.config import expiry
+from lightervisor.config.architectures import NUMBERS
 from lightervisor.config.key import key
-from lightervisor.config.types import Bool, Checked, Text, integer
+from lightervisor.config.types import Bool, Checked, Text, integer, matching, one_of
 
 key(
     "core.https_address",
@@ -47,6 +48,48 @@ key(
     live=True,
     group="core",
     help="What a client can show to become trusted; stored hashed, shown as true",
+)
+for _kind in ("http", "https"):
+    key(
+        f"core.proxy_{_kind}",
+        matching("proxy", r"([a-z0-9+.-]+://)?[^\s/]+/?", 'Invalid proxy "{value}"'),
+        scope="server",
+        live=True,
+        group="core",
+        help=f"The proxy for {_kind}:// addresses of other servers; without it that of the daemon's {_kind}_proxy",
+    )
+key(
+    "core.proxy_ignore_hosts",
+    scope="server",
+    live=True,
+    group="core",
+    help="Names, addresses and networks that are reached without a proxy, with commas between; * for all",
+)
+key(
+    "images.auto_update_cached",
+    Bool,
+    scope="server",
+    default="true",
+    live=True,
+    group="images",
+    help="Whether cached images that came from an alias are kept up to date",
+)
+key(
+    "images.auto_update_interval",
+    integer(0),
+    scope="server",
+    default="6",
+    live=True,
+    group="images",
+    help="Hours between two looks for newer images; 0 never looks",
+)
+key(
+    "images.default_architecture",
+    one_of(*NUMBERS),
+    scope="server",
+    live=True,
+    group="images",
+    help="The architecture of images whose alias names none; without it this host's",
 )
 key(
     "images.remote_cache_expiry",

@@ -4,7 +4,7 @@ import os
 import platform
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,6 +69,15 @@ def reader(
         )
 
     return read
+
+
+def user_agent(drivers: Sequence[str]) -> str:
+    """What this server calls itself at others, which may look at it. Source: LXD's user agent."""
+    host, release = os.uname(), _os_release()
+    system = "; ".join(word for word in (release.get("NAME", ""), release.get("VERSION_ID", "")) if word)
+    words = "; ".join(word for word in ("Linux", host.machine, host.release, system) if word)
+    pools = f" ({'; '.join(drivers)})" if drivers else ""
+    return f"LXD {VERSION} ({words}){pools}".encode("ascii", "replace").decode()
 
 
 def _word(value: bool) -> str:

@@ -72,6 +72,7 @@ async def _live(paths: Paths, group: int, spawner: Spawner) -> None:
                 log.info("ready on %s", paths.socket)
                 systemd.notify("READY=1")
                 works = [asyncio.create_task(parts.start_instances()), asyncio.create_task(parts.tidy())]
+                works.append(asyncio.create_task(parts.upkeep.run()))
                 reason = await stop
                 for work in works:
                     work.cancel()

@@ -17,11 +17,14 @@ from lightervisor.auth.authority import Authority
 from lightervisor.auth.store import TrustStore
 from lightervisor.auth.tokens import JoinTokens
 from lightervisor.auth.trust import Trust
+from lightervisor.client import proxies
+from lightervisor.client.https import Outgoing
 from lightervisor.config import architectures
+from lightervisor.config.key import REGISTRY
 from lightervisor.daemon import environment, logs, resources, server_certificate
 from lightervisor.daemon.environment import Liblxc
 from lightervisor.daemon.network_api import NetworkApi
-from lightervisor.daemon.options import Paths
+from lightervisor.daemon.options import VERSION, Paths
 from lightervisor.daemon.server_config import ServerConfig
 from lightervisor.db.certificates import CertificateRows
 from lightervisor.db.database import Database
@@ -35,8 +38,13 @@ from lightervisor.db.warnings import WarningRows
 from lightervisor.devices.device import check_device
 from lightervisor.errors import Failure
 from lightervisor.events.stream import Events
-from lightervisor.images.built import BuiltImages
+from lightervisor.images.downloads import Downloads
+from lightervisor.images.outward import Outward
+from lightervisor.images.partial import Partials
+from lightervisor.images.secrets import Secrets
+from lightervisor.images.sources.source import Tools
 from lightervisor.images.store import Images
+from lightervisor.images.upkeep import Upkeep
 from lightervisor.instances import create, delete
 from lightervisor.instances.boot import Boot, Places
 from lightervisor.instances.catalog import Catalog
@@ -85,6 +93,8 @@ class Parts:
     pools: Pools
     networks: Networks
     images: Images
+    downloads: Downloads
+    upkeep: Upkeep
     events: Events
     server_config: ServerConfig
     warnings: WarningRows
@@ -95,6 +105,7 @@ class Parts:
         """Bring the host to what the database says, undo what was left unfinished, find and start instances."""
         await self.pools.start()
         self.images.start()
+        self.downloads.start()
         await self.images.forget_deleted(self.pools.usable())
         for name in await self.networks.start_all():
             log.warning("network %s could not be started", name)
@@ -173,7 +184,20 @@ def _parts(
         NetworkRows(database), NetworkUsers(instances, profile_rows), events, warnings, paths.state / "networks"
     )
     images = Images(ImageRows(database), paths.state / "images", events)
-    built = BuiltImages(images, architectures.own())
+    outgoing = Outgoing(
+        user_agent=lambda: environment.user_agent(sorted({pool.driver for pool in pools.list()})),
+        proxies=lambda: proxies.chosen(server_config.all()),
+    )
+    settings = _settings(server_config)
+    tools = Tools(
+        outgoing=outgoing,
+        partials=Partials(images.partials),
+        incoming=images.incoming,
+        version=VERSION,
+        architecture=lambda: settings("images.default_architecture") or architectures.own(),
+    )
+    downloads = Downloads(images, tools, settings)
+    upkeep = Upkeep(images, downloads, pools.usable, settings, operations)
     checks = InstanceChecks(lambda name, device: check_device(name, device, network_type=networks.network_type(device)))
     volumes = InstanceVolumes(pools)
     boot_status: list[Boot] = []
@@ -186,7 +210,7 @@ def _parts(
     boot.use(containers)
     power = Power(instances, catalog, boot, containers, operations, events)
     boot.restart_with(power.start_again)
-    creation = Creation(instances, catalog, checks, images, built, boot, volumes, operations)
+    creation = Creation(instances, catalog, checks, images, downloads, boot, volumes, operations)
     removal = Removal(instances, catalog, boot, volumes, operations, events)
     update = Update(instances, catalog, checks, boot, volumes, operations)
     journal.register(create.UNDO, creation.undo)
@@ -210,7 +234,9 @@ def _parts(
         states=States(containers),
         exec=Execution(catalog, boot, operations, events),
         images=images,
-        built=built,
+        downloads=downloads,
+        images_out=Outward(images, outgoing, Secrets(operations)),
+        upkeep=upkeep,
         profiles=Profiles(profile_rows, instances, checks, events, update.reapply),
         pools=pools,
         networks=networks,
@@ -233,12 +259,24 @@ def _parts(
         pools=pools,
         networks=networks,
         images=images,
+        downloads=downloads,
+        upkeep=upkeep,
         events=events,
         server_config=server_keys,
         warnings=warnings,
         logs=instance_logs,
         network_api=network_api,
     )
+
+
+def _settings(rows: ServerConfigRows) -> Callable[[str], str]:
+    """What a key of the server is now, its default when it is not set."""
+
+    def read(name: str) -> str:
+        declared = REGISTRY.lookup("server", name)
+        return rows.all().get(name) or (declared.default if declared else "")
+
+    return read
 
 
 def _host_facts() -> HostFacts:

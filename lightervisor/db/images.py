@@ -135,6 +135,11 @@ class ImageRows:
         except sqlite3.IntegrityError as error:
             raise Conflict("image alias", new_name, text=f'Alias "{new_name}" already exists') from error
 
+    async def move_aliases(self, old: str, new: str) -> None:
+        """Let the aliases of one image stand for another."""
+        query = "update image_aliases set fingerprint = ? where fingerprint = ?"
+        await self._database.write(lambda c: c.execute(query, (new, old)))
+
     async def delete_alias(self, name: str) -> None:
         """Forget an alias. Raises NotFound."""
         self.alias(name)

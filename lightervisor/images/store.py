@@ -66,11 +66,10 @@ class Images:
         """Where files are received and built before they are known to be whole."""
         return self._directory / ".incoming"
 
-    def fresh_directory(self) -> Path:
-        """A new directory for something that is being made; the maker removes it."""
-        directory = self.incoming / os.urandom(16).hex()
-        directory.mkdir()
-        return directory
+    @property
+    def partials(self) -> Path:
+        """Where files are that a download was interrupted in."""
+        return self._directory / ".partial"
 
     def list(self, *, public_only: bool = False) -> "list[Image]":
         """All images, or only the public ones."""
@@ -109,8 +108,9 @@ class Images:
     ) -> Image:
         """Take received files into the store. Raises Invalid for a bad image or an unexpected fingerprint.
 
-        `template` gives what cannot be read from the files: cached, aliases and source. The files are gone from the
-        incoming directory afterwards, whatever happens.
+        `template` is what the image's source said of it: whether it is cached and from where it is updated, and instead
+        of what the files say its properties, architecture and dates. The files are gone from the incoming directory
+        afterwards, whatever happens.
         """
         fingerprint = received.fingerprint
         try:
@@ -121,18 +121,20 @@ class Images:
                 raise Failure("image", fingerprint, text="Image with same fingerprint already exists")
             root = received.rootfs.path if received.rootfs else None
             facts = await asyncio.to_thread(inspect, received.meta.path, root)
+            told = template or Image()
+            expires = next((one for one in (put.expires_at, told.expires_at) if one.year > 1), None)
             image = msgspec.structs.replace(
-                template or Image(),
+                told,
                 fingerprint=fingerprint,
                 filename=Path(filename).name or f"{fingerprint}{format_of(received.meta.path).SUFFIX}",
                 size=received.size,
-                architecture=facts.architecture,
+                architecture=told.architecture or facts.architecture,
                 type="container",
-                created_at=_moment(facts.creation_date),
-                expires_at=put.expires_at if put.expires_at.year > 1 else _moment(facts.expiry_date),
+                created_at=told.created_at if told.created_at.year > 1 else _moment(facts.creation_date),
+                expires_at=expires or _moment(facts.expiry_date),
                 uploaded_at=now(),
                 last_used_at=EPOCH,
-                properties={**facts.properties, **put.properties},
+                properties={**(told.properties or facts.properties), **put.properties},
                 public=put.public,
                 auto_update=put.auto_update,
                 profiles=put.profiles or ["default"],
@@ -171,7 +173,12 @@ class Images:
         return self._directory / fingerprint, rootfs if rootfs.exists() else None
 
     async def ensure_unpacked(self, fingerprint: str, driver: StorageDriver, progress: Progress) -> None:
-        """Unpack an image in a pool unless it is there, and note that it is used.
+        """Unpack an image in a pool unless it is there, and note that it is used. Raises what `keep_unpacked` does."""
+        await self.keep_unpacked(fingerprint, driver, progress)
+        await self.mark_used(fingerprint)
+
+    async def keep_unpacked(self, fingerprint: str, driver: StorageDriver, progress: Progress) -> None:
+        """Unpack an image in a pool unless it is there.
 
         Of those that want the same, one unpacks and the others wait. Cancelling takes back what was unpacked.
         Raises NotFound when the image is deleted meanwhile.
@@ -183,7 +190,6 @@ class Images:
                 if not self.rows.has(fingerprint):  # deleting it came too early to find what was just unpacked
                     await asyncio.to_thread(driver.delete_image, fingerprint)
                     raise NotFound("image", fingerprint)
-        await self.mark_used(fingerprint)
 
     async def _unpack(self, fingerprint: str, driver: StorageDriver, progress: Progress) -> None:
         loop, stop = asyncio.get_running_loop(), threading.Event()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import os
 from collections.abc import AsyncIterator
@@ -9,14 +10,17 @@ from pathlib import Path
 from typing import IO, NamedTuple, Protocol
 
 from lightervisor.errors import HostError
+from lightervisor.kernel.threads import finished
 
 BLOCK = 1 << 20
+RESERVE = 64 << 20
+"""Bytes that receiving leaves free for the database beside the images; of a small disk, a twentieth."""
 
 
 class Digest(Protocol):
     """What hashlib makes."""
 
-    def update(self, data: bytes, /) -> None:
+    def update(self, data: bytes | bytearray, /) -> None:
         """Take more bytes in."""
         ...
 
@@ -30,11 +34,15 @@ class Digest(Protocol):
 
 
 class Part(NamedTuple):
-    """One file of an image; `digest` has seen its bytes, and before them those of the part it came after."""
+    """One file of an image; `digest` has seen its bytes, and before them those of the part it came after.
+
+    `is_resumed` says that it began with what an earlier download had left.
+    """
 
     path: Path
     size: int
     digest: Digest
+    is_resumed: bool = False
 
 
 class Received(NamedTuple):
@@ -65,58 +73,95 @@ async def receive(directory: Path, blocks: AsyncIterator[bytes], after: Part | N
 
     When it fails, this part is removed, and the one before it too.
     """
-    path = directory / os.urandom(16).hex()
-    writer = _Writer(path, after)
+    writer = Writer(directory / os.urandom(16).hex(), after)
     try:
-        waiting = bytearray()
+        await pour(blocks, writer)
+        return await asyncio.to_thread(writer.finish)
+    except BaseException:
+        writer.abandon()
+        if after is not None:
+            after.path.unlink(missing_ok=True)
+        raise
+
+
+async def pour(blocks: AsyncIterator[bytes], writer: "Writer") -> None:
+    """Write what arrives, a megabyte at a time on another thread; also when it breaks off, as far as it came."""
+    waiting = bytearray()
+    try:
         async for block in blocks:
             waiting += block
             if len(waiting) >= BLOCK:
-                await asyncio.to_thread(writer.write, bytes(waiting))
-                waiting.clear()
-        return await asyncio.to_thread(writer.finish, bytes(waiting))
-    except BaseException:
-        writer.abandon()
-        raise
+                full, waiting = waiting, bytearray()
+                await finished(asyncio.to_thread(writer.write, full))
+    finally:
+        writer.write(waiting)
 
 
 def take(path: Path, after: Part | None = None) -> Part:
     """A file that is there already, read to be hashed. Blocking."""
-    digest: Digest = after.digest.copy() if after else hashlib.sha256()
-    size = 0
-    with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            digest.update(block)
-            size += len(block)
-        os.fsync(file.fileno())
-    return Part(path, size, digest)
+    return Writer.resumed(path, after).finish()
 
 
-class _Writer:
-    def __init__(self, path: Path, after: Part | None) -> None:
-        self._path, self._after, self._size = path, after, 0
+class Writer:
+    """A file that is being received: written, hashed and counted. Its methods block.
+
+    It leaves some space free (`RESERVE`): an upload without an end is not the end of the host.
+    """
+
+    def __init__(self, path: Path, after: Part | None = None) -> None:
+        self._path, self._after = path, after
+        self._file: IO[bytes] = path.open("ab", buffering=0)
+        self._is_resumed = False
+        self.size = 0
         self._digest: Digest = after.digest.copy() if after else hashlib.sha256()
-        self._file: IO[bytes] = path.open("wb", buffering=0)
 
-    def write(self, block: bytes) -> None:
-        self._digest.update(block)
-        self._size += len(block)
-        view = memoryview(block)
+    @classmethod
+    def resumed(cls, path: Path, after: Part | None = None) -> "Writer":
+        """Go on behind what a file holds already, if it is there."""
+        writer = cls(path, after)
+        with path.open("rb") as file:
+            while block := file.read(BLOCK):
+                writer._digest.update(block)
+                writer.size += len(block)
+        writer._is_resumed = writer.size > 0
+        return writer
+
+    def begin_again(self) -> None:
+        """Forget what was received."""
+        self._file.truncate(0)
+        self.size, self._is_resumed = 0, False
+        self._digest = self._after.digest.copy() if self._after else hashlib.sha256()
+
+    def write(self, block: bytes | bytearray) -> None:
+        """Append. Raises HostError when there is no space."""
+        if not block:
+            return
         try:
+            found = os.fstatvfs(self._file.fileno())
+            reserve = min(RESERVE, found.f_blocks * found.f_frsize // 20)
+            if found.f_bavail * found.f_frsize < reserve + len(block):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            view = memoryview(block)
             while view:
                 view = view[self._file.write(view) :]
         except OSError as error:
             cause = error.strerror or str(error)
-            raise HostError("image store", cause=cause, remedy="free some space, then upload again") from error
+            raise HostError("image store", cause=cause, remedy="free some space, then try again") from error
+        self._digest.update(block)
+        self.size += len(block)
 
-    def finish(self, block: bytes) -> Part:
-        self.write(block)
+    def finish(self) -> Part:
+        """All is there: make it durable."""
         os.fsync(self._file.fileno())
         self._file.close()
-        return Part(self._path, self._size, self._digest)
+        return Part(self._path, self.size, self._digest, self._is_resumed)
 
-    def abandon(self) -> None:
+    def suspend(self) -> None:
+        """Leave what came so far, to be gone on with later."""
         with contextlib.suppress(OSError):
             self._file.close()
-        for path in (self._path, self._after.path if self._after else self._path):
-            path.unlink(missing_ok=True)
+
+    def abandon(self) -> None:
+        """Remove what came so far."""
+        self.suspend()
+        self._path.unlink(missing_ok=True)

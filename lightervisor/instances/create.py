@@ -11,7 +11,7 @@ from lightervisor.config.merge import Expanded, expand
 from lightervisor.db.instances import InstanceRow, InstanceRows
 from lightervisor.errors import Conflict, Failure, Invalid, NotFound, Unsupported
 from lightervisor.events.stream import Events
-from lightervisor.images.built import BuiltImages
+from lightervisor.images.downloads import Downloads, wanted_of
 from lightervisor.images.store import Images
 from lightervisor.instances import petnames
 from lightervisor.instances.boot import Boot
@@ -39,13 +39,13 @@ class Creation:
         catalog: Catalog,
         checks: InstanceChecks,
         images: Images,
-        built: BuiltImages,
+        downloads: Downloads,
         boot: Boot,
         volumes: InstanceVolumes,
         operations: Operations,
     ) -> None:
         self._rows, self._catalog, self._checks, self._boot = rows, catalog, checks, boot
-        self._images, self._built = images, built
+        self._images, self._downloads = images, downloads
         self._volumes, self._operations = volumes, operations
 
     def create(
@@ -109,10 +109,6 @@ class Creation:
                 return None
             case "image":
                 if source.server:
-                    if source.protocol != "build":
-                        raise Unsupported(
-                            "image source", source.protocol, cause="only local images and build: are offered so far"
-                        )
                     return None
                 if source.fingerprint:
                     return self._images.get(source.fingerprint)
@@ -142,9 +138,7 @@ class Creation:
     async def _fetch(self, source: InstanceSource, run: Run) -> Image | None:
         if source.type == "none":
             return None
-        return await self._built.fetch(
-            source.alias or source.fingerprint, lambda text: run.progress("download_progress", text)
-        )
+        return await self._downloads.fetch(wanted_of(source), lambda text: run.progress("download_progress", text))
 
     async def _build(self, run: Run, row: InstanceRow, image: Image | None, expanded: Expanded) -> None:
         if self._rows.exists(row.project, row.name):

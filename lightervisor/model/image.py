@@ -71,6 +71,17 @@ class Image(ImagePut, frozen=True, kw_only=True):
     uploaded_at: datetime = ZERO_TIME
 
 
+class ImageExportPost(Struct, frozen=True, kw_only=True):
+    """LXD's ImageExportPost."""
+
+    target: str = ""
+    secret: str = ""
+    certificate: str = ""
+    aliases: list[ImageAlias] | None = None
+    project: str = ""
+    profiles: list[str] | None = None
+
+
 class ImageAliasesEntryPut(Struct, frozen=True, kw_only=True):
     """LXD's ImageAliasesEntryPut."""
 

@@ -240,7 +240,7 @@ def test_a_full_disk_below_the_daemon_is_named_and_nothing_stays(tmp_path: Path)
             another = images.unified(tmp_path / "another.tar.gz", extra=extra).read_bytes()
             with filled(daemon.state):
                 upload = daemon.request("POST", "/1.0/images", another)
-                assert upload.error == "Image store: No space left on device (free some space, then upload again)"
+                assert upload.error == "Image store: No space left on device (free some space, then try again)"
                 assert sorted((daemon.state / "images").iterdir()) == before
                 full = "Database: database or disk is full (look at the file system of "
                 profile = {"name": "large", "description": "x" * 100_000}

@@ -83,7 +83,9 @@ async def services(tmp_path: Path) -> AsyncIterator[Services]:
         states=ABSENT,
         exec=ABSENT,
         images=ABSENT,
-        built=ABSENT,
+        downloads=ABSENT,
+        images_out=ABSENT,
+        upkeep=ABSENT,
         pools=ABSENT,
         networks=ABSENT,
     )
