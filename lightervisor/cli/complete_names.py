@@ -53,7 +53,7 @@ class Names:
 
     @property
     def _server(self) -> Server:
-        return self._session.server(self._remote)
+        return self._session.server(self._remote, for_images=True)
 
     def of(self, *collection: str) -> Found:
         """The names in a collection."""

@@ -63,13 +63,13 @@ def stored(session: Session, raw: str, *, vm: bool = False) -> Found:
 
 def server_of(session: Session, raw: str) -> tuple[Server, str]:
     """The server and the rest of `[remote:]rest`. Raises CommandError where the remote is none that keeps images."""
-    remote, _ = session.parse(raw)
+    remote, name = session.parse(raw)
     protocol = str(session.config.remote(remote).get("protocol") or "lxd")
     if protocol == BUILD:
         raise CommandError("What build: offers isn't there yet", f"lxc launch {remote}:<image> builds it")
     if protocol != "lxd":
         raise CommandError("The remote isn't a private LXD server", f"{remote}: only offers images, to copy or launch")
-    return session.resolve(raw)
+    return session.server(remote, for_images=True), name
 
 
 def images(session: Session, remote: str) -> list[Image]:

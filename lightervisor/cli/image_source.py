@@ -19,7 +19,7 @@ def resolve(session: Session, target_remote: str, raw: str) -> tuple[dict[str, A
     settings = session.config.remote(remote)
     if settings.get("protocol", "lxd") != "lxd":
         return _foreign(settings, image), ""
-    server = session.server(remote)
+    server = session.server(remote, for_images=True)
     try:
         fingerprint, kind = find(server, image or "default")
     except ApiError as error:

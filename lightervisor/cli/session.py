@@ -60,18 +60,18 @@ class Session:
             raise CommandError(f"Missing {what} name")
         return server, name
 
-    def server(self, remote: str = "") -> Server:
-        """The connection to a remote (the default one); made when first used."""
-        remote = remote or self.config.default_remote
-        if remote not in self._servers:
-            self._servers[remote] = self._open(remote)
-        return self._servers[remote]
+    def server(self, remote: str = "", *, for_images: bool = False) -> Server:
+        """The connection to a remote (the default one); made when first used.
 
-    def _open(self, remote: str) -> Server:
+        A public remote is good for its images only. Raises CommandError for a remote that is no LXD server.
+        """
+        remote = remote or self.config.default_remote
         settings = self.config.remote(remote)
-        if settings.get("protocol", "lxd") != "lxd":
+        if settings.get("protocol", "lxd") != "lxd" or (settings.get("public") and not for_images):
             raise CommandError("The remote isn't a private LXD server")
-        return self.connect(remote, settings)
+        if remote not in self._servers:
+            self._servers[remote] = self.connect(remote, settings)
+        return self._servers[remote]
 
     def connect(self, name: str, settings: Mapping[str, Any]) -> Server:
         """The LXD server with these settings of a remote; nothing is sent yet."""

@@ -169,6 +169,43 @@ class TestAccess:
             assert network.request(other, "GET", "/1.0/instances").status == 403
         assert network.request(ours, "GET", "/1.0/instances").status == 200
 
+    def test_a_metrics_certificate_is_no_clients(self, daemon: Daemon, network: Network) -> None:
+        reader = make()
+        add(daemon, reader, type="metrics")
+        assert network.request(reader, "GET", "/1.0").metadata["auth"] == "untrusted"
+        assert network.request(reader, "GET", "/1.0/instances").status == 403
+        own = f"{CERTIFICATES}/{reader.fingerprint}"
+        assert network.request(reader, "PATCH", own, {"type": "client"}).status == 403
+
+    def test_a_restricted_client_renews_its_certificate_and_nothing_else(
+        self, daemon: Daemon, network: Network
+    ) -> None:
+        ours, new = make(), make()
+        add(daemon, ours, restricted=True, projects=["default"], name="ours")
+        own = f"{CERTIFICATES}/{ours.fingerprint}"
+        for change in ({"restricted": False}, {"type": "metrics"}, {"projects": []}, {"name": "x"}):
+            assert network.request(ours, "PATCH", own, change).status == 403
+        put = {"name": "ours", "type": "client", "restricted": False, "projects": [], "certificate": new.pem}
+        assert network.request(ours, "PUT", own, put).error == "Only the certificate can be changed"
+        body = {"type": "client", "certificate": base64.b64encode(new.der).decode()}
+        assert network.request(ours, "POST", CERTIFICATES, body).status == 403
+        assert network.request(ours, "POST", CERTIFICATES, {"type": "client", "token": True}).status == 403
+        assert network.request(ours, "PATCH", own, {"certificate": new.pem}).status == 200
+        assert network.request(ours, "GET", "/1.0/instances").status == 403
+        assert network.request(new, "GET", "/1.0/instances").status == 200
+        assert network.request(new, "PATCH", "/1.0", {"config": {}}).status == 403
+
+    def test_a_token_cannot_be_read_or_used_twice(self, daemon: Daemon, network: Network) -> None:
+        narrow, guest, late = make(), make(), make()
+        add(daemon, narrow, restricted=True, projects=["default"])
+        token = daemon.request("POST", CERTIFICATES, {"type": "client", "token": True, "name": "t"}).metadata
+        assert "running" not in network.request(narrow, "GET", "/1.0/operations?recursion=1").metadata
+        assert network.request(narrow, "GET", f"/1.0/operations/{token['id']}").status == 404
+        content = {"client_name": "t", **{k: token["metadata"][k] for k in ("fingerprint", "addresses", "secret")}}
+        body = {"type": "client", "password": base64.b64encode(json.dumps(content).encode()).decode()}
+        assert network.request(guest, "POST", CERTIFICATES, body).status == 201
+        assert network.request(late, "POST", CERTIFICATES, body).status == 403
+
     def test_guesses_are_limited(self, daemon: Daemon, network: Network) -> None:
         daemon.request("PATCH", "/1.0", {"config": {"core.trust_password": PASSWORD}})
         guest = make()
