@@ -1,14 +1,16 @@
 """Wire structs of exec. Source: LXD 5.0.2 shared/api, as listed in the REST API reference."""
 
-from msgspec import Struct, field
+from typing import Annotated
+
+from msgspec import Meta, Struct, field
 
 
 class InstanceExecControl(Struct, frozen=True, kw_only=True):
-    """LXD's InstanceExecControl."""
+    """LXD's InstanceExecControl; a signal is a C int."""
 
     command: str = ""
     args: dict[str, str] = {}
-    signal: int = 0
+    signal: Annotated[int, Meta(ge=-(1 << 31), lt=1 << 31)] = 0
 
 
 class InstanceExecPost(Struct, frozen=True, kw_only=True):
