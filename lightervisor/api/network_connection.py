@@ -18,14 +18,22 @@ class NetworkConnection(web.RequestHandler):
     aiohttp ends a connection that is idle between requests; before the first one it waits for ever.
     """
 
-    __slots__ = ("_ended", "_patience", "client")
+    __slots__ = ("_at_end", "_patience", "client")
 
-    def __init__(self, server: web.Server, client: str, ended: Callable[[], None]) -> None:
-        """`client` is its address and port; `ended` is called once, when the connection is lost."""
+    def __init__(self, server: web.Server, client: str) -> None:
+        """`client` is its address and port."""
         loop = asyncio.get_running_loop()
         super().__init__(server, loop=loop, access_log=_SILENT, keepalive_timeout=IDLE_S)
-        self.client, self._ended = client, ended
+        self.client = client
+        self._at_end: Callable[[], None] | None = None
         self._patience: asyncio.TimerHandle | None = None
+
+    def when_ended(self, call: Callable[[], None]) -> None:
+        """Call this once when the connection is lost; at once when it is lost already."""
+        if self.transport is None:
+            call()
+        else:
+            self._at_end = call
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for the first request, not for ever."""
@@ -34,17 +42,18 @@ class NetworkConnection(web.RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Tell who counts."""
-        if self._patience is not None:
-            self._patience.cancel()
+        self.begun()
         super().connection_lost(exc)
-        self._ended()
+        if self._at_end is not None:
+            self._at_end()
+            self._at_end = None
 
     def begun(self) -> None:
-        """A request has arrived whole, but for its body."""
+        """A request has arrived, but for its body."""
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None
 
     def _give_up(self) -> None:
-        if self.transport is not None:
-            self.transport.abort()  # type: ignore[attr-defined]
+        if isinstance(self.transport, asyncio.Transport):
+            self.transport.abort()

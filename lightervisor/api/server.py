@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from lightervisor.api import callers, envelope, errors
-from lightervisor.api.network import Network
+from lightervisor.api import callers, cors, envelope, errors
+from lightervisor.api.door import Door
 from lightervisor.api.network_connection import NetworkConnection
 from lightervisor.api.requests import asks_for_all
 from lightervisor.api.routes import ROUTES
@@ -25,11 +25,13 @@ OPEN_WHILE_STOPPING = ("/internal/", "/1.0/events", "/1.0/operations")
 class Server:
     """The API of one daemon."""
 
-    def __init__(self, services: Services, network: Network | None = None) -> None:
-        self._network = network
+    def __init__(self, services: Services, door: Door | None = None) -> None:
+        self._door = door
         self._state = "starting"
         self._app = web.Application(client_max_size=0, middlewares=[self._wrap])
         self._app[SERVICES] = services
+        self._settings = services.server_config.all
+        cors.install(self._app, self._settings)
         for route in ROUTES:  # not add_routes: it would answer HEAD wherever there is a GET
             self._app.router.add_route(route.method, route.path, route.handler)
 
@@ -51,14 +53,14 @@ class Server:
         """Serve this socket and the network while the context lasts; at its end requests in flight are waited for."""
         runner = web.AppRunner(self._app, access_log=None, shutdown_timeout=5)
         await runner.setup()
-        if self._network is not None and runner.server is not None:
-            self._network.serve_with(runner.server)
+        if self._door is not None and runner.server is not None:
+            self._door.serve_with(runner.server)
         await web.SockSite(runner, listener).start()
         try:
             yield
         finally:
-            if self._network is not None:
-                await self._network.close()
+            if self._door is not None:
+                await self._door.close()
             await runner.cleanup()
 
     @web.middleware
@@ -70,7 +72,10 @@ class Server:
         refusal = self._refusal(request)
         if refusal is not None:
             return refusal
+        if request.method == "OPTIONS":
+            return web.Response()  # all there is to it is in the headers
         try:
+            cors.refuse_other_sites(request, self._settings)
             _authorize(request)
             return await self._answered(request, handler)
         except ConnectionResetError as error:

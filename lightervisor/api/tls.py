@@ -13,6 +13,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from OpenSSL import SSL
 
+from lightervisor.errors import HostError
+
 _RECORD = 16 << 10
 _BLOCK = 256 << 10  # the largest that event loops read at once
 # No renegotiation: a client could make the server sign for ever. No tickets: what was revoked must not be resumed.
@@ -27,20 +29,24 @@ class Context(ssl.SSLContext):
         return super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
 
     def __init__(self, certificate: Path, key: Path) -> None:
-        """Read certificate (with what signed it behind it) and key, both PEM. Raises OSError, ValueError, SSL.Error."""
-        leaf, *signers = x509.load_pem_x509_certificates(certificate.read_bytes())
+        """Read certificate, with what signed it behind it, and key, both PEM. Raises HostError for what is no pair."""
         self.context = SSL.Context(SSL.TLS_SERVER_METHOD)
         self.context.set_min_proto_version(SSL.TLS1_2_VERSION)
         self.context.set_options(_OPTIONS)
         self.context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
         self.context.set_cipher_list(_CIPHERS)
-        self.context.use_certificate(leaf)
-        for signer in signers:
-            self.context.add_extra_chain_cert(signer)
-        private: Any = load_pem_private_key(key.read_bytes(), None)
-        self.context.use_privatekey(private)
-        self.context.check_privatekey()
         self.context.set_verify(SSL.VERIFY_PEER, _take)
+        try:
+            leaf, *signers = x509.load_pem_x509_certificates(certificate.read_bytes())
+            self.context.use_certificate(leaf)
+            for signer in signers:
+                self.context.add_extra_chain_cert(signer)
+            private: Any = load_pem_private_key(key.read_bytes(), None)
+            self.context.use_privatekey(private)
+            self.context.check_privatekey()
+        except (ValueError, TypeError, SSL.Error) as error:
+            cause = f"{certificate} and {key} are not a certificate and its key in PEM"
+            raise HostError("server certificate", cause=cause, remedy="mend both, or move both away") from error
 
     def wrap_bio(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *_: object, **__: object) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]  # event loops ask for no more than `Session` has
         """One connection's state, with ciphertext going through two buffers of the event loop."""

@@ -13,6 +13,13 @@ _WILD = re.compile(
 )
 
 
+class Unresolvable(Invalid):
+    """No such host."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__("address", text=f'Couldn\'t resolve "{host}"')
+
+
 class ListenAddress(NamedTuple):
     """Where to listen; no host means all addresses. The port may be a service's name."""
 
@@ -31,18 +38,19 @@ class ListenAddress(NamedTuple):
 def parse(text: str, *, default_port: int = HTTPS_PORT) -> ListenAddress:
     """Read "[::]", "::1", ":8443", "host", "host:port", "[::1]:8443" and the like.
 
-    Raises Invalid with LXD's texts for brackets that do not match; whether host and port exist is not looked at.
+    Raises Invalid with LXD's texts for brackets that do not match and hosts that only look like addresses. Whether
+    host and port exist is not looked at.
     """
     host, colon, port = text.rpartition(":")
     if text.startswith("["):
         inner, closing, rest = text[1:].partition("]")
         if not closing or (rest and not rest.startswith(":")):
-            raise Invalid("address", text=f"Cannot listen on network HTTPS socket {text!r}: missing ']' in address")
+            raise Invalid("address", text=f"Cannot listen on network HTTPS socket \"{text}\": missing ']' in address")
         host, port = inner, rest[1:]
     elif not colon or ":" in host:  # a host without a port, or an IPv6 address without brackets
         host, port = text, ""
     if _WILD.fullmatch(host):
-        raise Invalid("address", text=f'Couldn\'t resolve "{host}"')
+        raise Unresolvable(host)
     return ListenAddress(host, port or str(default_port))
 
 

@@ -6,7 +6,7 @@ A key is declared when what it promises works.
 from lightervisor.config import expiry
 from lightervisor.config.architectures import NUMBERS
 from lightervisor.config.key import key
-from lightervisor.config.types import Bool, Checked, Text, integer, matching, one_of
+from lightervisor.config.types import AddressOrSubnet, Bool, Checked, Text, integer, list_of, matching, one_of
 
 key(
     "core.https_address",
@@ -15,6 +15,47 @@ key(
     live=True,
     group="core",
     help="Address and port of the HTTPS API, as :8443, [::] or 192.0.2.1:8443; the port is 8443 when not given",
+)
+key(
+    "core.https_allowed_credentials",
+    Bool,
+    scope="server",
+    default="false",
+    live=True,
+    group="core",
+    help="Whether pages of the allowed origin may use the browser's client certificate",
+)
+key(
+    "core.https_allowed_headers",
+    Text,
+    scope="server",
+    live=True,
+    group="core",
+    help="Access-Control-Allow-Headers of answers to pages of other sites",
+)
+key(
+    "core.https_allowed_methods",
+    Text,
+    scope="server",
+    live=True,
+    group="core",
+    help="Access-Control-Allow-Methods of answers to pages of other sites",
+)
+key(
+    "core.https_allowed_origin",
+    Text,
+    scope="server",
+    live=True,
+    group="core",
+    help="The site whose pages may use the API, as https://ui.example.com, or * for all",
+)
+key(
+    "core.https_trusted_proxy",
+    list_of(AddressOrSubnet),
+    scope="server",
+    live=True,
+    group="core",
+    help="Proxies, by address or subnet, whose PROXY header tells whom they speak for",
 )
 key(
     "core.shutdown_timeout",

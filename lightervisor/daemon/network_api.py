@@ -2,17 +2,20 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from lightervisor.api.network import Network
 from lightervisor.config import listen_address
-from lightervisor.config.listen_address import ListenAddress
+from lightervisor.config.listen_address import ListenAddress, Unresolvable
 from lightervisor.errors import Invalid
 from lightervisor.kernel.netlink import Netlink
 
-KEY = "core.https_address"
+KEY, PROXIES = "core.https_address", "core.https_trusted_proxy"
 RETRY_S = 30
+Proxies = IPv4Network | IPv6Network
 log = logging.getLogger(__name__)
 
 
@@ -45,7 +48,12 @@ class NetworkApi:
 
         Raises Invalid with LXD's text when this host cannot listen there.
         """
-        async with self._network.moved_to(_wanted(config)):
+        async with AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(self._network.moved_to(_wanted(config)))
+            except Unresolvable as error:
+                text = f"cannot set '{KEY}' to '{config[KEY]}': {error.sentence()}"
+                raise Invalid("configuration key", KEY, text=text) from error
             yield
         self._stop_retrying()
 
@@ -62,10 +70,20 @@ class NetworkApi:
         hosts = _global_addresses(address.host) if address.is_everywhere else [address.host]
         return [str(ListenAddress(host, str(port))) for host in hosts]
 
+    @staticmethod
+    def trusted_proxies(config: Mapping[str, str]) -> Sequence[Proxies]:
+        """Whose PROXY header counts, as addresses and subnets."""
+        return _proxies(config.get(PROXIES, ""))
+
     def _stop_retrying(self) -> None:
         if self._retrying is not None:
             self._retrying.cancel()
             self._retrying = None
+
+
+@lru_cache(maxsize=4)
+def _proxies(text: str) -> Sequence[Proxies]:
+    return tuple(ip_network(part.strip(), strict=False) for part in text.split(",")) if text else ()
 
 
 def _wanted(config: Mapping[str, str]) -> ListenAddress | None:

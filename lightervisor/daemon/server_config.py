@@ -38,14 +38,8 @@ class ServerConfig:
 
     async def replace(self, config: Mapping[str, Any], requestor: EventLifecycleRequestor | None = None) -> None:
         """Set exactly these keys; empty values unset. Raises Invalid for an unknown key or a bad value."""
-        texts = {name: _text(name, value) for name, value in config.items()}
-        for name in sorted(texts):
-            _check(name, texts[name])
-        wanted = {name: text for name, text in texts.items() if text}
-        async with self._changing, AsyncExitStack() as stack:
-            for apply in self._applying:
-                await stack.enter_async_context(apply(wanted))
-            await self._rows.replace(await self._stored(wanted))
+        async with self._changing:
+            await self._replace(config)
         self._events.lifecycle("config-updated", "/1.0", requestor=requestor)
 
     async def _stored(self, config: Mapping[str, str]) -> dict[str, str]:
@@ -58,7 +52,19 @@ class ServerConfig:
 
     async def merge(self, config: Mapping[str, Any], requestor: EventLifecycleRequestor | None = None) -> None:
         """Set these keys and leave the others. Raises Invalid."""
-        await self.replace({**self.all(), **config}, requestor)
+        async with self._changing:
+            await self._replace({**self.all(), **config})
+        self._events.lifecycle("config-updated", "/1.0", requestor=requestor)
+
+    async def _replace(self, config: Mapping[str, Any]) -> None:
+        texts = {name: _text(name, value) for name, value in config.items()}
+        for name in sorted(texts):
+            _check(name, texts[name])
+        wanted = {name: text for name, text in texts.items() if text}
+        async with AsyncExitStack() as stack:
+            for apply in self._applying:
+                await stack.enter_async_context(apply(wanted))
+            await self._rows.replace(await self._stored(wanted))
 
 
 def _check(name: str, value: str) -> None:

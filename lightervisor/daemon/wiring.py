@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from lightervisor.api.door import Door
 from lightervisor.api.network import Network
 from lightervisor.api.server import Server
 from lightervisor.api.services import Services
@@ -217,15 +218,20 @@ def _parts(
     journal.register(delete.FINISH_DELETE, removal.finish)
     journal.register(delete.RENAME_BACK, removal.rename_back)
     certificate = server_certificate.ensure(paths.state)
-    network = Network(Context(certificate.certificate, certificate.key))
-    network_api = NetworkApi(network)
     store = TrustStore(CertificateRows(database), Authority(paths.state), events)
+    trust = Trust(store, JoinTokens(operations, server_config.all), server_config.all)
+    door = Door(
+        Context(certificate.certificate, certificate.key),
+        is_trusted=lambda chain: trust.remote(chain, "").is_trusted,
+        trusted_proxies=lambda: network_api.trusted_proxies(server_config.all()),
+    )
+    network_api = NetworkApi(Network(door))
     server_keys = ServerConfig(server_config, events, [network_api.applying])
     instance_logs = Logs(catalog, boot, events)
     services = Services(
         operations=operations,
         events=events,
-        trust=Trust(store, JoinTokens(operations, server_config.all), server_config.all),
+        trust=trust,
         catalog=catalog,
         creation=creation,
         power=power,
@@ -251,7 +257,7 @@ def _parts(
         shut_down=shut_down,
     )
     return Parts(
-        server=Server(services, network),
+        server=Server(services, door),
         boot=boot,
         power=power,
         operations=operations,
