@@ -70,15 +70,15 @@ class NetworkApi:
         hosts = _global_addresses(address.host) if address.is_everywhere else [address.host]
         return [str(ListenAddress(host, str(port))) for host in hosts]
 
-    @staticmethod
-    def trusted_proxies(config: Mapping[str, str]) -> Sequence[Proxies]:
-        """Whose PROXY header counts, as addresses and subnets."""
-        return _proxies(config.get(PROXIES, ""))
-
     def _stop_retrying(self) -> None:
         if self._retrying is not None:
             self._retrying.cancel()
             self._retrying = None
+
+
+def trusted_proxies(config: Mapping[str, str]) -> Sequence[Proxies]:
+    """Whose PROXY header counts, as addresses and subnets."""
+    return _proxies(config.get(PROXIES, ""))
 
 
 @lru_cache(maxsize=4)

@@ -24,8 +24,9 @@ from lightervisor.config import architectures
 from lightervisor.config.key import REGISTRY
 from lightervisor.daemon import environment, logs, resources, server_certificate
 from lightervisor.daemon.environment import Liblxc
-from lightervisor.daemon.network_api import NetworkApi
+from lightervisor.daemon.network_api import NetworkApi, trusted_proxies
 from lightervisor.daemon.options import VERSION, Paths
+from lightervisor.daemon.server_certificate import ServerCertificate
 from lightervisor.daemon.server_config import ServerConfig
 from lightervisor.db.certificates import CertificateRows
 from lightervisor.db.database import Database
@@ -220,12 +221,7 @@ def _parts(
     certificate = server_certificate.ensure(paths.state)
     store = TrustStore(CertificateRows(database), Authority(paths.state), events)
     trust = Trust(store, JoinTokens(operations, server_config.all), server_config.all)
-    door = Door(
-        Context(certificate.certificate, certificate.key),
-        is_trusted=lambda chain: trust.remote(chain, "").is_trusted,
-        trusted_proxies=lambda: network_api.trusted_proxies(server_config.all()),
-    )
-    network_api = NetworkApi(Network(door))
+    door, network_api = _listening(certificate, trust, server_config)
     server_keys = ServerConfig(server_config, events, [network_api.applying])
     instance_logs = Logs(catalog, boot, events)
     services = Services(
@@ -283,6 +279,15 @@ def _settings(rows: ServerConfigRows) -> Callable[[str], str]:
         return rows.all().get(name) or (declared.default if declared else "")
 
     return read
+
+
+def _listening(certificate: ServerCertificate, trust: Trust, config: ServerConfigRows) -> tuple[Door, NetworkApi]:
+    door = Door(
+        Context(certificate.certificate, certificate.key),
+        is_trusted=lambda chain: trust.remote(chain, "").is_trusted,
+        trusted_proxies=lambda: trusted_proxies(config.all()),
+    )
+    return door, NetworkApi(Network(door))
 
 
 def _host_facts() -> HostFacts:
