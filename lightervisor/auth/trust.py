@@ -6,6 +6,7 @@ they never count. Source: LXD REST API, authentication.
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 from lightervisor.auth import certificate as certificates
 from lightervisor.auth import password
@@ -20,7 +21,6 @@ from lightervisor.model.event import EventLifecycleRequestor
 from lightervisor.model.times import now
 
 PASSWORD, TRUSTS_AUTHORITY = "core.trust_password", "core.trust_ca_certificates"  # names of keys
-ANYBODY = EventLifecycleRequestor(protocol="tls")
 
 
 class Trust:
@@ -37,10 +37,7 @@ class Trust:
 
     def remote(self, chain: list[bytes], address: str) -> Caller:
         """A client of the network, by the certificates (DER, its own first) that it showed; none is a guest."""
-        try:
-            certificate = ClientCertificate(chain[0]) if chain else None
-        except Invalid:
-            certificate = None
+        certificate = _read(chain[0]) if chain else None
         if certificate is None:
             return Caller(level=Level.GUEST, requestor=EventLifecycleRequestor(protocol="tls", address=address))
         fingerprint = certificate.fingerprint
@@ -94,3 +91,12 @@ class Trust:
             raise refused()
         self._guesses.forgive(address)
         return wanted
+
+
+@lru_cache(maxsize=256)
+def _read(der: bytes) -> ClientCertificate | None:
+    """A certificate, or None for what is none; kept, as a client shows the same with each request."""
+    try:
+        return ClientCertificate(der)
+    except Invalid:
+        return None

@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 def accepted(session: Session, name: str, address: str, *, is_accepted: bool) -> Generator[None, None, None]:
     """Pin the server's certificate once the user accepts it; taken back when the block fails.
 
-    A certificate that the system's authorities vouch for needs no pin. Raises CommandError, Unavailable.
+    A certificate that the system's authorities or the user's own (client.ca) vouch for needs no pin.
+    Raises CommandError, Unavailable.
     """
-    if light_tls.is_trusted_by_system(address):
+    if light_tls.is_trusted_by_authorities(address, Path(session.config.path("client.ca"))):
         yield
         return
     text = light_tls.server_certificate(address)

@@ -94,7 +94,9 @@ class Session:
 
         pinned = Path(self.config.path("servercerts", f"{remote}.crt"))
         identity = (Path(self.config.path("client.crt")), Path(self.config.path("client.key")))
-        return light_tls.tls_connector(address, identity=identity, pinned=pinned if pinned.exists() else None)
+        accepted = pinned if pinned.exists() else None
+        authority = Path(self.config.path("client.ca"))
+        return light_tls.tls_connector(address, identity=identity, pinned=accepted, authority=authority)
 
     def debug(self, text: str) -> None:
         """Show a message of `--debug`."""

@@ -33,19 +33,21 @@ def tls_connector(
     *,
     identity: tuple[Path, Path] | None = None,
     pinned: Path | None = None,
+    authority: Path | None = None,
     idle_s: float | None = None,
     remedy: str = _NEW_CERTIFICATE,
 ) -> Callable[[], Wire]:
     """Connects to an https address with our client certificate (certificate, key), by the environment's proxy if any.
 
-    A pinned server certificate (PEM) is the only one accepted; without one the system's authorities decide. With
+    A pinned server certificate (PEM) is the only one accepted; without one the system's authorities decide, and the one
+    given, if its file is there. With
     `idle_s` the server may not be silent for longer (TimeoutError). Connecting raises Unavailable when nobody answers,
     Forbidden for a certificate that is not accepted, with that remedy.
     """
     host, port = _place(address)
 
     def connect() -> Wire:
-        context = ssl.create_default_context()
+        context = _context(authority)
         if pinned is not None:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         if identity is not None and identity[0].exists():
@@ -67,13 +69,23 @@ def tls_connector(
     return connect
 
 
-def is_trusted_by_system(address: str) -> bool:
-    """Whether the system's authorities vouch for a server's certificate. Raises Unavailable when nobody answers."""
+def is_trusted_by_authorities(address: str, authority: Path) -> bool:
+    """Whether the system's authorities, or the one in a file, vouch for a server's certificate.
+
+    Raises Unavailable when nobody answers.
+    """
     try:
-        _dial(address, ssl.create_default_context()).close()
+        _dial(address, _context(authority)).close()
     except ssl.SSLCertVerificationError:
         return False
     return True
+
+
+def _context(authority: Path | None) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if authority is not None and authority.exists():
+        context.load_verify_locations(authority)
+    return context
 
 
 def server_certificate(address: str) -> str:

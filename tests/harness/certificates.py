@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import ipaddress
 import ssl
 from pathlib import Path
 from typing import NamedTuple
@@ -53,12 +54,14 @@ def make(
     ends_in: datetime.timedelta = 30 * DAY,
     rsa_bits: int = 0,
     authority: Identity | None = None,
+    address: str = "",
+    may_sign: bool = False,
 ) -> Identity:
-    """A new certificate, signed by itself or by an authority."""
+    """A new certificate, signed by itself or by an authority, which may sign; a server's tells its IP address."""
     key = rsa.generate_private_key(65537, rsa_bits) if rsa_bits else ec.generate_private_key(ec.SECP384R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.datetime.now(datetime.UTC)
-    certificate = (
+    builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(authority.certificate.subject if authority else subject)
@@ -66,9 +69,13 @@ def make(
         .serial_number(x509.random_serial_number())
         .not_valid_before(now + starts_in)
         .not_valid_after(now + ends_in)
-        .sign(authority.key if authority else key, hashes.SHA256())
     )
-    return Identity(certificate, key)
+    if may_sign:
+        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    if address:
+        names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
+        builder = builder.add_extension(names, critical=False)
+    return Identity(builder.sign(authority.key if authority else key, hashes.SHA256()), key)
 
 
 def make_revocations(authority: Identity, *revoked: Identity) -> bytes:

@@ -2,6 +2,7 @@
 
 import base64
 import http.server
+import io
 import json
 import ssl
 import threading
@@ -12,6 +13,7 @@ import pytest
 
 from lightervisor.cli import client_identity, config, main
 from lightervisor.client import light_tls
+from tests.harness.certificates import make
 
 PASSWORD = "geheim"
 
@@ -113,8 +115,6 @@ def test_the_user_is_asked(
     answer: str,
     status: int,
 ) -> None:
-    import io
-
     monkeypatch.setattr("sys.stdin", io.StringIO(answer))
     assert lxc(home, "remote", "add", "r", server.address, "--public") == status
     out, err = capsys.readouterr()
@@ -147,3 +147,17 @@ def test_another_certificate_than_the_pinned_is_refused(
     (home / "servercerts/r.crt").write_bytes(client_identity.make()[0])
     assert lxc(home, "image", "list", "r:") == 1
     assert "is not the one that was accepted" in capsys.readouterr().err
+
+
+def test_a_server_of_the_users_own_authority_needs_no_pin(
+    server: Server, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    authority = make("authority", may_sign=True)
+    identity = make("server", authority=authority, address="127.0.0.1")
+    context = server.socket.context  # type: ignore[attr-defined]  # a TLS socket
+    context.load_cert_chain(*identity.write(home / "server"))
+    assert lxc(home, "remote", "add", "r", server.address, "--password", PASSWORD) == 1
+    (home / "client.ca").write_text(authority.pem)
+    assert lxc(home, "remote", "add", "r", server.address, "--password", PASSWORD) == 0
+    assert not (home / "servercerts/r.crt").exists()
