@@ -96,13 +96,15 @@ def unified(path: Path, *, metadata: str = METADATA, extra: Mapping[str, bytes] 
     return path
 
 
-def split(folder: Path, *, metadata: str = METADATA) -> tuple[Path, Path]:
-    """The same in two files: metadata.tar.xz and rootfs.tar.gz."""
+def split(folder: Path, *, metadata: str = METADATA, extra: Mapping[str, bytes] | None = None) -> tuple[Path, Path]:
+    """The same in two files: metadata.tar.xz and rootfs.tar.gz; `extra` files go into the root file system."""
     meta, rootfs = folder / "metadata.tar.xz", folder / "rootfs.tar.gz"
     with _open(meta) as archive:
         add_file(archive, "metadata.yaml", metadata.encode())
     with _open(rootfs) as archive:
         busybox_rootfs(archive, "")
+        for name, data in (extra or {}).items():
+            add_file(archive, name, data)
     return meta, rootfs
 
 

@@ -1,7 +1,8 @@
 """The image source "simplestreams": plain web servers with a tree of JSON files, such as Ubuntu's.
 
-The format is read by `client/simplestreams.py`. What was read is remembered for a minute, so that many launches at once
-read it once; what a server says wrongly of its files is found out by their hash. Source: LXD, simplestreams.
+The format is read by `client/simplestreams.py`. What was read of the last server is kept: those who ask at the same
+time read it once, and a server that knows its documents by ETag or date sends them again only when they changed. What
+it says wrongly of its files is found out by their hash. Source: LXD, simplestreams; RFC 9110, conditional requests.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import time
 from typing import Any
 
 import msgspec
+from msgspec import Struct, field
 
 from lightervisor.client import simplestreams
 from lightervisor.client.https import Peer, with_prefix
@@ -19,8 +21,17 @@ from lightervisor.images.sources.source import Found, Source, Tell, Tools, Wante
 from lightervisor.images.upload import Received
 from lightervisor.model.image import Image
 
-REMEMBERED_S = 60
+_ASKED_BY = {"ETag": "If-None-Match", "Last-Modified": "If-Modified-Since"}
 _FAILED = "Failed getting remote image info: Failed getting image: "
+
+
+class _Server(Struct, kw_only=True):
+    """What is known of one server: its images, when that was asked, and what tells whether a document has changed."""
+
+    reading: asyncio.Lock = field(default_factory=asyncio.Lock)
+    read_at: float = float("-inf")
+    listed: list[dict[str, Any]] = []
+    validators: dict[str, dict[str, str]] = {}
 
 
 class Simplestreams(Source, protocol="simplestreams"):
@@ -28,8 +39,7 @@ class Simplestreams(Source, protocol="simplestreams"):
 
     def __init__(self, tools: Tools) -> None:
         super().__init__(tools)
-        self._read: dict[tuple[str, str, str], tuple[float, list[dict[str, Any]]]] = {}
-        self._reading: dict[tuple[str, str, str], asyncio.Lock] = {}
+        self._last: tuple[tuple[str, ...], _Server] = ((), _Server())
 
     async def find(self, wanted: Wanted) -> Found:
         """What an alias, with or without an architecture behind it, or a fingerprint's beginning means there now."""
@@ -56,30 +66,51 @@ class Simplestreams(Source, protocol="simplestreams"):
         return Found(image=image, alias=wanted.name if is_alias else "", files=files)
 
     async def _listed(self, wanted: Wanted) -> list[dict[str, Any]]:
-        architecture = self.tools.architecture()
+        architecture, asked_at = architectures.name_of(self.tools.architecture()), time.monotonic()
         key = (wanted.server, wanted.certificate, architecture)
-        async with self._reading.setdefault(key, asyncio.Lock()):
-            read_at, listed = self._read.get(key, (float("-inf"), []))
-            if time.monotonic() - read_at < REMEMBERED_S:
-                return listed
-            async with self.tools.outgoing.to(wanted.certificate) as peer:
-                index = await self._document(peer, wanted, simplestreams.INDEX)
-                documents = [await self._document(peer, wanted, path) for path in simplestreams.product_paths(index)]
-            listed = await asyncio.to_thread(
-                simplestreams.images,
-                documents,
-                architecture=architectures.name_of(architecture),
-                default_os=simplestreams.default_os(wanted.server),
-            )
-            self._read = {key: (time.monotonic(), listed)}  # one server's: a list of Ubuntu's takes some megabytes
-            return listed
+        if self._last[0] != key:
+            self._last = (key, _Server())
+        server = self._last[1]
+        async with server.reading:
+            if server.read_at < asked_at:
+                begun_at = time.monotonic()
+                async with self.tools.outgoing.to(wanted.certificate) as peer:
+                    if not await self._is_unchanged(peer, server):
+                        await self._read(peer, wanted, server, architecture)
+                server.read_at = begun_at
+            return server.listed
 
     @staticmethod
-    async def _document(peer: Peer, wanted: Wanted, path: str) -> bytes:
-        async with peer.request("GET", f"{wanted.server.rstrip('/')}/{path}") as response:
+    async def _is_unchanged(peer: Peer, server: _Server) -> bool:
+        """Whether no document has changed, as far as the server can tell without sending them."""
+        for url, validators in server.validators.items():
+            if not validators:
+                return False
+            async with peer.request("GET", url, headers=validators) as response:
+                if response.status != 304:
+                    return False
+        return bool(server.validators)
+
+    async def _read(self, peer: Peer, wanted: Wanted, server: _Server, architecture: str) -> None:
+        server.validators = {}
+        base = wanted.server.rstrip("/")
+        index = await self._document(peer, f"{base}/{simplestreams.INDEX}", server)
+        paths = simplestreams.product_paths(index)
+        documents = [await self._document(peer, f"{base}/{path}", server) for path in paths]
+        default_os = simplestreams.default_os(wanted.server)
+        server.listed = await asyncio.to_thread(
+            simplestreams.images, documents, architecture=architecture, default_os=default_os
+        )
+
+    @staticmethod
+    async def _document(peer: Peer, url: str, server: _Server) -> bytes:
+        async with peer.request("GET", url) as response:
             if response.status != 200:
                 raise refused(response)
-            return await peer.body(response, limit_bytes=simplestreams.LARGEST)
+            document = await peer.body(response, limit_bytes=simplestreams.LARGEST)
+            told = {asks: response.headers[name] for name, asks in _ASKED_BY.items() if name in response.headers}
+            server.validators[url] = told
+            return document
 
     async def fetch(self, wanted: Wanted, found: Found, tell: Tell) -> Received:
         """The metadata and the root file system, or one file."""
