@@ -57,11 +57,12 @@ from lightervisor.instances.delete import Removal
 from lightervisor.instances.devices import InstanceDevices
 from lightervisor.instances.exec import Execution
 from lightervisor.instances.files import Files
-from lightervisor.instances.guest_root import GuestRoots
+from lightervisor.instances.guest_roots import GuestRoots
 from lightervisor.instances.logs import Logs
 from lightervisor.instances.metadata import Metadata
 from lightervisor.instances.power import Power
 from lightervisor.instances.state import States
+from lightervisor.instances.templates import Templates
 from lightervisor.instances.update import Update
 from lightervisor.instances.volumes import InstanceVolumes
 from lightervisor.networks.managed import Networks
@@ -76,6 +77,7 @@ from lightervisor.runtime.spawner import Spawner
 from lightervisor.runtime.spec import HostFacts
 from lightervisor.storage.pools import Pools
 from lightervisor.storage.users import PoolUsers
+from lightervisor.templates.renderer import Renderer
 
 log = logging.getLogger(__name__)
 ATTEMPTS, BETWEEN_ATTEMPTS_S = 3, 5.0
@@ -206,7 +208,7 @@ def _parts(
     catalog = Catalog(instances, profile_rows, lambda project, name: boot_status[0].status(project, name))
     places = Places(paths.logs, paths.state / "security")
     devices = InstanceDevices(networks, paths.state / "devices")
-    boot = Boot(instances, catalog, volumes, devices, places, events)
+    boot = Boot(instances, catalog, volumes, devices, places, Templates(volumes, Renderer()), events)
     boot_status.append(boot)
     containers = Containers(spawner, paths.state / "containers", _host_facts(), boot.on_exit)
     boot.use(containers)

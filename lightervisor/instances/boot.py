@@ -16,11 +16,12 @@ from lightervisor.config.names import volume_name
 from lightervisor.config.types import is_true
 from lightervisor.db.instances import InstanceRow, InstanceRows
 from lightervisor.devices.device import Device, DeviceStart
-from lightervisor.devices.disk import mount_entry
 from lightervisor.errors import Failure, HostError, NotFound
 from lightervisor.events.stream import Events
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.devices import InstanceDevices
+from lightervisor.instances.nesting import nesting_lines
+from lightervisor.instances.templates import PENDING, Templates
 from lightervisor.instances.volumes import InstanceVolumes
 from lightervisor.kernel import modules, paths
 from lightervisor.kernel.guests import Guest
@@ -33,7 +34,6 @@ from lightervisor.runtime.spec import ContainerSpec, Lines
 
 log = logging.getLogger(__name__)
 Restart = Callable[[str, str], None]
-SHIFTED = ("bind", "create=dir", "idmap=container")
 
 
 class Places(NamedTuple):
@@ -57,10 +57,12 @@ class Boot:
         volumes: InstanceVolumes,
         devices: InstanceDevices,
         places: Places,
+        templates: Templates,
         events: Events,
     ) -> None:
         self._rows, self._catalog, self._volumes = rows, catalog, volumes
         self._devices, self._places, self._events = devices, places, events
+        self._templates = templates
         self._containers: Containers | None = None
         self._names: dict[str, tuple[str, str]] = {}
         self._kept: set[str] = set()
@@ -97,6 +99,10 @@ class Boot:
         """The id map of an instance with this configuration; None when it is privileged. Raises HostError."""
         return None if is_true(config.get("security.privileged")) else host_ranges()
 
+    async def expect_start(self, row: InstanceRow, pool: str) -> None:
+        """Begin what takes a moment in a start. Raises Invalid for metadata that cannot be read, HostError."""
+        await self._templates.prepare(row, pool)
+
     async def start(self, row: InstanceRow) -> None:
         """Start a stopped instance, whole or not at all."""
         await self.cleaned_up(row.project, row.name)
@@ -109,12 +115,16 @@ class Boot:
             await self.containers.begin(container)
             wanted = expanded.config.get("linux.kernel_modules", "").split(",")
             await in_thread(modules.load, [name.strip() for name in wanted if name.strip()])
+            await self.expect_start(row, pool)
             root = await self._volumes.mount(pool, row.project, row.name, idmap)
             started = await self._devices.start(row, expanded)
             lines = [line for _, start in started for line in start.lines]
-            lines += await self._nesting_lines(pool, row, expanded.config)
+            lines += await nesting_lines(self._volumes, pool, row, expanded.config)
+            renders_again = await self._templates.apply(row, expanded, pool, root, idmap)
             spec = self._spec(row, expanded, root.path, idmap, lines)
             await self.containers.start(spec)
+            if renders_again:
+                self.containers.note_change(container)  # a guest's reboot is a start of the daemon's then
             await self._after_start(row, idmap, started)
             self.containers.complete(container)
         except BaseException:
@@ -148,23 +158,17 @@ class Boot:
             "volatile.idmap.base": "0",
             "volatile.idmap.current": map_in_use,
             "volatile.idmap.next": map_in_use,
-            "volatile.apply_template": None,
+            PENDING: None,
         }
         for _, start in started:
             volatile.update(start.volatile)
         await self._rows.note_start(row.project, row.name, volatile, now())
 
     def _spec(
-        self,
-        row: InstanceRow,
-        expanded: Expanded,
-        rootfs: Path,
-        idmap: IdMap | None,
-        device_lines: Lines,
+        self, row: InstanceRow, expanded: Expanded, rootfs: Path, idmap: IdMap | None, device_lines: Lines
     ) -> ContainerSpec:
-        name = volume_name(row.project, row.name)
         return ContainerSpec(
-            name=name,
+            name=volume_name(row.project, row.name),
             hostname=row.name,
             config=expanded.config,
             rootfs=rootfs,
@@ -174,14 +178,6 @@ class Boot:
             architecture=row.architecture,
             device_lines=device_lines,
         )
-
-    async def _nesting_lines(self, pool: str, row: InstanceRow, config: Mapping[str, str]) -> Lines:
-        """Directories that the root file system cannot carry for containers inside this one."""
-        if not is_true(config.get("security.nesting")):
-            return []
-        words = list(SHIFTED[:2] if is_true(config.get("security.privileged")) else SHIFTED)
-        found = await self._volumes.plain_directories(pool, row.project, row.name)
-        return [("lxc.mount.entry", mount_entry(str(one.host), one.guest, words)) for one in found]
 
     def log_directory(self, project: str, name: str) -> Path:
         """Where an instance's logs are."""

@@ -17,6 +17,7 @@ from lightervisor.instances import petnames
 from lightervisor.instances.boot import Boot
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.checks import InstanceChecks
+from lightervisor.instances.templates import PENDING
 from lightervisor.instances.volumes import InstanceVolumes
 from lightervisor.model.event import EventLifecycleRequestor
 from lightervisor.model.image import Image
@@ -165,6 +166,7 @@ class Creation:
             undo=UNDO,
             arguments=arguments,
         )
+        await self._boot.expect_start(row, pool)
         row = msgspec.structs.replace(row, config={**row.config, **self._boot.choose(row, expanded)})
         await self._rows.add(row)
         await self._boot.equip(row)
@@ -215,7 +217,7 @@ def _volatile_at_birth() -> dict[str, str]:
         "volatile.uuid": identity,
         "volatile.cloud-init.instance-id": identity,
         "volatile.last_state.idmap": "[]",
-        "volatile.apply_template": "create",
+        PENDING: "create",
     }
 
 

@@ -10,6 +10,7 @@ from lightervisor.errors import Conflict, Failure, Invalid, NotFound
 from lightervisor.events.stream import Events
 from lightervisor.instances.boot import Boot
 from lightervisor.instances.catalog import Catalog
+from lightervisor.instances.templates import PENDING
 from lightervisor.instances.volumes import InstanceVolumes
 from lightervisor.model.event import EventLifecycleRequestor
 from lightervisor.model.operation import Operation
@@ -118,7 +119,10 @@ class Removal:
         await self._volumes.rename(arguments["pool"], project, name, new_name)
         await self._boot.forget(self._rows.get(project, name))
         await self._rows.rename(project, name, new_name)
-        await self._boot.equip(self._rows.get(project, new_name))
+        row = self._rows.get(project, new_name)
+        await self._boot.equip(row)
+        if PENDING not in row.config:
+            await self._rows.merge_config(project, new_name, {PENDING: "rename"})
 
     async def rename_back(self, arguments: Mapping[str, str]) -> None:
         """Undo a rename that did not end; may be called twice."""

@@ -13,7 +13,8 @@ from lightervisor.errors import Failure, Forbidden, Invalid, NotFound
 from lightervisor.events.stream import Events
 from lightervisor.instances import guest_files
 from lightervisor.instances.guest_files import Found, Opened, Wanted
-from lightervisor.instances.guest_root import GuestRoot, GuestRoots
+from lightervisor.instances.guest_root import GuestRoot
+from lightervisor.instances.guest_roots import GuestRoots
 from lightervisor.model.event import EventLifecycleRequestor
 
 __all__ = ["Files", "Found", "Wanted"]

@@ -1,0 +1,85 @@
+"""The root directories of instances for those who look into them, whether they run or not.
+
+A running one is reached through its init, so that what is mounted inside is seen. A stopped one is mounted with the id
+map that its start would use: should it be started meanwhile, the start finds that mount and keeps it; when the last
+user has gone and it is still stopped, the mount is taken away.
+"""
+
+import os
+from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from lightervisor.config.names import volume_name
+from lightervisor.instances.boot import Boot
+from lightervisor.instances.catalog import Catalog
+from lightervisor.instances.guest_root import GuestRoot, open_running
+from lightervisor.instances.volumes import InstanceVolumes
+from lightervisor.kernel import paths
+from lightervisor.operations.locks import Locks, instance_lock
+
+
+class GuestRoots:
+    """The roots of all instances."""
+
+    def __init__(self, catalog: Catalog, boot: Boot, volumes: InstanceVolumes, locks: Locks) -> None:
+        self._catalog, self._boot, self._volumes, self._locks = catalog, boot, volumes, locks
+        self._users: Counter[str] = Counter()
+
+    @asynccontextmanager
+    async def opened(self, project: str, name: str) -> AsyncGenerator[GuestRoot, None]:
+        """The root, open while the context lasts. Raises NotFound, HostError."""
+        self._catalog.row(project, name)
+        root = self._running(project, name)
+        if root is not None:
+            try:
+                yield root
+            finally:
+                os.close(root.descriptor)
+            return
+        async with self._stopped(project, name) as root:
+            yield root
+
+    def _running(self, project: str, name: str) -> GuestRoot | None:
+        container = volume_name(project, name)
+        pid = self._boot.containers.init_pid(container)
+        return None if pid is None else open_running(pid, container)
+
+    @asynccontextmanager
+    async def _stopped(self, project: str, name: str) -> AsyncGenerator[GuestRoot, None]:
+        container = volume_name(project, name)
+        async with self._locks.hold([instance_lock(project, name)]):
+            root = self._running(project, name)  # it may have been starting
+            if root is None:
+                root = await self._mounted(project, name)
+                self._users[container] += 1
+                is_mounted = True
+            else:
+                is_mounted = False
+        try:
+            yield root
+        finally:
+            os.close(root.descriptor)
+            if is_mounted:
+                self._users[container] -= 1
+                await self._release(project, name)
+
+    async def _mounted(self, project: str, name: str) -> GuestRoot:
+        await self._boot.cleaned_up(project, name)
+        expanded = self._catalog.expand(self._catalog.row(project, name))
+        idmap = self._boot.idmap_of(expanded.config)
+        pool = self._volumes.pool_of(expanded.devices)
+        mounted = await self._volumes.mount(pool, project, name, idmap)
+        return GuestRoot(paths.open_root(mounted.path), idmap if mounted.idmapped else None)
+
+    async def _release(self, project: str, name: str) -> None:
+        container = volume_name(project, name)
+        if self._users[container]:
+            return
+        async with self._locks.hold([instance_lock(project, name)]):
+            is_stopped = self._boot.containers.init_pid(container) is None
+            if self._users[container] or not is_stopped or (project, name) not in self._catalog.names(project):
+                return
+            del self._users[container]
+            expanded = self._catalog.expand(self._catalog.row(project, name))
+            await self._volumes.unmount(self._volumes.pool_of(expanded.devices), project, name)
