@@ -56,7 +56,7 @@ def last_words(stderr: bytes, status: int) -> str:
     """What a failed program said last, or how it ended if it said nothing."""
     lines = [line.strip() for line in stderr.decode(errors="replace").splitlines() if line.strip()]
     if lines:
-        return lines[-1][:500]
+        return lines[-1] if len(lines[-1]) <= 500 else f"{lines[-1][:200]}…{lines[-1][-300:]}"
     return f"ended by signal {-status}" if status < 0 else f"ended with status {status} and no message"
 
 

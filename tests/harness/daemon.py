@@ -200,6 +200,11 @@ class Daemon:
         url = started.envelope["operation"].partition("?")[0]
         return self.request("GET", f"{url}/wait", timeout_s=timeout_s).metadata
 
+    def most_memory_kib(self) -> int:
+        """The most memory that the daemon has had so far."""
+        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+
     def instance_names(self) -> list[str]:
         """The names of all instances."""
         return [url.rpartition("/")[2] for url in self.request("GET", "/1.0/instances").metadata]

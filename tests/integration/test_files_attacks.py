@@ -129,16 +129,11 @@ def test_a_large_file_passes_through_in_little_memory(daemon: Daemon, lxc: Lxc, 
     with large.open("wb") as file:
         file.truncate(512 << 20)
     lxc("file", "push", "-", f"{running}/root/warm", stdin="x" * 4_000_000).ok()
-    before = most_memory_kib(daemon)
+    before = daemon.most_memory_kib()
     lxc("file", "push", large, f"{running}/root/large").ok()
     lxc("file", "pull", f"{running}/root/large", back).ok()
     assert back.stat().st_size == 512 << 20
-    assert most_memory_kib(daemon) - before < 32 << 10
-
-
-def most_memory_kib(daemon: Daemon) -> int:
-    lines = Path(f"/proc/{daemon.pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+    assert daemon.most_memory_kib() - before < 32 << 10
 
 
 @pytest.mark.parametrize("when", ["@9999999999999", "@-9999999999999"])
