@@ -124,7 +124,7 @@ def test_a_split_image_becomes_one_tree(tree: Path, tmp_path: Path, meta_suffix:
     meta_tree.mkdir()
     subprocess.run(["cp", "-a", tree / "metadata.yaml", tree / "templates", meta_tree], check=True)
     folders = [tmp_path / "meta", tmp_path / "root"]
-    for place in places:
+    for place in folders:
         place.mkdir()
     meta, root = packed(meta_tree, folders[0], meta_suffix), packed(tree / "rootfs", folders[1], root_suffix)
     assert inspect(meta, root).creation_date == 1700000000
