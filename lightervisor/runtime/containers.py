@@ -24,7 +24,7 @@ from lightervisor.runtime.attached import Attached
 from lightervisor.runtime.exits import Exits
 from lightervisor.runtime.notes import PATIENCE_S, Note, Notes, Process, end_failed, end_remains
 from lightervisor.runtime.render import render
-from lightervisor.runtime.running import Running
+from lightervisor.runtime.running import Running, not_running
 from lightervisor.runtime.settings import apparmor, cpu, hooks, limits, seccomp, setting
 from lightervisor.runtime.spawner import Spawner
 from lightervisor.runtime.spec import ContainerSpec, HostFacts
@@ -301,7 +301,7 @@ class Containers:
     def _required(self, name: str) -> Running:
         running = self._running.get(name)
         if running is None or running.ending:
-            raise Invalid("instance", name, text="Instance is not running")
+            raise not_running(name)
         return running
 
     async def attach(
@@ -328,8 +328,9 @@ class Containers:
         running.attaching.add(attaching)
         try:
             return Attached(await attaching)
-        except HostError:
-            self._required(name)  # it has ended meanwhile
+        except HostError as error:
+            if self._running.get(name) is not running or await running.is_ending():
+                raise not_running(name) from error
             raise
         finally:
             running.attaching.discard(attaching)

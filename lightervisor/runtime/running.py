@@ -8,12 +8,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lightervisor.errors import HostError
+from lightervisor.errors import HostError, Invalid
 from lightervisor.kernel import cgroup, pidfd
 from lightervisor.runtime.notes import Note, Process
 from lightervisor.runtime.spawner import Followed
 
 log = logging.getLogger(__name__)
+ENDING_S = 1.0
+
+
+def not_running(name: str) -> Invalid:
+    """The refusal of what only a running container can do."""
+    return Invalid("instance", name, text="Instance is not running")
 
 
 def _words() -> "asyncio.Queue[str]":
@@ -66,6 +72,15 @@ class Running:
             return False
         os.close(self.init)
         self.init_pid, self.init, self.frozen, self.reboot_wanted = pid, init, False, False
+        return True
+
+    async def is_ending(self) -> bool:
+        """Whether it has ended or does so in a moment: an init on its way out cannot be entered any more."""
+        if not self.ending:
+            try:
+                await asyncio.wait_for(pidfd.ended(self.init), ENDING_S)
+            except TimeoutError:
+                return False
         return True
 
     def kill(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -170,3 +171,33 @@ def test_a_daemon_that_dies_ends_the_clients_wait(fresh_daemon: Daemon, fresh_im
         _, said = process.communicate(timeout=15)
     assert process.returncode == 1
     assert said.startswith(b"Error: ")
+
+
+def test_commands_during_a_restart_run_or_hear_that_nothing_runs(daemon: Daemon, running: str) -> None:
+    path = f"/1.0/instances/{running}"
+    body = {"command": ["true"], "interactive": False}
+    is_over = threading.Event()
+
+    def outcomes() -> set[str]:
+        heard: set[str] = set()
+        while not is_over.is_set():
+            answer = daemon.request("POST", f"{path}/exec", body)
+            if answer.status != 202:
+                heard.add(str(answer.error))
+                continue
+            url = answer.envelope["operation"]
+            heard.add(str(daemon.request("GET", f"{url}/wait", timeout_s=60).metadata["err"]))
+        return heard
+
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(outcomes) for _ in range(4)]
+        try:
+            for _ in range(3):
+                ended = daemon.operation("PUT", f"{path}/state", {"action": "restart", "force": True})
+                assert ended["status_code"] == 200
+        finally:
+            is_over.set()
+        heard = {text.partition(" (lxc start")[0] for one in asked for text in one.result()}
+    # A command that runs when its container ends is killed with it, which is no error of the daemon's.
+    assert heard <= {"", "Instance is not running", "Instance is frozen"}
+    assert "" in heard
