@@ -54,10 +54,11 @@ async def upload(request: web.Request) -> web.StreamResponse:
     """
     found, where = services(request), project(request)
     secret, expected = request.headers.get("X-LXD-secret", ""), request.headers.get("X-LXD-fingerprint", "")
-    token = found.images_out.secrets.use(expected, where, secret) if secret and expected else None
+    is_data = request.content_type != "application/json"  # a secret lets an image in, and asks this server for nothing
+    token = found.images_out.secrets.use(expected, where, secret) if secret and expected and is_data else None
     if token is None and sees_public_only(request):
         raise refused()
-    if request.content_type == "application/json":
+    if not is_data:
         return await image_transfers.fetch(request)
     if request.content_type == "multipart/form-data":
         received, filename = await _form(request)

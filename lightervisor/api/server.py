@@ -110,12 +110,7 @@ def _authorize(request: web.Request) -> None:
     caller, resource = callers.of(request), request.match_info.route.resource
     if resource is not None:
         access = permissions.access_to(request.method, resource.canonical)
-        # What lists all projects shows a restricted caller its own.
-        is_general = asks_for_all(request) and access is permissions.Access.PROJECT
-        permissions.check(
-            caller,
-            permissions.Access.TRUSTED if is_general else access,
-            request.query.get("project") or "default",
-        )
+        project = request.query.get("project") or "default"
+        permissions.check(caller, access, project, is_about_all=asks_for_all(request))
     elif isinstance(request.match_info.http_exception, web.HTTPMethodNotAllowed) and not caller.is_trusted:
         raise refused()  # as LXD: guests do not learn what there is

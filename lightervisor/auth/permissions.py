@@ -17,6 +17,7 @@ class Access(enum.Enum):
     METRICS = "a metrics certificate, or trusted"
     TRUSTED = "trusted; the handler shows restricted callers less"
     PROJECT = "trusted, and restricted callers in their projects only"
+    PROJECTS = "as PROJECT; asked for all projects, the handler shows restricted callers theirs"
     ADMIN = "not restricted"
     LOCAL = "on the unix socket"
 
@@ -49,7 +50,7 @@ TABLE: dict[str, dict[str, Access]] = {
     "/1.0/images/{fingerprint}/export": {"GET": _G, "HEAD": _G, "POST": _P},
     "/1.0/images/{fingerprint}/refresh": _OWN,
     "/1.0/images/{fingerprint}/secret": _OWN,
-    "/1.0/instances": _OWN,
+    "/1.0/instances": {**_OWN, "GET": Access.PROJECTS},
     _INSTANCE: _OWN,
     f"{_INSTANCE}/backups": _OWN,
     f"{_INSTANCE}/backups/{{backup}}": _OWN,
@@ -120,8 +121,14 @@ def access_to(method: str, path: str) -> Access:
     return TABLE.get(path, {}).get(method, _A)
 
 
-def check(caller: Caller, access: Access, project: str) -> None:
-    """Refuse what the table does not allow; `project` is the one asked for. Raises Forbidden."""
+def check(caller: Caller, access: Access, project: str, *, is_about_all: bool) -> None:
+    """Refuse what the table does not allow. Raises Forbidden.
+
+    `project` is the one asked for; `is_about_all` says that the request asks for all of them, which counts only where
+    the table knows of such requests.
+    """
+    if access is Access.PROJECTS:
+        access = Access.TRUSTED if is_about_all else Access.PROJECT
     if not _is_allowed(caller, access, project):
         raise refused()
 
@@ -136,7 +143,7 @@ def _is_allowed(caller: Caller, access: Access, project: str) -> bool:
             return caller.level is not Level.GUEST
         case Access.TRUSTED:
             return caller.is_trusted
-        case Access.PROJECT:
+        case Access.PROJECT | Access.PROJECTS:
             return caller.may_enter(project)
         case Access.ADMIN:
             return caller.is_admin

@@ -206,6 +206,16 @@ class TestAccess:
         assert network.request(guest, "POST", CERTIFICATES, body).status == 201
         assert network.request(late, "POST", CERTIFICATES, body).status == 403
 
+    def test_the_secret_of_an_image_asks_the_server_for_nothing(self, daemon: Daemon, network: Network) -> None:
+        wanted = "ab" * 32
+        offer = {"source": {"type": "image", "mode": "push", "fingerprint": wanted}}
+        token = daemon.request("POST", "/1.0/images", offer).metadata
+        headers = {"X-LXD-secret": token["metadata"]["secret"], "X-LXD-fingerprint": wanted}
+        fetch = {"source": {"type": "url", "url": f"https://{network.address}/"}}
+        headers["Content-Type"] = "application/json"
+        assert network.request(make(), "POST", "/1.0/images", fetch, headers=headers).status == 403
+        assert daemon.request("GET", f"/1.0/operations/{token['id']}").metadata["status"] == "Running"
+
     def test_guesses_are_limited(self, daemon: Daemon, network: Network) -> None:
         daemon.request("PATCH", "/1.0", {"config": {"core.trust_password": PASSWORD}})
         guest = make()

@@ -149,6 +149,24 @@ async def test_a_restricted_client_without_projects_sees_nothing(
     assert (await (await remote.get("/1.0/projects")).json())["metadata"] == []
 
 
+@pytest.mark.parametrize("query", ["", "?project=default", "?all-projects=true", "?project=default&all-projects=1"])
+async def test_no_spelling_opens_a_project(
+    remote: TestClient,  # type: ignore[type-arg]
+    services: Services,
+    monkeypatch: pytest.MonkeyPatch,
+    query: str,
+) -> None:
+    monkeypatch.setattr(services.trust, "remote", lambda _chain, _address: restricted("other"))
+    opened = []
+    for route in ROUTES:
+        if access_to(route.method, route.path.replace(":.+}", "}")) in (Access.PROJECT, Access.ADMIN, Access.LOCAL):
+            path = re.sub(r"\{[^}]*\}", "c1", route.path)
+            answer = await remote.request(route.method, path + query, json=None if route.method == "GET" else {})
+            if answer.status != 403:
+                opened.append((route.method, path, answer.status))
+    assert not opened
+
+
 async def test_a_listener_in_a_project_hears_nothing_of_the_server(services: Services) -> None:
     wanted = frozenset({"lifecycle", "operation"})
     with services.events.subscribe(wanted, "default", sees_server=False) as subscription:
