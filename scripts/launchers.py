@@ -1,4 +1,4 @@
-"""Write the two programs, `lxd` and `lxc`, for a tree that holds the package and its virtual environment.
+"""Write the programs (lxd, lxc, lxd-simplestreams) for a tree that holds the package and its virtual environment.
 
 The client's interpreter is the base one with -IS: no site, no environment, no working directory in the path. That
 halves the start of `lxc`; what a command needs beyond the standard library is found through SITE_PACKAGES, which
@@ -24,17 +24,18 @@ if __name__ == "__main__":
 
     sys.exit(main())
 """
-DAEMON = """\
+SERVER = """\
 #!{python} -I
 import sys
 
 sys.path.insert(0, {root!r})
 
 if __name__ == "__main__":
-    from lightervisor.daemon.main import main
+    from lightervisor.{module} import main
 
     sys.exit(main())
 """
+SERVERS = {"lxd": "daemon.main", "lxd-simplestreams": "simplestreams.command"}
 
 
 def replace(path: Path, text: str) -> None:
@@ -48,17 +49,18 @@ def replace(path: Path, text: str) -> None:
 
 
 def main() -> None:
-    """Read the arguments, write both programs."""
+    """Read the arguments, write the programs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, required=True, help="where the package and .venv will be found")
-    parser.add_argument("--to", type=Path, required=True, help="the folder that gets lxd and lxc")
+    parser.add_argument("--to", type=Path, required=True, help="the folder that gets them")
     arguments = parser.parse_args()
     root = str(arguments.root)
     venv = Path(root) / ".venv"
     site = sysconfig.get_path("purelib", vars={"base": str(venv), "platbase": str(venv)})
     base = str(Path(sys.executable).resolve())
     replace(arguments.to / "lxc", CLIENT.format(python=base, root=root, site=site))
-    replace(arguments.to / "lxd", DAEMON.format(python=venv / "bin/python", root=root))
+    for name, module in SERVERS.items():
+        replace(arguments.to / name, SERVER.format(python=venv / "bin/python", root=root, module=module))
 
 
 main()

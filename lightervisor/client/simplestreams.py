@@ -20,19 +20,21 @@ if TYPE_CHECKING:
     File = dict[str, Any]
 
 INDEX = "streams/v1/index.json"
+IMAGES = "image-downloads"
+"""The type of data that an index has for images."""
 LARGEST = 64 << 20
 """Bytes of a document that a reader need not go beyond; Ubuntu's are 3 MB."""
 _LARGEST_FILE = 1 << 44
-_METADATA = ("lxd.tar.xz", "incus.tar.xz")
-_UNIFIED = ("lxd_combined.tar.gz", "incus_combined.tar.gz")
-# The root file system's kind, and the keys of the metadata's entry under which the hash of both files is found.
-_ROOTS = {
+METADATA = ("lxd.tar.xz", "incus.tar.xz")
+UNIFIED = ("lxd_combined.tar.gz", "incus_combined.tar.gz")
+ROOTS = {
     "squashfs": ("combined_squashfs_sha256",),
     "root.tar.xz": ("combined_rootxz_sha256", "combined_sha256"),
     "disk-kvm.img": ("combined_disk-kvm-img_sha256",),
     "disk1.img": ("combined_disk1-img_sha256",),
     "uefi1.img": ("combined_uefi1-img_sha256",),
 }
+"""Kinds of root file systems, the preferred first, and where the metadata's entry has the hash of both files."""
 _LAST = "\U0010ffff"
 _HEX = frozenset("0123456789abcdef")
 _DEFAULT_OS = {"https://cloud-images.ubuntu.com": "ubuntu"}
@@ -46,7 +48,7 @@ def product_paths(index: bytes) -> list[str]:
     found = [
         _text(entry.get("path"))
         for entry in map(_mapping, entries.values())
-        if entry.get("datatype") == "image-downloads" and _names(entry.get("products"))
+        if entry.get("datatype") == IMAGES and _names(entry.get("products"))
     ]
     return [path for path in dict.fromkeys(found) if is_safe_path(path)]
 
@@ -140,10 +142,10 @@ def _of_product(product: dict[str, Any]) -> Iterator[Image]:
 
 def _variants(files: list[File]) -> Iterator[tuple[str, list[File]]]:
     """Each image that a version's files make, with its fingerprint; the kind of root file system we prefer first."""
-    for unified in (file for file in files if file["ftype"] in _UNIFIED):
+    for unified in (file for file in files if file["ftype"] in UNIFIED):
         yield unified["sha256"], [unified]
-    for metadata in (file for file in files if file["ftype"] in _METADATA):
-        for kind, keys in _ROOTS.items():
+    for metadata in (file for file in files if file["ftype"] in METADATA):
+        for kind, keys in ROOTS.items():
             fingerprint = next((text for key in keys if (text := _text(metadata["item"].get(key)))), "")
             root = next((file for file in files if file["ftype"] == kind), None)
             if root is not None and is_fingerprint(fingerprint):
@@ -154,7 +156,7 @@ def _file(item: dict[str, Any]) -> File | None:
     """A version's file, if it is one that images are made of and all that is said of it can be."""
     kind, path = _text(item.get("ftype")), _text(item.get("path"))
     digest, size = _text(item.get("sha256")), item.get("size")
-    if kind not in _METADATA and kind not in _UNIFIED and kind not in _ROOTS:
+    if kind not in METADATA and kind not in UNIFIED and kind not in ROOTS:
         return None
     if type(size) is not int or not 0 < size <= _LARGEST_FILE or not is_fingerprint(digest) or not is_safe_path(path):
         return None
