@@ -322,9 +322,8 @@ class Containers:
         if running.frozen or cgroup.is_frozen(running.payload()):
             raise Invalid("instance", name, text="Instance is frozen")
         words = [os.fsencode(word) for word in argv]
-        variables = [os.fsencode(f"{key}={value}") for key, value in (env or {}).items()]
-        arguments = (name, self._path, words, variables, os.fsencode(cwd), ids)
-        attaching = asyncio.ensure_future(self._spawner.follow("attach", *arguments, fds=fds))
+        more = (words, [os.fsencode(f"{key}={value}") for key, value in (env or {}).items()], os.fsencode(cwd), ids)
+        attaching = asyncio.ensure_future(self._spawner.follow("attach", name, self._path, *more, fds=fds))
         running.attaching.add(attaching)
         try:
             return Attached(await attaching)
