@@ -44,7 +44,10 @@ def copy(session: Session, arguments: list[str], flags: Flags) -> None:
         if _is_relayed(session, source_remote, flags):
             fingerprint = image_relay.from_server(session, found, server, is_public=flags.on("public"))
         else:
-            source = {**_place(session, source_remote), **_access(found, name, is_kept_new=flags.on("auto-update"))}
+            source = {
+                **_place(session, source_remote),
+                **_access(session, found, name, is_kept_new=flags.on("auto-update")),
+            }
             fingerprint = _pull(session, server, source, flags)
     names = flags.many("alias") + (image_lookup.aliases(image) if flags.on("copy-aliases") else [])
     for alias in dict.fromkeys(names):
@@ -110,10 +113,10 @@ def _place(session: Session, remote: str) -> dict[str, Any]:
     return {"type": "image", "mode": "pull", "server": str(settings["addr"]), "protocol": protocol}
 
 
-def _access(found: Found, name: str, *, is_kept_new: bool) -> dict[str, Any]:
+def _access(session: Session, found: Found, name: str, *, is_kept_new: bool) -> dict[str, Any]:
     """What tells the target which image of an LXD server it is, and gives it the right to have it."""
     fingerprint = str(found.image["fingerprint"])
-    access = {"certificate": str(as_map(found.server.info().get("environment")).get("certificate", ""))}
+    access = {"certificate": session.certificate_of(found.server)}
     if is_kept_new:
         if not found.image.get("public") or fingerprint.startswith(name):
             raise CommandError(_NEEDS_ALIAS)

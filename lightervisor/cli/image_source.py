@@ -62,7 +62,7 @@ def _pulled(session: Session, remote: str, server: Server, fingerprint: str) -> 
     if not address.startswith("https:"):
         raise CommandError("The source server doesn't listen on the network", "set its core.https_address")
     source: dict[str, Any] = {"mode": "pull", "server": address, "protocol": "lxd"}
-    source["certificate"] = server.info().get("environment", {}).get("certificate", "")
+    source["certificate"] = session.certificate_of(server)
     image = server.get(url("images", fingerprint))
     if not image.get("public"):
         source["secret"] = server.post(url("images", fingerprint, "secret"), {})["metadata"]["metadata"]["secret"]

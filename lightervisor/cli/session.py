@@ -98,6 +98,17 @@ class Session:
         authority = Path(self.config.path("client.ca"))
         return light_tls.tls_connector(address, identity=identity, pinned=accepted, authority=authority)
 
+    def certificate_of(self, server: Server) -> str:
+        """The certificate (PEM) by which another server shall know this one: the accepted one, else what it tells.
+
+        A server tells its certificate to those whom it trusts only.
+        """
+        try:
+            with open(self.config.path("servercerts", f"{server.name}.crt"), encoding="utf-8") as file:  # noqa: PTH123
+                return file.read()
+        except FileNotFoundError:
+            return str(server.info().get("environment", {}).get("certificate", ""))
+
     def debug(self, text: str) -> None:
         """Show a message of `--debug`."""
         print(f"DEBUG  {text}", file=sys.stderr)

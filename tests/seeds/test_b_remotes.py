@@ -108,6 +108,23 @@ def test_b5_b11_a_public_server_shows_its_public_images(
     assert network.request(None, "GET", "/1.0/instances").status == 403
 
 
+@pytest.mark.parametrize("is_public", [True, False], ids=["public", "private"])
+def test_b7_an_image_of_another_server_is_launched(
+    shell: Shell, network: Network, daemon: Daemon, fresh_daemon: Daemon, image: str, is_public: bool
+) -> None:
+    daemon.request("PATCH", "/1.0", {"config": {"core.trust_password": PASSWORD}})
+    fingerprint = daemon.request("GET", f"/1.0/images/aliases/{image}").metadata["target"]
+    daemon.request("PATCH", f"/1.0/images/{fingerprint}", {"public": is_public})
+    trust = "--public" if is_public else f"--password {PASSWORD}"
+    here = str(fresh_daemon.state)
+    try:
+        shell(f"lxc remote add foo {network.address} --accept-certificate {trust}", LXD_DIR=here).ok()
+        shell(f"lxc launch foo:{image} my-container", LXD_DIR=here).ok()
+        assert shell("lxc exec my-container -- echo up", LXD_DIR=here).ok().stdout == "up\n"
+    finally:
+        daemon.request("PATCH", f"/1.0/images/{fingerprint}", {"public": False})
+
+
 def test_b7_an_underscore_is_no_part_of_a_name(shell: Shell, image: str) -> None:
     shell(f"lxc launch {image} my_container").failed(
         "Invalid instance name: Name can only contain alphanumeric and hyphen characters"
