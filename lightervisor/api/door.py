@@ -33,13 +33,18 @@ class Crowd:
     """Counts who is there, by address, up to a limit."""
 
     def __init__(self, limit: int) -> None:
-        self._limit, self._of_one = limit, max(1, limit // SHARE_OF_ONE)
+        self._limit, self.of_one = limit, max(1, limit // SHARE_OF_ONE)
         self._by_host: Counter[str] = Counter()
         self._all = 0
 
+    @property
+    def here(self) -> int:
+        """How many are there."""
+        return self._all
+
     def admit(self, host: str) -> bool:
         """Count one more; False, and not counted, when that would be too many."""
-        if self._all >= self._limit or self._by_host[host] >= self._of_one:
+        if self._all >= self._limit or self._by_host[host] >= self.of_one:
             return False
         self._all += 1
         self._by_host[host] += 1
@@ -99,7 +104,7 @@ class Door:
                 if self._is_proxy(host) and (told := await proxy_protocol.read(peer)) is not None:
                     host, port = told
                 if (await proxy_protocol.peek(peer, 4)).startswith(_PLAIN):
-                    await asyncio.get_running_loop().sock_sendall(peer, _TOO_PLAIN)
+                    await _explain(peer)
                     peer.close()
                     return
             await self._shake_hands(peer, server, host, port)
@@ -136,3 +141,12 @@ class Door:
         networks = self._trusted_proxies()
         address = ipaddress.ip_address(host) if networks else None
         return address is not None and any(address in network for network in networks)
+
+
+async def _explain(peer: socket.socket) -> None:
+    """Answer plain HTTP; what is closed before all was read would take the answer back."""
+    loop = asyncio.get_running_loop()
+    await loop.sock_sendall(peer, _TOO_PLAIN)
+    peer.shutdown(socket.SHUT_WR)
+    while await loop.sock_recv(peer, 1 << 16):
+        pass

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from aiohttp import web
 
@@ -55,5 +56,6 @@ class NetworkConnection(web.RequestHandler):
             self._patience = None
 
     def _give_up(self) -> None:
-        if isinstance(self.transport, asyncio.Transport):
-            self.transport.abort()
+        transport: Any = self.transport  # uvloop's does not derive from asyncio.Transport
+        if transport is not None:
+            transport.abort()

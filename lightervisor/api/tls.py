@@ -15,8 +15,9 @@ from OpenSSL import SSL
 
 from lightervisor.errors import HostError
 
+_PARTIAL_WRITES = 1  # SSL_MODE_ENABLE_PARTIAL_WRITE: a call for each record
 _RECORD = 16 << 10
-_BLOCK = 256 << 10  # the largest that event loops read at once
+_BLOCK = 256 << 10
 # No renegotiation: a client could make the server sign for ever. No tickets: what was revoked must not be resumed.
 _OPTIONS = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_TICKET | SSL.OP_CIPHER_SERVER_PREFERENCE
 _CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2; those of 1.3 are all good
@@ -35,6 +36,7 @@ class Context(ssl.SSLContext):
         self.context.set_options(_OPTIONS)
         self.context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
         self.context.set_cipher_list(_CIPHERS)
+        self.context.clear_mode(_PARTIAL_WRITES)
         self.context.set_verify(SSL.VERIFY_PEER, _take)
         try:
             leaf, *signers = x509.load_pem_x509_certificates(certificate.read_bytes())
@@ -101,10 +103,7 @@ class Session:
     def write(self, data: Any) -> int:
         """Encrypt all of it; how much that was. Raises SSLError."""
         try:
-            sent, view = 0, memoryview(data)
-            while sent < len(view):  # OpenSSL takes one record at a time
-                sent += self._connection.send(view[sent:])
-            return sent
+            return self._connection.send(data)
         except SSL.Error as error:
             raise self._translated(error) from error
         finally:
