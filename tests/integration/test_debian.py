@@ -212,6 +212,8 @@ def test_it_knows_another_container_by_name(daemon: Daemon, module_lxc: Lxc, boo
 def test_its_name_is_the_instances(module_lxc: Lxc, booted: str) -> None:
     assert module_lxc.run(booted, "hostname").stdout == f"{booted}\n"
     assert module_lxc.run(booted, "hostname", "--fqdn").stdout.partition(".")[0].strip() == booted
+    assert module_lxc.run(booted, "cat", "/etc/hostname").stdout == f"{booted}\n"
+    assert f"127.0.1.1\t{booted}\n" in module_lxc.run(booted, "cat", "/etc/hosts").stdout
     assert module_lxc.run(TWIN, "cat", "/proc/sys/kernel/hostname").stdout == f"{TWIN}\n"
 
 
@@ -280,9 +282,10 @@ def test_it_can_restart_itself(daemon: Daemon, module_lxc: Lxc, booted: str) -> 
 @pytest.mark.parametrize("name", sorted(CLOUD))
 def test_cloud_init_does_what_its_seed_says(daemon: Daemon, module_lxc: Lxc, shown: set[str], name: str) -> None:
     seed = "/var/lib/cloud/seed/nocloud-net"
-    for file, text in (("meta-data", f"instance-id: one\nlocal-hostname: {name}\n"), ("user-data", USER_DATA)):
-        module_lxc("file", "push", "--create-dirs", "-", f"{name}{seed}/{file}", stdin=text).ok()
+    module_lxc("config", "set", name, "cloud-init.user-data", "-", stdin=USER_DATA).ok()
     module_lxc("start", name).ok()
+    assert module_lxc.run(name, "cat", f"{seed}/user-data").stdout.strip() == USER_DATA.strip()
+    assert f"local-hostname: {name}\n" in module_lxc.run(name, "cat", f"{seed}/meta-data").stdout
     eventually(lambda: module_lxc.run(name, "test", "-d", "/run/cloud-init").status == 0, what="cloud-init to begin")
     ran = module_lxc.run(name, "cloud-init", "status", "--wait", "--long")
     assert "status: done" in ran.stdout
