@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lightervisor.cli import image_lookup, image_relay
+from lightervisor.cli import image_lookup, image_relay, image_source
 from lightervisor.cli.errors import CommandError
 from lightervisor.client.light import url
 from lightervisor.client.light_json import as_map
@@ -41,7 +41,9 @@ def copy(session: Session, arguments: list[str], flags: Flags) -> None:
     else:
         found = image_lookup.stored(session, arguments[0], vm=flags.on("vm"))
         image = found.image
-        if _is_relayed(session, source_remote, flags):
+        if flags.text("mode") == "push":
+            fingerprint = _push(session, found, target_remote, server, flags)
+        elif _is_relayed(session, source_remote, flags):
             fingerprint = image_relay.from_server(session, found, server, is_public=flags.on("public"))
         else:
             source = {
@@ -58,8 +60,6 @@ def copy(session: Session, arguments: list[str], flags: Flags) -> None:
 def _is_relayed(session: Session, remote: str, flags: Flags) -> bool:
     """Whether the image goes through this client: asked for, or the source has no address the target could use."""
     is_on_network = str(session.config.remote(remote).get("addr", "")).startswith("https:")
-    if flags.text("mode") == "push":
-        raise CommandError("Pushing an image to another server isn't offered yet", "use --mode relay")
     if flags.text("mode") == "relay" or (not is_on_network and not flags.given("mode")):
         _refuse_updates_of_relayed(flags)
         return True
@@ -106,11 +106,38 @@ def _pull(session: Session, target: Server, source: dict[str, Any], flags: Flags
     return str(as_map(operation.get("metadata"))["fingerprint"])
 
 
+def _push(session: Session, found: Found, remote: str, target: Server, flags: Flags) -> str:
+    """Have the source send an image to the target, which gives a secret for it; its fingerprint."""
+    address = str(session.config.remote(remote).get("addr", ""))
+    if not address.startswith("https:"):
+        raise CommandError("The target server isn't listening on the network", "use --mode relay")
+    _refuse_updates_of_relayed(flags)
+    image = found.image
+    fingerprint = str(image["fingerprint"])
+    promise = {
+        "public": flags.on("public"),
+        "properties": image.get("properties"),
+        "expires_at": image.get("expires_at"),
+        "source": {"type": "image", "mode": "push", "fingerprint": fingerprint},
+    }
+    token = as_map(as_map(target.post(url("images"), promise)["metadata"])["metadata"])
+    request = {
+        "target": address,
+        "certificate": session.certificate_of(target),
+        "secret": str(token["secret"]),
+        "project": flags.text("target-project"),
+    }
+    session.run(found.server, found.server.post(url("images", fingerprint, "export"), request), "Copying the image")
+    return fingerprint
+
+
 def _place(session: Session, remote: str) -> dict[str, Any]:
     """What tells the target which server the image is on."""
     settings = session.config.remote(remote)
     protocol = str(settings.get("protocol") or "lxd")
-    return {"type": "image", "mode": "pull", "server": str(settings["addr"]), "protocol": protocol}
+    place = {"type": "image", "mode": "pull", "server": str(settings["addr"]), "protocol": protocol}
+    certificate = image_source.certificate_of(session, remote)
+    return {**place, **({"certificate": certificate} if certificate else {})}
 
 
 def _access(session: Session, found: Found, name: str, *, is_kept_new: bool) -> dict[str, Any]:

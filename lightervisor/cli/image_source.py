@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lightervisor.cli import remote as remotes
 from lightervisor.cli.errors import CommandError
 from lightervisor.client.light import ApiError, url
 
@@ -18,7 +19,7 @@ def resolve(session: Session, target_remote: str, raw: str) -> tuple[dict[str, A
     remote, image = session.parse(raw)
     settings = session.config.remote(remote)
     if settings.get("protocol", "lxd") != "lxd":
-        return _foreign(settings, image), ""
+        return _foreign(session, remote, image), ""
     server = session.server(remote, for_images=True)
     try:
         fingerprint, kind = find(server, image or "default")
@@ -30,7 +31,7 @@ def resolve(session: Session, target_remote: str, raw: str) -> tuple[dict[str, A
         return resolve(session, target_remote, other)
     source: dict[str, Any] = {"type": "image", "fingerprint": fingerprint}
     if remote != target_remote:
-        source.update(_pulled(session, remote, server, fingerprint))
+        source = {"type": "image", **_pulled(session, remote, server, fingerprint, image or "default")}
     return source, kind
 
 
@@ -46,9 +47,17 @@ def find(server: Server, image: str) -> tuple[str, str]:
     return str(alias["target"]), str(alias.get("type") or "")
 
 
-def _foreign(settings: dict[str, Any], image: str) -> dict[str, Any]:
+def certificate_of(session: Session, remote: str) -> str:
+    """The certificate that was accepted for a remote, as PEM; empty when authorities that all trust vouch for it."""
+    path = remotes.certificate(session.config, remote)
+    return path.read_text() if path.exists() else ""
+
+
+def _foreign(session: Session, remote: str, image: str) -> dict[str, Any]:
     """An image that the server itself fetches (or builds) elsewhere."""
+    settings, certificate = session.config.remote(remote), certificate_of(session, remote)
     return {
+        **({"certificate": certificate} if certificate else {}),
         "type": "image",
         "mode": "pull",
         "server": settings["addr"],
@@ -57,13 +66,16 @@ def _foreign(settings: dict[str, Any], image: str) -> dict[str, Any]:
     }
 
 
-def _pulled(session: Session, remote: str, server: Server, fingerprint: str) -> dict[str, Any]:
+def _pulled(session: Session, remote: str, server: Server, fingerprint: str, name: str) -> dict[str, Any]:
     address = str(session.config.remote(remote).get("addr"))
     if not address.startswith("https:"):
         raise CommandError("The source server doesn't listen on the network", "set its core.https_address")
     source: dict[str, Any] = {"mode": "pull", "server": address, "protocol": "lxd"}
     source["certificate"] = session.certificate_of(server)
     image = server.get(url("images", fingerprint))
+    if image.get("public") and not fingerprint.startswith(name):
+        return {**source, "alias": name}  # what it stands for then is what the other server gets, and keeps up to date
+    source["fingerprint"] = fingerprint
     if not image.get("public"):
         source["secret"] = server.post(url("images", fingerprint, "secret"), {})["metadata"]["metadata"]["secret"]
     return source

@@ -61,8 +61,8 @@ def add(daemon: Daemon, folder: Path, kind: str, *, public: bool) -> str:
     else:
         meta, rootfs = images.split(folder, metadata=metadata)
         form = multipart({"metadata": meta.read_bytes(), "rootfs": rootfs.read_bytes()})
-        kind = {"Content-Type": "multipart/form-data; boundary=b"}
-        answer = daemon.request("POST", "/1.0/images", form, headers=kind)
+        headers = {"Content-Type": "multipart/form-data; boundary=b"}
+        answer = daemon.request("POST", "/1.0/images", form, headers=headers)
         done = daemon.request("GET", f"{answer.envelope['operation']}/wait").metadata
     assert done["err"] == "", done
     fingerprint = str(done["metadata"]["fingerprint"])
@@ -188,3 +188,37 @@ def waited(network: Network, answer: Answer) -> dict[str, Any]:
     secret = envelope["metadata"]["metadata"]["secret"]
     ended: dict[str, Any] = network.request(None, "GET", f"{envelope['operation']}/wait?secret={secret}").metadata
     return ended
+
+
+@pytest.fixture
+def remote(either: Lxc, other: Daemon, source: Network) -> str:
+    """The second server as a remote of the client, which trusts it."""
+    other.request("PATCH", "/1.0", {"config": {"core.trust_password": "secret"}})
+    either("remote", "add", "second", source.address, "--accept-certificate", "--password", "secret").ok()
+    return "second"
+
+
+@pytest.mark.parametrize("mode", ["pull", "push", "relay"])
+def test_the_client_copies_in_every_mode(
+    daemon: Daemon, other: Daemon, source: Network, target: Network, remote: str, either: Lxc, tmp_path: Path, mode: str
+) -> None:
+    fingerprint = add(other, tmp_path, "split", public=False)
+    daemon.request("PATCH", "/1.0", {"config": {"core.trust_password": "secret"}})
+    either("remote", "add", "first", target.address, "--accept-certificate", "--password", "secret").ok()
+    done = either("image", "copy", f"{remote}:t-image", "first:", "--mode", mode, "--copy-aliases", "--public")
+    assert "Image copied successfully!" in done.ok().stdout
+    image = daemon.request("GET", f"/1.0/images/{fingerprint}").metadata
+    assert (image["public"], [alias["name"] for alias in image["aliases"]]) == (True, ["t-image"])
+    assert image["properties"]["description"] == "test busybox"
+
+
+@pytest.mark.parametrize("public", [True, False], ids=["public", "private"])
+def test_the_client_launches_from_a_remote(
+    daemon: Daemon, other: Daemon, remote: str, either: Lxc, tmp_path: Path, name: str, public: bool
+) -> None:
+    fingerprint = add(other, tmp_path, "unified", public=public)
+    either("launch", f"{remote}:t-image", name).ok()
+    image = daemon.request("GET", f"/1.0/images/{fingerprint}").metadata
+    assert (image["cached"], image["auto_update"]) == (True, public)
+    either("delete", "--force", name).ok()
+    daemon.operation("DELETE", f"/1.0/images/{fingerprint}")
