@@ -7,7 +7,7 @@ the same, so that answers prepared for LXD fit, and refused when it is wanted.
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import ip_interface
+from ipaddress import ip_address, ip_interface
 from typing import Any, Protocol
 
 from lightervisor.daemon.preseed import Preseed, blank
@@ -79,7 +79,7 @@ def automatic(host: Host, wishes: Wishes | None = None) -> Preseed:
     _check_wishes(wanted, backend, host)
     preseed, devices = blank(), dict[str, dict[str, str]]()
     if wanted.network_address:
-        preseed["config"]["core.https_address"] = f"{wanted.network_address}:{wanted.network_port or '8443'}"
+        preseed["config"]["core.https_address"] = _bound(wanted.network_address, wanted.network_port or "8443")
         if wanted.trust_password:
             preseed["config"]["core.trust_password"] = wanted.trust_password
     if not host.pools:
@@ -192,15 +192,26 @@ def _ask_server(ask: Questions, host: Host, preseed: Preseed) -> None:
     if "core.https_address" not in host.keys:
         _refused_if_wanted(ask, question, "This server cannot be reached over the network yet.")
     elif ask.yes(question, default=False):
-        address = ask.text("Address to bind LXD to (not including port)", "all")
+        address = ask.text("Address to bind LXD to (not including port)", "all", _bind_complaint)
         port = ask.text("Port to bind LXD to", "8443", lambda text: "" if text.isdecimal() else "not a number")
-        shown = {"all": "[::]"}.get(address, f"[{address}]" if ":" in address else address)
-        config["core.https_address"] = f"{shown}:{port}"
+        config["core.https_address"] = _bound(address, port)
         if "core.trust_password" in host.keys:
             config["core.trust_password"] = ask.password("Trust password for new clients")
     is_updating = ask.yes("Would you like stale cached images to be updated automatically?", default=True)
     if not is_updating and "images.auto_update_interval" in host.keys:
         config["images.auto_update_interval"] = "0"
+
+
+def _bound(address: str, port: str) -> str:
+    host = "::" if address == "all" else address.strip("[]")
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _bind_complaint(text: str) -> str:
+    with contextlib.suppress(ValueError):
+        if text == "all" or ip_address(text):
+            return ""
+    return f'"{text}" is not an IP address'
 
 
 def _add_profile(preseed: Preseed, devices: Mapping[str, Mapping[str, str]]) -> None:

@@ -37,7 +37,7 @@ class Asker:
         """A secret, typed twice without being shown."""
         while True:
             first = getpass.getpass(f"{question}: ")
-            if first and first == getpass.getpass("Again: "):
+            if first == getpass.getpass("Again: ") != "":
                 return first
             self.say("Invalid input, try again.\n")
 

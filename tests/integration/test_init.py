@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import yaml
 
+from tests.harness.certificates import make
 from tests.harness.daemon import Daemon
+from tests.harness.network import Network, free_port
 
 
 def preseed(daemon: Daemon, **more: object) -> str:
@@ -65,6 +67,17 @@ def test_flags_that_exclude_each_other_are_refused(bare_daemon: Daemon) -> None:
         (("--storage-backend=dir",), "Error: Configuration flags require --auto"),
     ):
         bare_daemon.run("init", *words).failed(text)
+
+
+def test_auto_lets_clients_in_over_the_network(bare_daemon: Daemon) -> None:
+    bare_daemon.start()
+    network = Network(free_port())
+    more = ("--network-address", "127.0.0.1", "--network-port", str(network.port), "--trust-password", "geheim")
+    bare_daemon.run("init", "--auto", "--storage-backend", "dir", *more).ok()
+    ours = make()
+    assert network.request(ours, "GET", "/1.0/instances").status == 403
+    assert network.request(ours, "POST", "/1.0/certificates", {"type": "client", "password": "geheim"}).status == 201
+    assert network.request(ours, "GET", "/1.0/instances").metadata == []
 
 
 def test_questions_without_answers_end(bare_daemon: Daemon) -> None:

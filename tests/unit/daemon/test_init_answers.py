@@ -69,6 +69,14 @@ def test_automatic_listens_where_it_is_told() -> None:
 
 
 @pytest.mark.parametrize(
+    ("typed", "bound"), [("all", "[::]"), ("::1", "[::1]"), ("[::1]", "[::1]"), ("192.0.2.1", "192.0.2.1")]
+)
+def test_an_ipv6_address_gets_brackets(typed: str, bound: str) -> None:
+    config = automatic(HOST, Wishes(network_address=typed, network_port="18443"))["config"]
+    assert config == {"core.https_address": f"{bound}:18443"}
+
+
+@pytest.mark.parametrize(
     ("wishes", "text"),
     [
         (Wishes(storage_backend="zfs"), "The requested backend 'zfs' isn't supported by lxd"),
