@@ -15,8 +15,10 @@ from lightervisor.kernel import process
 
 _LONGEST_S = 60
 _POLL_S = 0.1
-_SUPERBLOCK = struct.Struct("<IIIIIHHHHHHQQ")
-"""magic, inodes, time, block size, fragments, compressor, …, root inode, bytes used."""
+_SUPERBLOCK = struct.Struct("<4sIIIIHHHHHHQQQQQQQQ")
+_COMPRESSORS = range(1, 7)
+_BLOCK_BITS = range(12, 21)
+_NO_TABLE = (1 << 64) - 1
 
 
 class Squashfs(Format, name="squashfs"):
@@ -28,9 +30,7 @@ class Squashfs(Format, name="squashfs"):
     def inspect(self, path: Path, meter: Meter, *, metadata: bool) -> bytes:
         """The superblock says how long the file has to be."""
         with path.open("rb") as file:
-            head = file.read(_SUPERBLOCK.size)
-        if len(head) < _SUPERBLOCK.size or _SUPERBLOCK.unpack(head)[12] > path.stat().st_size:
-            raise damaged("it is shorter than it should be")
+            check_superblock(file.read(_SUPERBLOCK.size), path.stat().st_size)
         if not metadata:
             return b""
         listed = self._run(path, "-lln", "metadata.yaml").decode(errors="replace").splitlines()
@@ -68,6 +68,25 @@ class Squashfs(Format, name="squashfs"):
                     child.kill()
             said.seek(0)
             _judge(said.read(1 << 20).decode(errors="replace"), child.returncode)
+
+
+def check_superblock(head: bytes, size: int) -> None:
+    """Look at the first bytes of a file of so many bytes. Raises Invalid when they cannot be those of a whole one.
+
+    Source: kernel, fs/squashfs/squashfs_fs.h.
+    """
+    if len(head) < _SUPERBLOCK.size:
+        raise damaged("it is shorter than it should be")
+    fields = _SUPERBLOCK.unpack(head[: _SUPERBLOCK.size])
+    inodes, block_size, compressor, block_bits, major = fields[1], fields[3], fields[5], fields[6], fields[9]
+    used, (ids, attributes, *others) = fields[12], fields[13:]
+    if used > size:
+        raise damaged("it is shorter than it should be")
+    if major != 4 or compressor not in _COMPRESSORS:
+        raise Invalid("image", cause="this kind of squashfs is not known", remedy="make it with a current mksquashfs")
+    tables = [ids, *others[:2], *(table for table in (attributes, *others[2:]) if table != _NO_TABLE)]
+    if not inodes or block_bits not in _BLOCK_BITS or block_size != 1 << block_bits or max(tables) >= used:
+        raise damaged("its superblock is wrong")
 
 
 def _judge(said: str, status: int) -> None:
