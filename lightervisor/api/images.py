@@ -2,17 +2,15 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
 from urllib.parse import parse_qsl
 
 import msgspec
-from aiohttp import BodyPartReader, MultipartWriter, web
+from aiohttp import MultipartWriter, web
 
-from lightervisor.api import callers, envelope, etag, filters, image_transfers, raw, urls
+from lightervisor.api import callers, envelope, etag, filters, image_forms, image_transfers, raw, urls
 from lightervisor.api.requests import body, project, raw_body, recursion, requestor
 from lightervisor.api.services import services
 from lightervisor.auth.caller import refused
-from lightervisor.errors import Invalid
 from lightervisor.images.upload import Received
 from lightervisor.model.decode import decode
 from lightervisor.model.image import Image, ImagePut
@@ -61,7 +59,7 @@ async def upload(request: web.Request) -> web.StreamResponse:
     if not is_data:
         return await image_transfers.fetch(request)
     if request.content_type == "multipart/form-data":
-        received, filename = await _form(request)
+        received, filename = await image_forms.receive(request, found.images)
     else:
         received = Received(await found.images.receive(request.content.iter_chunked(BLOCK)), None)
         filename = request.headers.get("X-LXD-filename", "")
@@ -82,35 +80,6 @@ async def upload(request: web.Request) -> web.StreamResponse:
     # With a secret of its own, whoever pushed can wait for the end without being trusted.
     metadata = {"secret": os.urandom(32).hex()} if token else None
     return envelope.background(found.operations.start("Downloading image", work, project=where, metadata=metadata))
-
-
-async def _form(request: web.Request) -> tuple[Received, str]:
-    """The parts of a form, metadata first; what was received of a bad one is removed."""
-    images = services(request).images
-    received: Received | None = None
-    filename = ""
-    try:
-        async for part in await request.multipart():
-            wanted = "rootfs" if received else "metadata"
-            if not isinstance(part, BodyPartReader) or part.name != wanted or (received and received.rootfs):
-                raise Invalid("image", text="Invalid multipart image")
-            filename = filename or part.filename or ""
-            file = await images.receive(_blocks(part), received.meta if received else None)
-            received = Received(received.meta, file) if received else Received(file, None)
-        if received is None:
-            raise Invalid("image", text="Invalid multipart image")
-    except BaseException as error:
-        if received is not None:
-            received.discard()
-        if isinstance(error, ValueError):  # aiohttp's, for what is no form
-            raise Invalid("image", text="Invalid multipart image", remedy=str(error)[:200]) from error
-        raise
-    return received, filename
-
-
-async def _blocks(part: BodyPartReader) -> AsyncIterator[bytes]:
-    while block := await part.read_chunk(BLOCK):
-        yield block
 
 
 async def show(request: web.Request) -> web.StreamResponse:

@@ -54,9 +54,12 @@ def boundary_of(content_type: str) -> str:
 
 
 def filename_of(disposition: str) -> str:
-    """The file name a Content-Disposition gives, without any directory; empty when there is none."""
+    """The file name a Content-Disposition gives, without any directory; empty when there is none.
+
+    A name that is hidden or cannot be printed counts as none: a server must not choose `.bashrc`.
+    """
     name = _setting(disposition.split(";")[1:], "filename").rpartition("/")[2]
-    return "" if name in (".", "..") else name
+    return "" if name.startswith(".") or not name.isprintable() else name
 
 
 def _setting(settings: Sequence[str], wanted: str) -> str:

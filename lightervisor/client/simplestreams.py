@@ -224,7 +224,8 @@ def _day(serial: str) -> str:
     year, month, day = serial[:4], serial[4:6], serial[6:8]
     if not (serial[:8].isascii() and serial[:8].isdecimal() and len(serial) >= 8):
         return ""
-    length = 29 if month == "02" else 30 if month in ("04", "06", "09", "11") else 31
+    is_leap = int(year) % 4 == 0 and (int(year) % 100 != 0 or int(year) % 400 == 0)
+    length = 28 + is_leap if month == "02" else 30 if month in ("04", "06", "09", "11") else 31
     is_day = int(year) > 0 and 1 <= int(month) <= 12 and 1 <= int(day) <= length
     return f"{year}-{month}-{day}T00:00:00Z" if is_day else ""
 

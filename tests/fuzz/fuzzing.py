@@ -1,6 +1,6 @@
 """Hypothesis with a clock: examples without end until the time is over, the failing one made small as ever.
 
-`FUZZ_SECONDS` is how long each target is tried: about ten seconds in `make test`, as long as asked in `make fuzz
+`FUZZ_SECONDS` is how long each target is tried: some seconds in `make test`, as long as asked in `make fuzz
 SECONDS=N`. A failing example is kept in .cache/fuzz and tried first the next time; the one that was being tried when
 a run had to be ended stands in .cache/fuzz/NAME.last.
 """
@@ -19,7 +19,7 @@ from hypothesis.strategies import SearchStrategy
 
 from tests.harness.processes import REPOSITORY
 
-SECONDS = float(os.environ.get("FUZZ_SECONDS") or 10)
+SECONDS = float(os.environ.get("FUZZ_SECONDS") or 7)
 # A hang ends the run: hypothesis would take the exception of a signal for a failure, and try the same again.
 HANGS = pytest.mark.timeout(SECONDS + 120, method="thread")
 KEPT = REPOSITORY / ".cache" / "fuzz"

@@ -97,3 +97,8 @@ def test_the_boundary_is_found(text: str, boundary: str) -> None:
 )
 def test_a_file_name_never_has_a_directory(text: str, name: str) -> None:
     assert light_multipart.filename_of(text) == name
+
+
+@pytest.mark.parametrize("name", [".bashrc", "..", ".", "a/..", "a\0b", "a\nb", "../.profile"])
+def test_a_server_does_not_choose_hidden_or_unprintable_names(name: str) -> None:
+    assert light_multipart.filename_of(f'form-data; name="metadata"; filename="{name}"') == ""

@@ -166,7 +166,7 @@ def test_a_combined_hash_that_is_none_makes_no_image(value: object):
     assert read((name, said)) == []
 
 
-@pytest.mark.parametrize("serial", ["2026", "20261301", "20260230", "2026-1-1x", "\uff12" * 8])
+@pytest.mark.parametrize("serial", ["2026", "20261301", "20260230", "20270229", "21000229", "2026-1-1x", "\uff12" * 8])
 def test_a_version_without_a_day_is_left_out(serial: str):
     assert read(streams.product("Bad", "1", "amd64", "bad", serial)) == []
 
