@@ -27,6 +27,7 @@ LARGEST = 64 << 20
 _LARGEST_FILE = 1 << 44
 METADATA = ("lxd.tar.xz", "incus.tar.xz")
 UNIFIED = ("lxd_combined.tar.gz", "incus_combined.tar.gz")
+"""Kinds of files with metadata.yaml: what LXD and what Incus calls them; a server may have the same one twice."""
 ROOTS = {
     "squashfs": ("combined_squashfs_sha256",),
     "root.tar.xz": ("combined_rootxz_sha256", "combined_sha256"),

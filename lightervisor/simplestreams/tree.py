@@ -62,12 +62,13 @@ class Tree:
             name = wishes.product or ":".join(facts[key] for key in ("os", "release", "variant", "architecture"))
             product: Json = document["products"].setdefault(name, _new_product(facts))
             items: Json = product["versions"].setdefault(_serial(described), {"items": {}})["items"]
-            kept = [(first, _list(items, METADATA[0] if second else UNIFIED[0], first, f"{name} {_serial(described)}"))]
+            kept = [(first, entry) for entry in _list(items, METADATA if second else UNIFIED, first)]
             if second is not None:
                 if second.kind in items:
                     raise Conflict("image", name, text=f'Already have a "{second.kind}" file for this image')
                 items[second.kind] = second.listed(second.kind, f"images/{second.sha256}{second.suffix}")
-                kept[0][1].update(dict.fromkeys(ROOTS[second.kind], fingerprint))
+                for _, entry in kept:
+                    entry.update(dict.fromkeys(ROOTS[second.kind], fingerprint))
                 kept.append((second, items[second.kind]))
             default = "/".join(facts[key] for key in ("os", "release", "variant"))
             _give_aliases(document, name, [default] * wishes.has_default_alias + list(wishes.aliases))
@@ -173,13 +174,20 @@ def _blank() -> Json:
     return {"content_id": "images", **_KIND, "products": {}}
 
 
-def _list(items: Json, kind: str, file: File, what: str) -> Json:
-    """The entry of a version's metadata, or of its only file, made unless it is there. Raises Conflict."""
-    held = items.setdefault(kind, file.listed(kind, f"images/{file.sha256}.{kind}"))
-    if held["sha256"] != file.sha256:
-        remedy = "remove that one, or give this one another creation_date"
-        raise Conflict("image", what, text=f"{what} is there already with other metadata", remedy=remedy)
-    return held
+def _list(items: Json, kinds: Sequence[str], file: File) -> list[Json]:
+    """The entries of a version's metadata, or of its only file, made unless they are there. Raises Conflict.
+
+    Of two names for it LXD knows the one and Incus the other.
+    """
+    entries: list[Json] = []
+    for kind in kinds:
+        entry = items.setdefault(kind, file.listed(kind, f"images/{file.sha256}.{kinds[0]}"))
+        if entry["sha256"] != file.sha256:
+            text = "This version is there already with other metadata"
+            remedy = "remove that one, or give this one another creation_date"
+            raise Conflict("image", kind, text=text, remedy=remedy)
+        entries.append(entry)
+    return entries
 
 
 def _facts(described: ImageMetadata) -> dict[str, str]:
