@@ -18,8 +18,8 @@ from tests.harness.daemon import Answer, Daemon
 class Network:
     """The daemon's address on the network."""
 
-    def __init__(self, port: int) -> None:
-        self.port, self.address = port, f"127.0.0.1:{port}"
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
+        self.port, self.host, self.address = port, host, f"{host}:{port}"
 
     def context(self, identity: Identity | None) -> ssl.SSLContext:
         """TLS as a client that shows this certificate and believes any server."""
@@ -41,7 +41,7 @@ class Network:
     ) -> Answer:
         """One request; a body that is not bytes is sent as JSON."""
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-        connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=self.context(identity), timeout=30)
+        connection = http.client.HTTPSConnection(self.host, self.port, context=self.context(identity), timeout=30)
         try:
             connection.request(method, path, data, dict(headers or {}))
             answer = connection.getresponse()
@@ -53,7 +53,7 @@ class Network:
         """The sha256 of the certificate that the daemon shows."""
         import hashlib
 
-        pem = ssl.get_server_certificate(("127.0.0.1", self.port))
+        pem = ssl.get_server_certificate((self.host, self.port))
         return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
 
 

@@ -1,7 +1,8 @@
-"""Rows A2-A6, A14-A17: installing and setting up."""
+"""Rows A2-A9, A14-A17: installing and setting up."""
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import socket
@@ -14,6 +15,7 @@ import pytest
 from tests.harness import processes
 from tests.harness.client_lxc import OURS
 from tests.harness.daemon import Daemon
+from tests.harness.network import Network
 from tests.harness.processes import REPOSITORY, eventually
 from tests.harness.terminal import Terminal
 from tests.seeds.conftest import Shell
@@ -88,6 +90,30 @@ def test_a6_the_first_command_starts_a_socket_activated_daemon(bare_daemon: Daem
             )
         env = {**bare_daemon.env, "LXD_CONF": str(bare_daemon.state)}
         assert "NAME" in processes.run([OURS, "list"], env=env, timeout_s=30).ok().stdout
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [(":8443", ":8443"), ("[::]", "[::]"), ('"[::]:8443"', "[::]:8443")],
+    ids=["a7", "a8", "a9"],
+)
+def test_a7_a8_a9_the_server_listens_on_the_network(shell: Shell, daemon: Daemon, typed: str, shown: str) -> None:
+    with socket.socket(socket.AF_INET6) as probe:
+        try:
+            probe.bind(("::", 8443))
+        except OSError:
+            pytest.skip("something else listens on port 8443 of this machine")
+    try:
+        said = shell(f"lxc config set core.https_address {typed}").ok()
+        assert (said.stdout, said.stderr) == ("", "")
+        assert shell("lxc config get core.https_address").ok().stdout == f"{shown}\n"
+        for address in ("127.0.0.1", "::1"):
+            told = json.loads(Network(8443, address).request(None, "GET", "/1.0").body)["metadata"]
+            assert told["auth"] == "untrusted"
+    finally:
+        shell("lxc config unset core.https_address").ok()
+    with pytest.raises(OSError):
+        Network(8443).request(None, "GET", "/1.0")
 
 
 @pytest.mark.parametrize("driver", ["dir", "overlay"])
