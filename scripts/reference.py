@@ -20,6 +20,7 @@ sys.path.insert(0, str(ROOT))
 import lightervisor  # noqa: E402  # from the checkout this script is in
 from lightervisor import errors  # noqa: E402
 from lightervisor.api.server import ROUTES  # noqa: E402
+from lightervisor.auth.permissions import Access, access_to  # noqa: E402
 from lightervisor.cli.errors import CommandError  # noqa: E402
 from lightervisor.cli.table import GLOBAL_FLAGS, Command, Flag, all_commands  # noqa: E402
 from lightervisor.config.key import REGISTRY, Key  # noqa: E402
@@ -163,7 +164,7 @@ def options_table(parser: argparse.ArgumentParser) -> str:
 
 def endpoints_page() -> str:
     """Every endpoint of the API; what is the same under another name is told in a sentence."""
-    rows: list[tuple[str, str, str]] = []
+    rows: list[tuple[str, str, str, str]] = []
     for route in ROUTES:
         method, path, handler = (getattr(route, name, "") for name in ("method", "path", "handler"))
         assert callable(handler), path
@@ -171,13 +172,16 @@ def endpoints_page() -> str:
             continue
         said = (handler.__doc__ or "").strip().partition("\n")[0]
         summary = said.partition(": ")[2] or handler.__name__.replace("_", " ")
-        rows.append((method, f"`{path.replace(':.+}', '}')}`", summary.rstrip(".")))
+        shown = path.replace(":.+}", "}")
+        rows.append((method, f"`{shown}`", access_to(method, shown).name.lower(), summary.rstrip(".")))
     rows.sort(key=lambda row: (row[1], row[0]))
     names = (
         "`/1.0/containers` is the older name of `/1.0/instances`, with all that is below it; "
         "under `/1.0/virtual-machines` there is nothing yet.\n\n"
     )
-    return "# Endpoints\n\n" + NOTE + names + table(("method", "path", "what it does"), rows)
+    levels = "".join(f"- {access.name.lower()}: {access.value}\n" for access in Access)
+    who = f"Who may ask (what is not in this list is for administrators):\n\n{levels}\n"
+    return "# Endpoints\n\n" + NOTE + names + who + table(("method", "path", "who", "what it does"), rows)
 
 
 def errors_page() -> str:
