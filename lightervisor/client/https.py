@@ -20,6 +20,9 @@ from lightervisor.client.proxies import Proxies
 from lightervisor.errors import Failure, Invalid, Unavailable
 
 REDIRECTS = 10
+_UNKNOWN = "certificate signed by unknown authority"
+_X509 = {10: "certificate has expired", 18: _UNKNOWN, 19: _UNKNOWN, 20: _UNKNOWN, 21: _UNKNOWN}
+"""Go's words for what OpenSSL finds wrong, by its numbers (X509_STORE_CTX_get_error(3))."""
 _BUFFER = 1 << 20
 _LINGERS = sys.version_info < (3, 12, 7)
 """Whether asyncio forgets to close a TLS connection whose other side is silent (CPython pull request 118960)."""
@@ -186,7 +189,7 @@ def told(method: str, url: str) -> Generator[None, None, None]:
 
 def _cause(error: BaseException) -> str:
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return f"bad certificate: {error.certificate_error}"
+        return f"x509: {_X509.get(getattr(error.certificate_error, 'verify_code', 0), str(error.certificate_error))}"
     if isinstance(error, aiohttp.ClientConnectorError):
         inner = error.os_error
         reason = inner.strerror or str(inner)

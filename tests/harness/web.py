@@ -30,14 +30,13 @@ class Pair(NamedTuple):
     key: str
 
 
-def self_signed(name: str = "127.0.0.1") -> Pair:
-    """A new self-signed certificate for loopback and one more name."""
+def self_signed(*others: str) -> Pair:
+    """A new self-signed certificate for loopback and other names."""
     key = ec.generate_private_key(ec.SECP256R1())
-    who = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    who = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.datetime.now(datetime.UTC)
     names: list[x509.GeneralName] = [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-    if name != "127.0.0.1":
-        names.append(x509.DNSName(name))
+    names += [x509.DNSName(name) for name in others]
     made = (
         x509.CertificateBuilder()
         .subject_name(who)
@@ -177,9 +176,9 @@ class Web:
 
 
 @contextmanager
-def serving(name: str = "127.0.0.1") -> Iterator[Web]:
-    """A server on a free port of loopback, for as long as the context lasts."""
-    pair = self_signed(name)
+def serving(*others: str) -> Iterator[Web]:
+    """A server on a free port of loopback, for as long as the context lasts; its certificate is for these names too."""
+    pair = self_signed(*others)
     server = _Server(pair)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
