@@ -13,6 +13,7 @@ from lightervisor.model.event import EventLifecycleRequestor
 
 Wire = TypeVar("Wire")
 LARGEST_JSON = 16 << 20
+LARGEST_OF_GUESTS = 64 << 10  # anybody may send these, and memory is shared
 
 
 class TooLarge(Failure):
@@ -64,7 +65,9 @@ def recursion(request: web.Request) -> int:
 
 
 async def raw_body(request: web.Request, *, limit_bytes: int = LARGEST_JSON) -> bytes:
-    """The whole body. Raises TooLarge as soon as it is known to be longer than the limit."""
+    """The whole body. Raises TooLarge as soon as it is known to be longer than the limit, or 64 KiB of a guest's."""
+    if not callers.of(request).is_trusted:
+        limit_bytes = min(limit_bytes, LARGEST_OF_GUESTS)
     if (request.content_length or 0) > limit_bytes:
         raise _too_large(limit_bytes)
     received = bytearray()
@@ -76,7 +79,7 @@ async def raw_body(request: web.Request, *, limit_bytes: int = LARGEST_JSON) -> 
 
 
 def _too_large(limit_bytes: int) -> TooLarge:
-    return TooLarge("request body", cause=f"it is larger than {limit_bytes >> 20} MiB")
+    return TooLarge("request body", cause=f"it is larger than {limit_bytes >> 10} KiB")
 
 
 async def body(request: web.Request, wanted: type[Wire]) -> Wire:

@@ -45,9 +45,13 @@ class ServerConfig:
     async def _stored(self, config: Mapping[str, str]) -> dict[str, str]:
         present, stored = self._rows.all(), dict(config)
         for name, hashed in SECRETS.items():
-            if name in stored:
-                is_kept = stored[name] == SHOWN and name in present
-                stored[name] = present[name] if is_kept else await asyncio.to_thread(hashed, stored[name])
+            if stored.get(name) == SHOWN:
+                if name not in present:  # a dump of another server's configuration
+                    text = f"cannot set '{name}' to '{SHOWN}': that is what stands for one that is hidden"
+                    raise Invalid("configuration key", name, text=text, remedy="set the secret itself, or another one")
+                stored[name] = present[name]
+            elif name in stored:
+                stored[name] = await asyncio.to_thread(hashed, stored[name])
         return stored
 
     async def merge(self, config: Mapping[str, Any], requestor: EventLifecycleRequestor | None = None) -> None:

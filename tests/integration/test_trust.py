@@ -146,6 +146,7 @@ def test_a10_the_trust_password_is_stored_hashed_and_never_shown(either: Lxc, da
     daemon.request("PUT", "/1.0", {"config": {**shown, "user.note": "x"}})  # what `lxc config edit` sends back
     assert daemon.request("GET", "/1.0").metadata["config"] == {**shown, "user.note": "x"}
     either("config", "unset", "core.trust_password").ok()
+    either("config", "set", "core.trust_password", "true").failed("Error: cannot set 'core.trust_password' to 'true'")
     either("config", "unset", "user.note").ok()
     assert daemon.request("GET", "/1.0").metadata["config"] == {}
 

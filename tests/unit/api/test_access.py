@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import AsyncIterator
 
@@ -75,6 +76,11 @@ async def test_a_guest_learns_only_how_to_become_trusted(remote: TestClient) -> 
     shown = (await (await remote.get("/1.0")).json())["metadata"]
     assert list(shown) == ["api_extensions", "api_status", "api_version", "auth", "public", "auth_methods"]
     assert shown["auth"] == "untrusted"
+
+
+async def test_a_guest_cannot_send_much(remote: TestClient) -> None:  # type: ignore[type-arg]
+    answer = await remote.post("/1.0/certificates", data=io.BytesIO(b" " * (65 << 10)))
+    assert answer.status == 413
 
 
 async def test_a_guest_is_not_told_which_methods_there_are(remote: TestClient) -> None:  # type: ignore[type-arg]
