@@ -79,7 +79,8 @@ async def raw_body(request: web.Request, *, limit_bytes: int = LARGEST_JSON) -> 
 
 
 def _too_large(limit_bytes: int) -> TooLarge:
-    return TooLarge("request body", cause=f"it is larger than {limit_bytes >> 10} KiB")
+    limit = f"{limit_bytes >> 20} MiB" if limit_bytes >= 1 << 20 else f"{limit_bytes >> 10} KiB"
+    return TooLarge("request body", cause=f"it is larger than {limit}")
 
 
 async def body(request: web.Request, wanted: type[Wire]) -> Wire:
