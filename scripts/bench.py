@@ -25,6 +25,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.bench_images import ALIAS, Packed  # from the checkout this script is in
+from scripts.bench_servers import PublicImage, growth_mib, large_image, many_products
 from scripts.bench_systems import REAL, System, ours, real
 from tests.harness import images
 
@@ -69,7 +70,11 @@ class Row:
         mine, theirs = medians[0], medians[1] if len(medians) > 1 else None
         ratio = f"{mine / theirs:.2f}" if mine is not None and theirs else ""
         reached = self.goal.reached(mine, theirs) if self.goal and mine is not None else ""
-        return [self.work, *(_figure(median, self.unit) for median in medians), ratio, str(self.goal or ""), reached]
+        shown = [
+            _figure(median, self.unit) if name in self.figures else ""
+            for name, median in zip(names, medians, strict=True)
+        ]
+        return [self.work, *shown, ratio, str(self.goal or ""), reached]
 
 
 class Bench:
@@ -98,7 +103,7 @@ class Bench:
         systems: list[System] | None = None,
     ) -> None:
         """Do the action on each system in turn (or on those that are named), so many times over."""
-        row = Row(work, unit, goal)
+        row = Row(work, unit, goal, {system.name: [] for system in systems or self.systems})
         self.rows.append(row)
         for round_ in range(times):
             for system in systems or self.systems:
@@ -107,7 +112,7 @@ class Bench:
                 except (RuntimeError, OSError) as failure:
                     self.failures.append(str(failure).strip())
                     continue
-                row.figures.setdefault(system.name, []).append(figure)
+                row.figures[system.name].append(figure)
                 print(f"{system.name}: {work}: {_figure(figure, unit)}", file=sys.stderr)
 
     def table(self) -> str:
@@ -186,6 +191,27 @@ def big_work(bench: Bench, folder: Path, big: str) -> None:
         system.run("delete", "--force", "bench-seed", *(f"bench-b{i}" for i in range(3)))
 
 
+def server_work(bench: Bench, folder: Path) -> None:
+    """Image servers: what we offer, what we read, and memory meanwhile."""
+    large = large_image(folder / "large.tar", 4 << 30)
+    bench.measure(
+        "memory that 4 GiB passing through add",
+        lambda s, _: growth_mib(s, large),
+        unit="MiB",
+        goal=Goal(32, "MiB"),
+        systems=bench.systems[:1],
+    )
+    offered = PublicImage(folder)
+    for system in bench.systems:
+        offered.offer(system)
+    goal = Goal(0.8, is_floor=True)
+    bench.measure("download 1 GiB over TLS", lambda s, _: offered.download(s), 3, unit="MiB/s", goal=goal)
+    for system in bench.systems:
+        offered.withdraw(system)
+    with many_products(bench.systems, folder) as list_them:
+        bench.measure("list of 2,000 products, cached", lambda s, _: list_them(s), bench.rounds, goal=Goal(0.8))
+
+
 def many_work(bench: Bench, many: int) -> None:
     """Many containers, some of them running."""
     for system in bench.systems:
@@ -241,6 +267,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=7, help="how often the small work is done")
     parser.add_argument("--many", type=int, default=100, help="how many instances the long lists have")
     parser.add_argument("--big", default="build:debian/12", help='the Debian image; "" leaves it out')
+    parser.add_argument("--only", action="append", choices=["small", "big", "servers", "many"], help="a part of it")
     parser.add_argument("--alone", action="store_true", help="without the real LXD")
     arguments = parser.parse_args()
     if not arguments.alone and not REAL.exists():
@@ -258,10 +285,14 @@ def main() -> int:
             "memory of daemon and spawner, idle", lambda s, _: s.manager_mib(), unit="MiB", goal=Goal(80, "MiB")
         )
         here = machine()
-        bench.attempt(lambda: small_work(bench, folder))
-        if arguments.big:
-            bench.attempt(lambda: big_work(bench, folder, arguments.big))
-        bench.attempt(lambda: many_work(bench, arguments.many))
+        parts = {
+            "small": lambda: small_work(bench, folder),
+            "big": lambda: big_work(bench, folder, arguments.big) if arguments.big else None,
+            "servers": lambda: server_work(bench, folder),
+            "many": lambda: many_work(bench, arguments.many),
+        }
+        for part in arguments.only or parts:
+            bench.attempt(parts[part])
     if arguments.write:
         arguments.write.write_text(page(bench, here))
     print(bench.table())

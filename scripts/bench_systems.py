@@ -133,10 +133,15 @@ class System:
         connection.close()
         return count / took
 
+    @property
+    def pid(self) -> int:
+        """The daemon's."""
+        assert self._process is not None
+        return self._process.pid
+
     def manager_mib(self) -> float:
         """Memory of the daemon, what it keeps beside it and what watches the containers; dnsmasq not counted."""
-        assert self._process is not None
-        daemon = {self._process.pid, *descendants(self._process.pid)}
+        daemon = {self.pid, *descendants(self.pid)}
         monitors: set[int] = set()
         for state in self.get("/1.0/instances?recursion=2"):
             monitors.update(ancestors(int(state["state"]["pid"])))
