@@ -46,7 +46,8 @@ def background(operation: Operation) -> web.Response:
 
 
 def failure(code: int, text: str) -> web.Response:
-    """An error; ends with two newlines as Go's does."""
+    """An error; ends with two newlines as Go's does. What of a client's bytes in the text is no UTF-8 is replaced."""
+    text = text.encode(errors="replace").decode()
     body = msgspec.json.encode(Envelope(type="error", error_code=code, error=text)) + b"\n\n"
     headers = {"X-Content-Type-Options": "nosniff", "Content-Type": JSON}
     return web.Response(body=body, status=code, headers=headers)

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from aiohttp import BodyPartReader, web
 
+from lightervisor.api import requests
 from lightervisor.errors import Invalid
 from lightervisor.images.upload import Part, Received
 
@@ -31,7 +32,7 @@ async def receive(request: web.Request, incoming: Incoming) -> tuple[Received, s
             wanted = "rootfs" if received else "metadata"
             if not isinstance(part, BodyPartReader) or part.name != wanted or (received and received.rootfs):
                 raise Invalid("image", text="Invalid multipart image")
-            filename = filename or part.filename or ""
+            filename = filename or requests.shown(part.filename or "")
             file = await incoming.receive(_blocks(part), received.meta if received else None)
             received = Received(received.meta, file) if received else Received(file, None)
         if received is None:

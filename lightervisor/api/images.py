@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import MultipartWriter, web
 
 from lightervisor.api import callers, envelope, etag, filters, image_forms, image_transfers, raw, urls
-from lightervisor.api.requests import body, project, raw_body, recursion, requestor
+from lightervisor.api.requests import body, header, project, raw_body, recursion, requestor
 from lightervisor.api.services import services
 from lightervisor.auth.caller import refused
 from lightervisor.images.upload import Received
@@ -51,7 +51,7 @@ async def upload(request: web.Request) -> web.StreamResponse:
     Who is not of the project needs the secret that was given out for this very image.
     """
     found, where = services(request), project(request)
-    secret, expected = request.headers.get("X-LXD-secret", ""), request.headers.get("X-LXD-fingerprint", "")
+    secret, expected = header(request, "X-LXD-secret"), header(request, "X-LXD-fingerprint")
     is_data = request.content_type != "application/json"  # a secret lets an image in, and asks this server for nothing
     token = found.images_out.secrets.use(expected, where, secret) if secret and expected and is_data else None
     if token is None and sees_public_only(request):
@@ -62,11 +62,11 @@ async def upload(request: web.Request) -> web.StreamResponse:
         received, filename = await image_forms.receive(request, found.images)
     else:
         received = Received(await found.images.receive(request.content.iter_chunked(BLOCK)), None)
-        filename = request.headers.get("X-LXD-filename", "")
+        filename = header(request, "X-LXD-filename")
     put = ImagePut(
-        public=request.headers.get("X-LXD-public", "") in ("1", "true"),
-        properties=dict(parse_qsl(request.headers.get("X-LXD-properties", ""), keep_blank_values=True)),
-        profiles=[name for _, name in parse_qsl(request.headers.get("X-LXD-profiles", ""))] or None,
+        public=header(request, "X-LXD-public") in ("1", "true"),
+        properties=dict(parse_qsl(header(request, "X-LXD-properties"), keep_blank_values=True)),
+        profiles=[name for _, name in parse_qsl(header(request, "X-LXD-profiles"))] or None,
     )
     promised = image_transfers.promised(token)
 

@@ -52,6 +52,16 @@ def asks_for_all(request: web.Request) -> bool:
     return request.query.get("all-projects") in ("true", "1")
 
 
+def header(request: web.Request, name: str) -> str:
+    """A header's text, empty when it is not sent."""
+    return shown(request.headers.get(name, ""))
+
+
+def shown(text: str) -> str:
+    """A text of the client's; bytes in it that are no UTF-8 are replaced, as no answer could hold them."""
+    return text.encode(errors="replace").decode()
+
+
 def refuse_member(request: web.Request) -> None:
     """Raise NotFound when a cluster member is asked for: a single server has none. Call it where LXD forwards."""
     if name := request.query.get("target"):

@@ -76,7 +76,7 @@ async def _send(incoming: Incoming, body: bytes, content_type: str) -> None:
     payload.feed_data(body)
     payload.feed_eof()
     try:
-        received, _ = await asyncio.wait_for(image_forms.receive(request, incoming), 10)
+        received, name = await asyncio.wait_for(image_forms.receive(request, incoming), 10)
     except AssertionError:
         raise
     except Exception as error:  # the server answers any of them
@@ -84,6 +84,7 @@ async def _send(incoming: Incoming, body: bytes, content_type: str) -> None:
             raise
     else:
         assert received.size <= len(body) + (1 << 20)
+        assert name.encode().decode() == name
         received.discard()
     assert not list(incoming.directory.iterdir())
 

@@ -74,3 +74,17 @@ def test_a_broken_form_is_the_clients_fault_and_nothing_stays(daemon: Daemon, ki
 def test_a_body_that_is_not_compressed_as_it_says_is_the_clients_fault(daemon: Daemon, path: str) -> None:
     answer = daemon.request("POST", path, b"no gzip", headers={"Content-Encoding": "gzip"})
     assert (answer.status, "Internal" in answer.error) == (400, False), answer.error
+
+
+@pytest.mark.parametrize("header", ["X-LXD-filename", "X-LXD-properties", "X-LXD-fingerprint", "X-LXD-profiles"])
+def test_a_header_that_is_no_text_is_shown_replaced_or_refused(daemon: Daemon, header: str) -> None:
+    answer = daemon.request("POST", "/1.0/images", gzipped(), headers={header: b"a=\xff\xfe".decode("latin-1")})
+    assert answer.status == 202, answer.body
+    finished = daemon.request("GET", f"{answer.envelope['operation']}/wait").metadata
+    if finished["status"] == "Success":
+        url = f"/1.0/images/{finished['metadata']['fingerprint']}"
+        shown = daemon.request("GET", url).metadata
+        assert daemon.operation("DELETE", url)["status"] == "Success"
+        assert header == "X-LXD-profiles" or "?" in shown["filename"] + shown["properties"].get("a", "")
+    else:
+        assert "Internal" not in finished["err"]

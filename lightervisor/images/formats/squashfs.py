@@ -66,6 +66,7 @@ class Squashfs(Format, name="squashfs"):
                             child.wait(_POLL_S)
                 finally:
                     child.kill()
+            meter.check()
             said.seek(0)
             _judge(said.read(1 << 20).decode(errors="replace"), child.returncode)
 

@@ -45,7 +45,7 @@ class Tar(Format, name="tar"):
     def inspect(self, path: Path, meter: Meter, *, metadata: bool) -> bytes:
         """Walk through the members, to the end unless `LIST` can tell that the file is whole."""
         if self.LIST:
-            self._list(path)
+            self._list(path, meter)
             if not metadata:
                 return b""
         with self._plain(path, meter) as stream:
@@ -56,11 +56,15 @@ class Tar(Format, name="tar"):
                 meter.written(len(block))
         return text
 
-    def _list(self, path: Path) -> None:
+    def _list(self, path: Path, meter: Meter) -> None:
         try:
-            process.run(confined([*self.LIST, "/archive"], archive=path), timeout_s=_LIST_S)
+            listed = process.run(confined([*self.LIST, "/archive"], archive=path), timeout_s=_LIST_S)
         except HostError as error:
             raise damaged(error.cause) from error
+        for line in listed.splitlines():  # only xz tells how large it becomes
+            fields = line.split(b"\t")
+            if fields[0] == b"totals" and fields[4].isdigit():
+                meter.written(int(fields[4]))
 
     @contextmanager
     def _plain(self, path: Path, meter: Meter) -> Generator[IO[bytes], None, None]:
