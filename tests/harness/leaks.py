@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -46,7 +47,7 @@ def find(before: Picture, daemons: Sequence[Daemon]) -> list[str]:
     found = [f"mount: {place}" for place in _mounts() if _mentions(place, states)]
     found += [f"process: {pid} {command}" for pid, command in _processes() if _mentions(command, states)]
     found += [f"loop device: {line}" for line in _loop_devices() if _mentions(line, states)]
-    found += [f"nft: {line}" for line in _nft() if _mentions(line, bridges)]
+    found += [f"nft: {line}" for line in _nft() if _names(line, bridges)]
     found += [f"link: {link}" for link in _lasting(now.links - before.links, _is_orphan)]
     found += [f"link: {link}" for link in now.links - before.links if link in bridges]
     found += [f"cgroup: {group}" for group in _lasting(now.cgroups - before.cgroups, _is_empty)]
@@ -106,6 +107,11 @@ def remove_cgroups(instance: str) -> None:
 
 def _mentions(text: str, words: Iterable[str]) -> bool:
     return any(word in text for word in words)
+
+
+def _names(text: str, words: Iterable[str]) -> bool:
+    """Whether one of the words stands there whole: another engine's bridge may have a longer name with ours in it."""
+    return any(re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", text) for word in words)
 
 
 def _mounts() -> list[str]:

@@ -60,3 +60,11 @@ def eventually(look: Callable[[], T], *, timeout_s: float = 15, what: str = "the
             return answer
         assert time.monotonic() < limit, f"{what} did not come true within {timeout_s} s (last answer: {answer!r})"
         time.sleep(0.1)
+
+
+def signals(mask: str) -> int:
+    """A mask of signals as /proc shows it, less 32 and 33.
+
+    These are glibc's own: its posix_spawn has children ignore them, and its sigaction refuses to change them.
+    """
+    return int(mask, 16) & ~(0b11 << 31)

@@ -15,6 +15,7 @@ from tests.harness import processes
 from tests.harness.client import Client
 from tests.harness.client_lxc import Lxc
 from tests.harness.daemon import Daemon
+from tests.harness.processes import signals
 from tests.harness.terminal import Terminal
 
 
@@ -83,10 +84,10 @@ def test_a_command_sees_no_descriptor_of_the_daemon(either: Lxc, running: str) -
 def test_a_command_ignores_no_signal(lxc: Lxc, running: str) -> None:
     """Else a pipeline would go on after its reader has gone, whatever the daemon itself ignores."""
     own = lxc("exec", running, "--", "grep", "SigIgn", "/proc/self/status").ok().stdout.split()
-    assert int(own[1], 16) == 0
+    assert signals(own[1]) == 0
     # Busybox' init ignores SIGQUIT of its own accord.
     init = lxc("exec", running, "--", "grep", "SigIgn", "/proc/1/status").ok().stdout.split()
-    assert int(init[1], 16) & ~(1 << signal.SIGQUIT - 1) == 0
+    assert signals(init[1]) & ~(1 << signal.SIGQUIT - 1) == 0
 
 
 def test_a_loop_of_links_where_programs_are_looked_for_harms_nothing(lxc: Lxc, running: str) -> None:
