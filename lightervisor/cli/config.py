@@ -31,6 +31,15 @@ def static_remotes() -> dict[str, dict[str, Any]]:
     }
 
 
+def later_remotes() -> dict[str, dict[str, Any]]:
+    """Remotes that later versions of LXD have as static ones; who has one of that name keeps it."""
+    simplestreams = {"protocol": "simplestreams", "public": True}
+    return {
+        "ubuntu-minimal": {"addr": "https://cloud-images.ubuntu.com/minimal/releases", **simplestreams},
+        "ubuntu-minimal-daily": {"addr": "https://cloud-images.ubuntu.com/minimal/daily", **simplestreams},
+    }
+
+
 def first_remotes() -> dict[str, dict[str, Any]]:
     """The remotes of a user who has no configuration yet."""
     return {"images": {"addr": "https://images.linuxcontainers.org", "protocol": "simplestreams", "public": True}}
@@ -53,7 +62,7 @@ class Config:
     @property
     def remotes(self) -> dict[str, dict[str, Any]]:
         """Every remote: the system's, over them the user's, over them the static ones."""
-        remotes = {**self.global_remotes, **self.own_remotes}
+        remotes = {**later_remotes(), **self.global_remotes, **self.own_remotes}
         for name, settings in static_remotes().items():
             remotes[name] = {**settings, **_project_of(self.own_remotes.get(name))}
         return remotes
@@ -61,6 +70,11 @@ class Config:
     def is_global(self, name: str) -> bool:
         """Whether a remote is the system administrator's."""
         return name in self.global_remotes and name not in self.own_remotes and name not in STATIC
+
+    def is_static(self, name: str) -> bool:
+        """Whether a remote is always there and cannot be changed."""
+        is_own = name in self.own_remotes or name in self.global_remotes
+        return name in STATIC or (name in later_remotes() and not is_own)
 
     def parse(self, raw: str) -> tuple[str, str]:
         """`remote:name` as (remote, name); without a colon the remote is the default one."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from lightervisor.cli import formats, remote_address
-from lightervisor.cli.config import STATIC
 from lightervisor.cli.errors import CommandError
 
 TYPE_CHECKING = False
@@ -30,7 +29,7 @@ def listing(session: Session, arguments: list[str], flags: Flags) -> None:
 
 def _row(config: Config, name: str) -> list[str]:
     remote = config.remotes[name]
-    facts = (bool(remote.get("public")), name in STATIC, config.is_global(name))
+    facts = (bool(remote.get("public")), config.is_static(name), config.is_global(name))
     return [
         f"{name} (current)" if name == config.default_remote else name,
         str(remote.get("addr", "")),
@@ -63,7 +62,7 @@ def _raw(config: Config, *, is_json: bool) -> dict[str, Any]:
             "Protocol": remote.get("protocol", ""),
             "Public": bool(remote.get("public")),
             "Global": config.is_global(name),
-            "Static": name in STATIC,
+            "Static": config.is_static(name),
         }
         for name, remote in remotes.items()
     }
@@ -134,7 +133,7 @@ def _known(session: Session, name: str) -> str:
 
 def changeable(session: Session, name: str) -> str:
     """The name of a remote that is there and not static. Raises CommandError."""
-    if _known(session, name) in STATIC:
+    if session.config.is_static(_known(session, name)):
         raise CommandError(f"Remote {name} is static and cannot be modified")
     return name
 

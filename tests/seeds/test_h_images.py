@@ -1,10 +1,10 @@
-"""Rows H1, H4-H6, H15, H16, H18-H20, H27, H31: images."""
+"""Rows H1, H4-H6, H15, H16, H18-H21, H25, H27, H31, H35: images."""
 
 from __future__ import annotations
 
 import hashlib
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -109,6 +109,46 @@ def test_h20_export_gives_one_file_or_two(shell: Shell, folder: Path, tarball: P
     names = sorted(path.name for path in (folder / "two").iterdir())
     assert names[1].startswith("meta-")
     assert names[1].endswith(".tar.xz")
+
+
+def test_h18_what_an_editor_saves_is_stored(shell: Shell, tarball: Path, editor: Callable[[str], str]) -> None:
+    shell("lxc image import image.tar.gz --alias mine").ok()
+    terminal = "script -qec 'lxc image edit mine' /dev/null"
+    shell(terminal, EDITOR=editor("s/^public: false/public: true/; s/os: busybox/os: edited/")).ok()
+    shown = yaml.safe_load(shell("lxc image show mine").ok().stdout)
+    assert (shown["public"], shown["properties"]["os"]) == (True, "edited")
+
+
+def test_h21_export_under_a_name_and_import_of_it(shell: Shell, folder: Path, tarball: Path) -> None:
+    fingerprint = shell("lxc image import image.tar.gz --alias foo-2.0").ok().stdout.split()[-1]
+    shell("lxc image export foo-2.0 foo-2.0.tar.gz").ok()
+    assert (folder / "foo-2.0.tar.gz").read_bytes() == tarball.read_bytes()
+    shell("lxc image delete foo-2.0").ok()
+    done = shell("lxc image import foo-2.0.tar.gz --alias foo-2.0 --public").ok()
+    assert f"Image imported with fingerprint: {fingerprint}" in done.stdout
+    assert "Public: yes\n" in shell("lxc image info foo-2.0").ok().stdout
+
+
+def test_h25_an_image_is_made_public(shell: Shell, tarball: Path) -> None:
+    shell("lxc image import image.tar.gz --alias foo-2.0").ok()
+    shell("lxc image show foo-2.0 | sed 's/^public: false/public: true/' | lxc image edit foo-2.0").ok()
+    assert "Public: yes\n" in shell("lxc image info foo-2.0").ok().stdout
+
+
+def test_h35_some_facts_stay(shell: Shell, tarball: Path) -> None:
+    shell("lxc image import image.tar.gz --alias mine").ok()
+    facts = ("Fingerprint: ", "Size: ", "Architecture: ", "    Created: ", "    Uploaded: ")
+    before = shell("lxc image info mine").ok().stdout
+    shell(
+        "lxc image edit mine",
+        stdin="architecture: s390x\ncreated_at: 2001-01-01T00:00:00Z\nsize: 1\nfingerprint: ab\n"
+        "properties: {os: changed}\n",
+    ).ok()
+    after = shell("lxc image info mine").ok().stdout
+    assert "    os: changed\n" in after
+    kept = [[line for line in text.splitlines() if line.startswith(facts)] for text in (before, after)]
+    assert kept[0] == kept[1]
+    assert len(kept[0]) == len(facts)
 
 
 @pytest.mark.parametrize("missing", ["architecture", "creation_date"])

@@ -131,7 +131,7 @@ def complete(lxc: Client, line: str) -> list[str]:
         ("operation show ", ["o1"]),
         ("query /1.0/net", ["/1.0/network-acls", "/1.0/network-zones", "/1.0/networks"]),
         ("query /1.0/instances/", ["/1.0/instances/c1", "/1.0/instances/c2"]),
-        ("remote remove u", ["ubuntu", "ubuntu-daily"]),
+        ("remote remove ubuntu-d", ["ubuntu-daily"]),
         ("cluster enable m", []),
         ("import x.tar.gz ", []),
         ("completion ", ["bash", "fish", "zsh"]),
@@ -164,7 +164,7 @@ def test_without_a_server_there_is_silence(client: Client) -> None:
     client.server.answers = {"GET /1.0/instances": (500, "broken")}
     for line in ("info ", "list -f ", "start ", "config set c1 ", "profile assign c1 ", "query /1.0/x/"):
         complete(client, line)
-    assert complete(client, "launch ub") == ["ubuntu:", "ubuntu-daily:"]
+    assert complete(client, "launch ubuntu-d") == ["ubuntu-daily:"]
 
 
 def test_the_first_run_is_not_greeted(client: Client, capsys: pytest.CaptureFixture[str]) -> None:

@@ -53,7 +53,17 @@ def test_the_built_in_remotes_are_there_without_a_file(tmp_path: Path) -> None:
     empty = load(tmp_path, None)
     assert empty.is_first_run
     assert empty.default_remote == "local"
-    assert {"local", "ubuntu", "ubuntu-daily", "images", "build"} <= set(empty.remotes)
+    minimal = {"ubuntu-minimal", "ubuntu-minimal-daily"}
+    assert {"local", "ubuntu", "ubuntu-daily", "images", "build", *minimal} == set(empty.remotes)
+
+
+def test_a_remote_of_one_s_own_comes_before_what_later_versions_have(tmp_path: Path) -> None:
+    own = load(
+        tmp_path, "remotes:\n  ubuntu-minimal:\n    addr: https://mirror.example.org\n    protocol: simplestreams\n"
+    )
+    assert own.remote("ubuntu-minimal")["addr"] == "https://mirror.example.org"
+    assert not own.is_static("ubuntu-minimal")
+    assert own.is_static("ubuntu-minimal-daily")
 
 
 def test_projects_and_aliases_are_read(tmp_path: Path) -> None:

@@ -56,6 +56,8 @@ def test_the_list_tells_what_each_remote_is(lxc: Run) -> None:
         "pictures,https://images.example.org,simplestreams,none,YES,NO,NO",
         "ubuntu,https://cloud-images.ubuntu.com/releases,simplestreams,none,YES,YES,NO",
         "ubuntu-daily,https://cloud-images.ubuntu.com/daily,simplestreams,none,YES,YES,NO",
+        "ubuntu-minimal,https://cloud-images.ubuntu.com/minimal/releases,simplestreams,none,YES,YES,NO",
+        "ubuntu-minimal-daily,https://cloud-images.ubuntu.com/minimal/daily,simplestreams,none,YES,YES,NO",
     ]
 
 
