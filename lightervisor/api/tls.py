@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
-from OpenSSL import SSL
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from OpenSSL import SSL, crypto
 
 from lightervisor.errors import HostError
 
@@ -72,10 +72,11 @@ class Session:
     def certificates(self) -> list[bytes]:
         """What the client has shown, in DER, its own first; [] when it has shown none."""
         if self._certificates is None:
-            leaf = self._connection.get_peer_certificate(as_cryptography=True)
-            rest = self._connection.get_peer_cert_chain(as_cryptography=True) or []
-            chain = [] if leaf is None else [leaf, *(other for other in rest if other != leaf)]
-            self._certificates = [certificate.public_bytes(Encoding.DER) for certificate in chain]
+            # Not as cryptography's objects: OpenSSL takes what that library refuses.
+            leaf = self._connection.get_peer_certificate()
+            shown = [] if leaf is None else [leaf, *(self._connection.get_peer_cert_chain() or [])]
+            chain = [crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate) for certificate in shown]
+            self._certificates = list(dict.fromkeys(chain))
         return self._certificates
 
     def do_handshake(self) -> None:

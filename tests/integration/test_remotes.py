@@ -109,6 +109,22 @@ def test_a_remote_client_does_everything(away: Lxc, daemon: Daemon, network: Net
     away("delete", "-f", f"foo:{name}").ok()
 
 
+class Damaged(Identity):
+    """An identity whose certificate was changed after it was signed."""
+
+    changed = b""
+
+    def __new__(cls, good: Identity, changed: bytes) -> Damaged:
+        made = super().__new__(cls, good.certificate, good.key)
+        made.changed = changed
+        return made
+
+    @property
+    def der(self) -> bytes:
+        """The changed bytes."""
+        return self.changed
+
+
 class TestAccess:
     """What each kind of caller gets."""
 
@@ -168,6 +184,13 @@ class TestAccess:
         for other in (make("root@same"), make(ends_in=-DAY / 2)):
             assert network.request(other, "GET", "/1.0/instances").status == 403
         assert network.request(ours, "GET", "/1.0/instances").status == 200
+
+    def test_a_certificate_that_cannot_be_read_is_a_guests(self, network: Network) -> None:
+        good = make()
+        damaged = bytearray(good.der)
+        damaged[good.der.index(b"\xa0\x03\x02\x01\x02") + 4] = 1  # a version that OpenSSL takes and others refuse
+        answer = network.request(Damaged(good, bytes(damaged)), "GET", "/1.0")
+        assert answer.metadata["auth"] == "untrusted"
 
     def test_a_metrics_certificate_is_no_clients(self, daemon: Daemon, network: Network) -> None:
         reader = make()

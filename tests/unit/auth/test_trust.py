@@ -9,6 +9,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from lightervisor.auth import password
 from lightervisor.auth.authority import Authority
@@ -332,3 +334,42 @@ async def test_junk_is_a_guest_and_never_added(world: Fixture, junk: bytes) -> N
     post = CertificatesPost(type="client", certificate=base64.b64encode(junk).decode())
     with pytest.raises(Failure):
         await world.trust.join(world.trust.local(ADMIN_WORD), post, [], "")
+
+
+GOOD = certificates.make("root@fuzz")
+AUTHORITY = certificates.make("authority")
+NAMES = st.sampled_from(["secret", "addresses", "fingerprint", "client_name", "expires_at", "x"])
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.text() | st.integers(),
+    lambda inner: st.dictionaries(NAMES, inner) | st.lists(inner),
+)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(changes=st.lists(st.tuples(st.integers(0, len(GOOD.der) - 1), st.integers(0, 255)), min_size=1, max_size=4))
+async def test_no_damaged_certificate_is_trusted_or_breaks_anything(
+    world: Fixture, changes: list[tuple[int, int]]
+) -> None:
+    (world.folder / "server.ca").write_text(AUTHORITY.pem)
+    world.settings[TRUSTS_AUTHORITY] = "true"
+    damaged = bytearray(GOOD.der)
+    for place, value in changes:
+        damaged[place] = value
+    assert world.trust.remote([bytes(damaged)], HOST).level is Level.GUEST
+    (world.folder / "server.ca").unlink()
+    post = CertificatesPost(type="client", certificate=base64.b64encode(damaged).decode())
+    try:
+        added = await world.trust.join(world.trust.local(ADMIN_WORD), post, [], "")
+    except Failure:
+        return
+    await world.trust.store.delete(world.trust.local(ADMIN_WORD), added)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=ANYTHING)
+async def test_no_made_up_token_lets_anybody_in(world: Fixture, content: object) -> None:
+    world.trust.tokens.issue(CertificatesPost(type="client", name="t"), "ff", [])
+    text = base64.b64encode(json.dumps(content).encode()).decode()
+    if world.trust.tokens.reads(text):
+        with pytest.raises(Forbidden):
+            await world.join(GOOD, text)
