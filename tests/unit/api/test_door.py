@@ -29,12 +29,13 @@ from lightervisor.api.tls import Context
 from lightervisor.config.listen_address import ListenAddress
 from lightervisor.daemon import server_certificate
 from lightervisor.errors import HostError, Invalid
-from tests.harness import https
 from tests.harness.certificates import DAY, Identity, make
+from tests.harness.network import LOOPBACK
+from tests.harness.network import Network as Client
 from tests.harness.processes import eventually
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
-ANYWHERE = ListenAddress(https.LOOPBACK, "0")
+ANYWHERE = ListenAddress(LOOPBACK, "0")
 
 
 class World:
@@ -62,9 +63,13 @@ class World:
         assert port is not None
         return port
 
-    def who(self, files: tuple[Path, Path] | None = None, *, first: bytes = b"") -> dict[str, object]:
+    @property
+    def client(self) -> Client:
+        return Client(self.port)
+
+    def who(self, identity: Identity | None = None, *signers: Identity, first: bytes = b"") -> dict[str, object]:
         """What the server thinks of a client."""
-        answer = https.request(self.port, "GET", "/who", files=files, first=first)
+        answer = self.client.request(identity, "GET", "/who", signers=signers, first=first)
         return answer.envelope
 
 
@@ -124,7 +129,7 @@ def test_a_client_without_a_certificate_is_served(world: World) -> None:
 
 
 @pytest.mark.parametrize("kind", ["own", "expired", "rsa", "signed"])
-def test_any_certificate_is_taken_and_told(world: World, tmp_path: Path, kind: str) -> None:
+def test_any_certificate_is_taken_and_told(world: World, kind: str) -> None:
     authority = make("authority")
     made: dict[str, Identity] = {
         "own": make(),
@@ -132,12 +137,12 @@ def test_any_certificate_is_taken_and_told(world: World, tmp_path: Path, kind: s
         "rsa": make(rsa_bits=2048),
         "signed": make(authority=authority),
     }
-    files = made[kind].write(tmp_path)
+    signers: list[Identity] = []
     chain = [made[kind].fingerprint]
     if kind == "signed":
-        files[0].write_text(made[kind].pem + authority.pem)
+        signers.append(authority)
         chain.append(authority.fingerprint)
-    assert world.who(files)["chain"] == chain
+    assert world.who(made[kind], *signers)["chain"] == chain
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
@@ -145,9 +150,9 @@ def test_large_bodies_survive(world: World, version: ssl.TLSVersion) -> None:
     body = bytes(range(256)) * 40_000
 
     def post() -> bytes:
-        client = https.context()
+        client = world.client.context()
         client.minimum_version = client.maximum_version = version
-        with client.wrap_socket(https.connect(world.port)) as secure:
+        with client.wrap_socket(world.client.connect()) as secure:
             head = f"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
             secure.sendall(head.encode() + body)
             received = b"".join(iter(lambda: secure.recv(1 << 16), b""))
@@ -157,24 +162,24 @@ def test_large_bodies_survive(world: World, version: ssl.TLSVersion) -> None:
 
 
 def test_tls_before_1_2_is_refused(world: World) -> None:
-    client = https.context()
+    client = world.client.context()
     client.set_ciphers("ALL:@SECLEVEL=0")
     client.options &= ~(ssl.OP_NO_TLSv1 | ssl.OP_NO_TLSv1_1)
     with pytest.warns(DeprecationWarning):
         client.minimum_version, client.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
     with pytest.raises((ssl.SSLError, ConnectionError)):
-        client.wrap_socket(https.connect(world.port))
+        client.wrap_socket(world.client.connect())
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_no_session_is_resumed(world: World, version: ssl.TLSVersion) -> None:
-    client = https.context()
+    client = world.client.context()
     client.minimum_version = client.maximum_version = version
 
     def twice() -> bool | None:
         session, reused = None, None
         for _ in range(2):
-            with client.wrap_socket(https.connect(world.port), session=session) as secure:
+            with client.wrap_socket(world.client.connect(), session=session) as secure:
                 secure.sendall(b"GET /who HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
                 list(iter(lambda: secure.recv(1 << 16), b""))
                 session, reused = secure.session, secure.session_reused
@@ -185,7 +190,7 @@ def test_no_session_is_resumed(world: World, version: ssl.TLSVersion) -> None:
 
 def test_plain_http_is_told_so(world: World) -> None:
     def ask() -> bytes:
-        with https.connect(world.port, b"GET / HTTP/1.1\r\n\r\n") as plain:
+        with world.client.connect(b"GET / HTTP/1.1\r\n\r\n") as plain:
             return b"".join(iter(lambda: plain.recv(1 << 16), b""))
 
     text = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
@@ -194,7 +199,7 @@ def test_plain_http_is_told_so(world: World) -> None:
 
 @pytest.mark.parametrize("first", [b"\0" * 50, b"\x16\x03\x01\x00\x05hello", b"SSH-2.0-OpenSSH\r\n"])
 def test_what_is_no_tls_is_cut_off(world: World, first: bytes) -> None:
-    with https.connect(world.port, first) as plain:
+    with world.client.connect(first) as plain:
 
         def rest() -> bool:
             while plain.recv(1 << 16):  # an alert
@@ -224,7 +229,7 @@ def test_a_silent_client_is_cut_off(world: World, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(doors, "HANDSHAKE_S", 0.1)
     hello = b"\x16\x03\x01\x02\x00\x01"
     for first in (b"", hello):
-        with https.connect(world.port, first) as plain:
+        with world.client.connect(first) as plain:
             assert ended(plain)
 
 
@@ -232,7 +237,7 @@ def test_one_that_never_asks_is_cut_off(world: World, monkeypatch: pytest.Monkey
     monkeypatch.setattr(network_connection, "FIRST_REQUEST_S", 0.1)
 
     def wait() -> bool:
-        with https.context().wrap_socket(https.connect(world.port)) as secure:
+        with world.client.secure() as secure:
             secure.sendall(b"GET /who HTTP/1.1\r\nHost:")
             try:
                 return secure.recv(1) == b""
@@ -245,9 +250,9 @@ def test_one_that_never_asks_is_cut_off(world: World, monkeypatch: pytest.Monkey
 def test_one_address_may_not_take_every_handshake(world: World) -> None:
     crowd = world.door._shaking  # pyright: ignore[reportPrivateUsage]
     room = doors.HANDSHAKES // doors.SHARE_OF_ONE
-    waiting = [https.connect(world.port) for _ in range(min(room, crowd.of_one))]
+    waiting = [world.client.connect() for _ in range(min(room, crowd.of_one))]
     try:
-        with https.connect(world.port) as late:
+        with world.client.connect() as late:
             assert ended(late)
     finally:
         for plain in waiting:
@@ -256,25 +261,25 @@ def test_one_address_may_not_take_every_handshake(world: World) -> None:
     assert world.who()["chain"] == []
 
 
-def test_strangers_leave_room_for_the_trusted(world: World, tmp_path: Path) -> None:
+def test_strangers_leave_room_for_the_trusted(world: World) -> None:
     ours, other = make(), make()
     world.trusted = [ours.der]
     world.door._strangers = doors.Crowd(4)  # pyright: ignore[reportPrivateUsage]  # of which one from each address
-    with https.context().wrap_socket(https.connect(world.port)) as stranger:
+    with world.client.secure() as stranger:
         stranger.sendall(b"GET /who HTTP/1.1\r\nHost: x\r\n\r\n")
         assert stranger.recv(12) == b"HTTP/1.1 200"
         with pytest.raises((ConnectionError, ssl.SSLError, http.client.HTTPException)):
-            world.who(other.write(tmp_path, "other"))
-        assert world.who(ours.write(tmp_path, "ours"))["chain"] == [ours.fingerprint]
+            world.who(other)
+        assert world.who(ours)["chain"] == [ours.fingerprint]
     eventually(lambda: not world.door._strangers.here, what="the stranger to be forgotten")  # pyright: ignore[reportPrivateUsage]
-    assert world.who(other.write(tmp_path, "other"))["chain"] == [other.fingerprint]
+    assert world.who(other)["chain"] == [other.fingerprint]
 
 
 def test_listening_elsewhere_fails_and_nothing_has_changed(world: World) -> None:
-    with socket.create_server((https.LOOPBACK, 0)) as taken:
+    with socket.create_server((LOOPBACK, 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(Invalid, match=f"listen tcp {https.LOOPBACK}:{port}: bind: address already in use"):
-            world.do(world.network.listen(ListenAddress(https.LOOPBACK, str(port))))
+        with pytest.raises(Invalid, match=f"listen tcp {LOOPBACK}:{port}: bind: address already in use"):
+            world.do(world.network.listen(ListenAddress(LOOPBACK, str(port))))
     assert world.who()["chain"] == []
 
 
@@ -293,18 +298,18 @@ def test_the_same_port_is_taken_from_one_address_to_all(world: World) -> None:
     port = str(world.port)
     world.do(world.network.listen(ListenAddress("", port)))
     assert world.who()["chain"] == []
-    world.do(world.network.listen(ListenAddress(https.LOOPBACK, port)))
+    world.do(world.network.listen(ListenAddress(LOOPBACK, port)))
     assert world.who()["chain"] == []
 
 
 def test_a_connection_outlives_the_listener(world: World) -> None:
-    with https.context().wrap_socket(https.connect(world.port)) as secure:
+    with world.client.secure() as secure:
         secure.sendall(b"GET /who HTTP/1.1\r\nHost: x\r\n\r\n")
         assert secure.recv(1 << 16).startswith(b"HTTP/1.1 200")
-        port = world.port
+        client = world.client
         world.do(world.network.listen(None))
         with pytest.raises(ConnectionRefusedError):
-            https.connect(port)
+            client.connect()
         secure.sendall(b"GET /who HTTP/1.1\r\nHost: x\r\n\r\n")
         assert secure.recv(1 << 16).startswith(b"HTTP/1.1 200")
 
