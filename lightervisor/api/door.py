@@ -18,6 +18,7 @@ from aiohttp import web
 from lightervisor.api import proxy_protocol
 from lightervisor.api.network_connection import NetworkConnection
 from lightervisor.api.tls import Context, Session
+from lightervisor.auth.origin import origin
 from lightervisor.config.listen_address import ListenAddress
 
 HANDSHAKE_S, GOODBYE_S = 10, 2
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 class Crowd:
-    """Counts who is there, by address, up to a limit."""
+    """Counts who is there, by host, up to a limit."""
 
     def __init__(self, limit: int) -> None:
         self._limit, self.of_one = limit, max(1, limit // SHARE_OF_ONE)
@@ -44,18 +45,20 @@ class Crowd:
 
     def admit(self, host: str) -> bool:
         """Count one more; False, and not counted, when that would be too many."""
-        if self._all >= self._limit or self._by_host[host] >= self.of_one:
+        one = origin(host)
+        if self._all >= self._limit or self._by_host[one] >= self.of_one:
             return False
         self._all += 1
-        self._by_host[host] += 1
+        self._by_host[one] += 1
         return True
 
     def leave(self, host: str) -> None:
         """One of those counted has gone."""
+        one = origin(host)
         self._all -= 1
-        self._by_host[host] -= 1
-        if not self._by_host[host]:
-            del self._by_host[host]
+        self._by_host[one] -= 1
+        if not self._by_host[one]:
+            del self._by_host[one]
 
 
 class Door:

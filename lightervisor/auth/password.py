@@ -6,11 +6,11 @@ Source: LXD REST API, authentication.
 
 import hashlib
 import hmac
-import ipaddress
 import secrets
 import time
 from collections.abc import Callable
 
+from lightervisor.auth.origin import origin
 from lightervisor.errors import Failure
 
 SALT_BYTES, HASH_BYTES = 32, 64
@@ -62,27 +62,15 @@ class Guesses:
         """
         since = self._clock() - WINDOW_S
         self._guesses = [guess for guess in self._guesses if guess[0] > since]
-        own = [when for when, origin in self._guesses if origin == _origin(address)]
+        own = [when for when, whose in self._guesses if whose == origin(address)]
         if len(own) >= GUESSES or len(self._guesses) >= GUESSES_OF_ALL:
             oldest = own[0] if len(own) >= GUESSES else self._guesses[0][0]
             wait_s = max(1, round(oldest - since))
             raise TooManyGuesses(
                 "trust password", text="Too many wrong passwords or tokens", remedy=f"try again in {wait_s} s"
             )
-        self._guesses.append((self._clock(), _origin(address)))
+        self._guesses.append((self._clock(), origin(address)))
 
     def forgive(self, address: str) -> None:
         """The guess was right: what this address got wrong before is forgotten."""
-        self._guesses = [guess for guess in self._guesses if guess[1] != _origin(address)]
-
-
-def _origin(address: str) -> str:
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if parsed.version == 4:
-        return str(parsed)
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return str(ipaddress.ip_network((parsed, 64), strict=False))
+        self._guesses = [guess for guess in self._guesses if guess[1] != origin(address)]

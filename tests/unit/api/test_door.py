@@ -261,6 +261,20 @@ def test_one_address_may_not_take_every_handshake(world: World) -> None:
     assert world.who()["chain"] == []
 
 
+def test_an_ipv6_network_counts_as_one_host() -> None:
+    crowd = doors.Crowd(8)
+    assert [crowd.admit(host) for host in ("2001:db8::1", "2001:db8::2", "2001:db8::3")] == [True, True, False]
+    assert [crowd.admit(host) for host in ("2001:db8:0:1::1", "192.0.2.1")] == [True, True]
+    crowd.leave("2001:db8::2")
+    assert crowd.admit("2001:db8::4")
+    assert crowd.here == 4
+
+
+def test_a_crowd_is_limited_as_a_whole() -> None:
+    crowd = doors.Crowd(4)
+    assert [crowd.admit(f"192.0.2.{last}") for last in range(5)] == [True, True, True, True, False]
+
+
 def test_strangers_leave_room_for_the_trusted(world: World) -> None:
     ours, other = make(), make()
     world.trusted = [ours.der]
