@@ -6,7 +6,6 @@ import json
 import os
 import pwd
 import socket
-import ssl
 import subprocess
 import sys
 from pathlib import Path
@@ -123,27 +122,6 @@ def test_a14_every_backend_of_this_host_can_be_chosen(shell: Shell, name: str, d
     shown = shell("lxc storage list -f csv").ok().stdout
     shell(f"lxc storage delete p-{name}").ok()
     assert f"p-{name},{driver}" in shown
-
-
-@pytest.mark.parametrize(
-    ("typed", "value"),
-    [(":8443", ":8443"), ("[::]", "[::]"), ('"[::]:8443"', "[::]:8443")],
-    ids=["a7", "a8", "a9"],
-)
-def test_a7_a8_a9_the_daemon_listens_on_port_8443_of_all_addresses(
-    daemon: Daemon, shell: Shell, typed: str, value: str
-) -> None:
-    line = f"lxc config set core.https_address {typed}"
-    # The port is the one of the article: whoever else tests on this host has it for a moment.
-    done = eventually(lambda: (found := shell(line)).status == 0 and found, timeout_s=60, what="port 8443 to be free")
-    try:
-        assert (done.stdout, done.stderr) == ("", "")
-        assert shell("lxc config get core.https_address").ok().stdout == f"{value}\n"
-        for host in ("127.0.0.1", "::1"):
-            shown = ssl.get_server_certificate((host, 8443))
-            assert shown == (daemon.state / "server.crt").read_text()
-    finally:
-        shell("lxc config unset core.https_address").ok()
 
 
 def test_a15_storage_list(shell: Shell) -> None:
