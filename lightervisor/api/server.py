@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from lightervisor.api import callers, cors, envelope, errors
+from lightervisor.api import callers, cors, envelope, errors, incus
 from lightervisor.api.door import Door
 from lightervisor.api.network_connection import NetworkConnection
 from lightervisor.api.requests import asks_for_all
@@ -32,6 +32,7 @@ class Server:
         self._app[SERVICES] = services
         self._settings = services.server_config.all
         cors.install(self._app, self._settings)
+        incus.install(self._app)
         for route in ROUTES:  # not add_routes: it would answer HEAD wherever there is a GET
             self._app.router.add_route(route.method, route.path, route.handler)
 
@@ -77,7 +78,7 @@ class Server:
         try:
             cors.refuse_other_sites(request, self._settings)
             _authorize(request)
-            return await self._answered(request, handler)
+            return await self._answered(incus.understood(request), handler)
         except ConnectionResetError as error:
             if request.transport is not None:
                 return errors.answer(error)

@@ -81,13 +81,14 @@ class Trust:
 
     async def _let_in(self, wanted: CertificatesPost, address: str) -> CertificatesPost:
         """The request as the secret in it allows it. Raises Forbidden for a wrong one."""
-        if not wanted.password:
+        secret = wanted.trust_token or wanted.password
+        if not secret:
             raise refused()
-        if self.tokens.reads(wanted.password):
-            return self.tokens.redeem(wanted.password, wanted)
+        if self.tokens.reads(secret):
+            return self.tokens.redeem(secret, wanted)
         self._guesses.admit(address)
         stored = self._settings().get(PASSWORD, "")
-        if not stored or not await asyncio.to_thread(password.matches, wanted.password, stored):
+        if not stored or not await asyncio.to_thread(password.matches, secret, stored):
             raise refused()
         self._guesses.forgive(address)
         return wanted

@@ -32,6 +32,7 @@ def resolve(session: Session, target_remote: str, raw: str) -> tuple[dict[str, A
     source: dict[str, Any] = {"type": "image", "fingerprint": fingerprint}
     if remote != target_remote:
         source = {"type": "image", **_pulled(session, remote, server, fingerprint, image or "default")}
+        source["protocol"] = _protocol_for(session.server(target_remote))
     return source, kind
 
 
@@ -70,7 +71,7 @@ def _pulled(session: Session, remote: str, server: Server, fingerprint: str, nam
     address = str(session.config.remote(remote).get("addr"))
     if not address.startswith("https:"):
         raise CommandError("The source server doesn't listen on the network", "set its core.https_address")
-    source: dict[str, Any] = {"mode": "pull", "server": address, "protocol": "lxd"}
+    source: dict[str, Any] = {"mode": "pull", "server": address}
     source["certificate"] = session.certificate_of(server)
     image = server.get(url("images", fingerprint))
     if image.get("public") and not fingerprint.startswith(name):
@@ -79,6 +80,11 @@ def _pulled(session: Session, remote: str, server: Server, fingerprint: str, nam
     if not image.get("public"):
         source["secret"] = server.post(url("images", fingerprint, "secret"), {})["metadata"]["metadata"]["secret"]
     return source
+
+
+def _protocol_for(target: Server) -> str:
+    """What the server that fetches an image calls the protocol that both of them speak."""
+    return "incus" if target.info()["environment"].get("server") == "incus" else "lxd"
 
 
 def _as_remote(session: Session, raw: str) -> str:

@@ -120,20 +120,22 @@ class Server:
 
         A kept-alive connection that the server closed meanwhile is replaced once.
         """
-        path = self._scoped(path)
+        path, headers = self._scoped(path), headers or {}
+        if any(name.startswith("X-LXD-") for name in headers):  # Incus knows the same ones by other names
+            headers = {**headers, **{name.replace("X-LXD-", "X-Incus-"): value for name, value in headers.items()}}
         if self.trace:
             self.trace(f"{method} {path}")
         fresh = self._wire is None
         if self._wire is None:
             self._wire = self._connect()
         try:
-            return self._wire.exchange(method, path, headers or {}, body)
+            return self._wire.exchange(method, path, headers, body)
         except ConnectionError:
             self.close()
             if fresh or not (body is None or isinstance(body, bytes)):
                 raise
             self._wire = self._connect()
-            return self._wire.exchange(method, path, headers or {}, body)
+            return self._wire.exchange(method, path, headers, body)
         except BaseException:
             # An answer that was not read to its end would be taken for the next one's.
             self.close()

@@ -32,6 +32,7 @@ from lightervisor.model.times import EPOCH
 
 Settings = Callable[[str], str]
 FULL = 64
+_OTHER_NAMES = {"": "lxd", "incus": "lxd"}  # Incus' clients call the protocol so
 log = logging.getLogger(__name__)
 
 
@@ -167,7 +168,7 @@ def wanted_of(source: ImagesPostSource | InstanceSource) -> Wanted:
     if not source.server and source.protocol != build.Build.protocol:
         raise Invalid("image source", text="The image server is missing", remedy='give it as "server"')
     return Wanted(
-        protocol=source.protocol or "lxd",
+        protocol=_OTHER_NAMES.get(source.protocol, source.protocol),
         server=source.server,
         name=name,
         certificate=source.certificate,

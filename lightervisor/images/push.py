@@ -57,7 +57,8 @@ def _headers(image: Image, post: ImageExportPost, filename: str) -> dict[str, st
     }
     if post.profiles:
         headers["X-LXD-profiles"] = urlencode([("profile", name) for name in post.profiles])
-    return headers
+    # Incus knows the same headers by other names.
+    return headers | {name.replace("X-LXD-", "X-Incus-"): value for name, value in headers.items()}
 
 
 async def _ask(

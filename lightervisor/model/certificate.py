@@ -18,9 +18,10 @@ class CertificatePut(Struct, frozen=True, kw_only=True):
 
 
 class CertificatesPost(CertificatePut, frozen=True, kw_only=True):
-    """LXD's CertificatesPost."""
+    """LXD's CertificatesPost; `trust_token` is what Incus and later LXD's clients send a token as."""
 
     password: str = ""
+    trust_token: str = ""
     token: bool = False
 
 

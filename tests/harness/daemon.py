@@ -228,13 +228,17 @@ class Daemon:
                 self.request("DELETE", url)
         finally:
             if self.process is not None:
-                self.run("shutdown", "--timeout=30", timeout_s=60)
+                self.ask_to_shut_down()
                 try:
                     self.process.wait(timeout=30)
                 except subprocess.TimeoutExpired:
                     self.process.kill()
                     self.process.wait(timeout=10)
                 self.process = None
+
+    def ask_to_shut_down(self) -> None:
+        """Let the daemon stop its containers and end."""
+        self.run("shutdown", "--timeout=30", timeout_s=60)
 
     def remove(self) -> None:
         """Delete what is left of the state directory; never walks into something that is mounted there."""

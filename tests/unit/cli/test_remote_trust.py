@@ -40,7 +40,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.is_trusting = request == {"type": "client", "password": PASSWORD}
+        self.server.is_trusting = request == {"type": "client", "password": PASSWORD, "trust_token": PASSWORD}
         self._say(200 if self.server.is_trusting else 403, {})
 
     def _say(self, status: int, metadata: object) -> None:
