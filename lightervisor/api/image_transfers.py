@@ -6,6 +6,7 @@ from aiohttp import web
 from lightervisor.api import envelope, urls
 from lightervisor.api.requests import body, project, requestor
 from lightervisor.api.services import services
+from lightervisor.config.compression import Algorithm
 from lightervisor.errors import Invalid, Unsupported
 from lightervisor.images.downloads import wanted_of
 from lightervisor.model.image import ImageExportPost, ImagesPost
@@ -17,6 +18,8 @@ async def fetch(request: web.Request) -> web.StreamResponse:
     """POST /1.0/images with a JSON body: take an image from where it says, or give a secret to whoever will push it."""
     found, post = services(request), await body(request, ImagesPost)
     source = post.source
+    if post.compression_algorithm:
+        Algorithm.check(post.compression_algorithm)
     if source is None:
         raise Invalid("image", text="Invalid images JSON", remedy='say where it comes from in "source"')
     if source.mode == "push":

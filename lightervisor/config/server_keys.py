@@ -5,6 +5,7 @@ A key is declared when what it promises works.
 
 from lightervisor.config import expiry
 from lightervisor.config.architectures import NUMBERS
+from lightervisor.config.compression import Algorithm
 from lightervisor.config.key import key
 from lightervisor.config.types import AddressOrSubnet, Bool, Checked, Text, integer, list_of, matching, one_of
 
@@ -123,6 +124,15 @@ key(
     live=True,
     group="images",
     help="Hours between two looks for newer images; 0 never looks",
+)
+key(
+    "images.compression_algorithm",
+    Algorithm,
+    scope="server",
+    default="gzip",
+    live=True,
+    group="images",
+    help="How images made from instances are packed, where the request does not say",
 )
 key(
     "images.default_architecture",

@@ -55,13 +55,20 @@ def parse_loosely(text: bytes) -> ImageMetadata:
         raise Invalid("image metadata", cause=f"metadata.yaml cannot be read: {cause}") from error
 
 
-def _worded(document: dict[Any, Any]) -> dict[Any, Any]:
-    """Leave out nulls, and write numbers, dates and booleans among the properties as words, as Go's reader does."""
-    known = {key: value for key, value in document.items() if value is not None}
+def _worded(document: dict[Any, Any]) -> dict[str, Any]:
+    """Leave out nulls and names that are no text, as Go's reader does; properties are words whatever was written."""
+    known = _named(document)
     if isinstance(known.get("properties"), dict):
         properties = cast("dict[Any, Any]", known["properties"])
         known["properties"] = {str(key): _word(value) for key, value in properties.items() if value is not None}
+    if isinstance(known.get("templates"), dict):
+        templates = _named(known["templates"])
+        known["templates"] = {path: _named(one) if isinstance(one, dict) else one for path, one in templates.items()}
     return known
+
+
+def _named(mapping: dict[Any, Any]) -> dict[str, Any]:
+    return {key: value for key, value in mapping.items() if isinstance(key, str) and value is not None}
 
 
 def _word(value: object) -> object:

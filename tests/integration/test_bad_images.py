@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -88,3 +89,63 @@ def test_a_header_that_is_no_text_is_shown_replaced_or_refused(daemon: Daemon, h
         assert header == "X-LXD-profiles" or "?" in shown["filename"] + shown["properties"].get("a", "")
     else:
         assert "Internal" not in finished["err"]
+
+
+COMMANDS = [
+    "bash -c 'touch {0}'", "gzip; touch {0}", "gzip --rsyncable", "gzip -9 -k", "zstd -19 -o {0}", "-", "/bin/gzip",
+    "../bin/gzip", "gzip\n", "gzip\ntouch {0}", "$(touch {0})", "gzip -9\0", "xz -T0", "zstd --patch-from=/etc/shadow",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_cve_2026_28384_and_48755_a_compression_algorithm_is_no_command(
+    daemon: Daemon, tmp_path: Path, command: str
+) -> None:
+    wanted, key = command.format(tmp_path / "ran"), "images.compression_algorithm"
+    before = daemon.request("GET", "/1.0").metadata["config"].get(key)
+    posted = {"source": {"type": "instance", "name": "c1"}, "compression_algorithm": wanted}
+    for answer in (
+        daemon.request("PATCH", "/1.0", {"config": {key: wanted}}),
+        daemon.request("POST", "/1.0/images", posted),
+    ):
+        assert (answer.status, "Invalid compression algorithm" in answer.error) == (400, True), answer.error
+    assert daemon.request("GET", "/1.0").metadata["config"].get(key) == before
+    assert not (tmp_path / "ran").exists()
+
+
+NO_FINGERPRINTS = [
+    "%25",
+    "_",
+    "____________",
+    "..%2f..%2fx",
+    "%2e%2e",
+    "f%00",
+    "'%20or%20'1'='1",
+    "x" * 63,
+    "*",
+    "g" * 64,
+]
+
+
+@pytest.mark.parametrize("wanted", NO_FINGERPRINTS)
+@pytest.mark.parametrize("suffix", ["", "/export", "/secret", "/refresh"])
+def test_ghsa_p3x5_a_fingerprint_is_no_pattern(daemon: Daemon, image: str, wanted: str, suffix: str) -> None:
+    """The image exists, and nothing that is no beginning of its fingerprint finds it."""
+    method = "GET" if suffix in ("", "/export") else "POST"
+    answer = daemon.request(method, f"/1.0/images/{wanted}{suffix}", {} if method == "POST" else None)
+    assert answer.status in (400, 404), answer.body
+    assert b"Internal" not in answer.body
+    assert daemon.request("DELETE", f"/1.0/images/{wanted}").status in (400, 404)
+
+
+WRONG_HASHES = ["0" * 64, "../../x", "%", "A" * 64, "f" * 63, "' or 1=1", "f" * 5000]
+
+
+@pytest.mark.parametrize("expected", WRONG_HASHES)
+def test_cve_2026_33542_an_upload_that_is_not_what_was_announced(daemon: Daemon, expected: str) -> None:
+    before = leftovers(daemon)
+    answer = daemon.request("POST", "/1.0/images", gzipped(), headers={"X-LXD-fingerprint": expected})
+    finished = daemon.request("GET", f"{answer.envelope['operation']}/wait").metadata
+    assert finished["status"] == "Failure"
+    assert "Image fingerprint doesn't match" in finished["err"]
+    assert leftovers(daemon) == before

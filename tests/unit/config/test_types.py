@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightervisor.config import sizes, types
+from lightervisor.config.compression import Algorithm
 from lightervisor.config.types import ValueType
 from lightervisor.errors import Invalid
 
@@ -26,6 +27,7 @@ EVERY_TYPE = [
         (types.Int, ["0", "-3", "+7"], ["1.5", "0x10", "1_000", "\N{ARABIC-INDIC DIGIT TWO}", "9" * 20]),
         (types.Memory, ["10%", "512MiB", "1GB", "4096"], ["0", "much", "5%%", "-1", "10 %"]),
         (types.CpuSet, ["2", "0-3", "0-3,7", "1"], ["a", "3-1", "", "1-", "-1", "1_0", "0,,1"]),
+        (Algorithm, ["none", "gzip", "squashfs", "zstd -19", "gzip -9"], ["", "gzip ", "none -1", "zip", "xz -100"]),
         (types.Address, ["10.0.0.1", "fd42::1"], ["10.0.0", "10.0.0.1/24", "x"]),
         (types.subnet(4), ["10.0.0.1/24"], ["10.0.0.1", "fd42::1/64", "10.0.0.1/33"]),
         (types.MacAddress, ["00:16:3e:aa:BB:cc"], ["00:16:3e:aa:bb", "00-16-3e-aa-bb-cc", "00:16:3e:aa:bb:cc:dd"]),

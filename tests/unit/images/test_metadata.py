@@ -51,6 +51,23 @@ def test_what_an_image_has_is_read() -> None:
         (b"\xff\xfe\x00", "cannot be read"),
         (BOMB + GOOD, "aliases"),
         (GOOD + b"x: " + b"[" * 60 + b"]" * 60, "nested"),
+        (GOOD + b"x: " + b"[" * 100_000, "nested"),
+        (GOOD + b"".join(b" " * n + b"a:\n" for n in range(1400)), "nested"),
+        (GOOD + b"x: a\0b", "cannot be read"),
+        (GOOD + b"\0" * 1000, "cannot be read"),
+        (b"architecture: x86_64\ncreation_date: .nan\n", "cannot be read"),
+        (b"architecture: x86_64\ncreation_date: .inf\n", "cannot be read"),
+        (b"architecture: x86_64\ncreation_date: 2026-11-21\n", "cannot be read"),
+        (b"architecture: x86_64\ncreation_date: 1e400\n", "cannot be read"),
+        (b"architecture: x86_64\ncreation_date: -5\n", "Missing creation date"),
+        (b"architecture: 5\ncreation_date: 1\n", "cannot be read"),
+        (GOOD + b"properties: [null]\n", "cannot be read"),
+        (GOOD + b"properties: {a: [null]}\n", "cannot be read"),
+        (GOOD + b"templates: {/x: {when: [null]}}\n", "cannot be read"),
+        (GOOD + b"templates: [{}]\n", "cannot be read"),
+        (GOOD + b"x: !!timestamp 9999-99-99\n", "cannot be read"),
+        (GOOD + b"? [a, b]\n: c\n", "cannot be read"),
+        (GOOD + b"--- \nanother: document\n", "cannot be read"),
         (GOOD + b"x: " + b"a" * (1 << 20), "larger"),
     ],
 )
@@ -60,6 +77,24 @@ def test_what_is_no_metadata_is_refused(text: bytes, reason: str) -> None:
         metadata.parse(text)
     assert reason in refused.value.sentence()
     assert time.monotonic() - before < 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        GOOD + b"expiry_date: null\nproperties: null\ntemplates: null\n",
+        GOOD + b"templates: {/x: null}\n",
+        GOOD + b"templates: {/x: {when: null, template: null, properties: null}}\n",
+        GOOD + b"1: name\n2026-11-21: name\n? null\n: name\n",
+        GOOD + b"properties: {1: one, 2026-11-21: day, true: yes, nan: .nan}\n",
+        b"architecture: vax\n" + GOOD,
+    ],
+)
+def test_what_is_only_odd_is_read(text: bytes) -> None:
+    """Nothing where a list or mapping should be, names that are no text, a key twice, of which the last counts."""
+    found = metadata.parse(text)
+    assert (found.architecture, found.expiry_date) == ("x86_64", 0)
+    assert all(isinstance(key, str) and isinstance(value, str) for key, value in found.properties.items())
 
 
 @given(st.binary(max_size=200))
