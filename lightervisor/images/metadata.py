@@ -62,8 +62,11 @@ def _worded(document: dict[Any, Any]) -> dict[str, Any]:
         properties = cast("dict[Any, Any]", known["properties"])
         known["properties"] = {str(key): _word(value) for key, value in properties.items() if value is not None}
     if isinstance(known.get("templates"), dict):
-        templates = _named(known["templates"])
-        known["templates"] = {path: _named(one) if isinstance(one, dict) else one for path, one in templates.items()}
+        templates = _named(cast("dict[Any, Any]", known["templates"]))
+        known["templates"] = {
+            path: _named(cast("dict[Any, Any]", one)) if isinstance(one, dict) else one
+            for path, one in templates.items()
+        }
     return known
 
 
