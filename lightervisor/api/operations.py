@@ -5,7 +5,7 @@ import re
 from aiohttp import web
 
 from lightervisor.api import callers, envelope, urls, websockets
-from lightervisor.api.requests import project, recursion
+from lightervisor.api.requests import project, recursion, requestor
 from lightervisor.api.services import services
 from lightervisor.auth.caller import refused
 from lightervisor.errors import Invalid, NotFound
@@ -36,7 +36,11 @@ async def show(request: web.Request) -> web.StreamResponse:
 
 async def cancel(request: web.Request) -> web.StreamResponse:
     """DELETE /1.0/operations/{id}."""
-    services(request).operations.cancel(_visible(request))
+    found, identity = services(request), _visible(request)
+    project_name = found.operations.project_of(identity)
+    found.operations.cancel(identity)
+    url = urls.of("operations", identity)
+    found.events.lifecycle("operation-cancelled", url, project=project_name, requestor=requestor(request))
     return envelope.sync()
 
 

@@ -20,6 +20,7 @@ from lightervisor.model.certificate import Certificate, CertificatesPost
 from lightervisor.model.event import EventLifecycleRequestor
 from lightervisor.model.times import now
 
+LARGEST_KEPT = 4096
 PASSWORD, TRUSTS_AUTHORITY = "core.trust_password", "core.trust_ca_certificates"  # names of keys
 
 
@@ -37,7 +38,7 @@ class Trust:
 
     def remote(self, chain: list[bytes], address: str) -> Caller:
         """A client of the network, by the certificates (DER, its own first) that it showed; none is a guest."""
-        certificate = _read(chain[0]) if chain else None
+        certificate = _certificate(chain[0]) if chain else None
         if certificate is None:
             return Caller(level=Level.GUEST, requestor=EventLifecycleRequestor(protocol="tls", address=address))
         fingerprint = certificate.fingerprint
@@ -94,9 +95,17 @@ class Trust:
         return wanted
 
 
+def _certificate(der: bytes) -> ClientCertificate | None:
+    """A certificate, or None for what is none; kept, if not too long, as a client shows its own with each request."""
+    return _kept(der) if len(der) <= LARGEST_KEPT else _read(der)
+
+
 @lru_cache(maxsize=256)
+def _kept(der: bytes) -> ClientCertificate | None:
+    return _read(der)
+
+
 def _read(der: bytes) -> ClientCertificate | None:
-    """A certificate, or None for what is none; kept, as a client shows the same with each request."""
     try:
         return ClientCertificate(der)
     except Invalid:

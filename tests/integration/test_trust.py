@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import yaml
 
+from lightervisor.client.light import Server
+from lightervisor.client.light_http import unix_connector
 from tests.harness.certificates import DAY, Identity, make
 from tests.harness.client_lxc import Lxc
 from tests.harness.daemon import Daemon
@@ -165,6 +168,27 @@ def test_a10_the_trust_password_is_stored_hashed_and_never_shown(either: Lxc, da
 def test_bad_requests_have_lxds_texts(daemon: Daemon, body: dict[str, object], error: str) -> None:
     answer = daemon.request("POST", CERTIFICATES, body)
     assert (answer.status, answer.error) == (400, error)
+
+
+def test_events_tell_of_it(daemon: Daemon) -> None:
+    ours = make()
+    post = {"type": "client", "certificate": base64.b64encode(ours.der).decode()}
+    one = f"{CERTIFICATES}/{ours.fingerprint}"
+    server = Server(unix_connector(str(daemon.state / "unix.socket")), name="local")
+    with closing(server.websocket("/1.0/events?type=lifecycle")) as events:
+        daemon.request("POST", CERTIFICATES, post)
+        daemon.request("PATCH", one, {"name": "x"})
+        daemon.request("DELETE", one)
+        token = daemon.request("POST", CERTIFICATES, {"type": "client", "token": True, "name": "t"}).metadata["id"]
+        daemon.request("DELETE", f"/1.0/operations/{token}")
+        told = [json.loads((events.receive(timeout_s=10) or (0, b"{}"))[1]).get("metadata") for _ in range(4)]
+    assert [(event["action"], event["source"]) for event in told] == [
+        ("certificate-created", one),
+        ("certificate-updated", one),
+        ("certificate-deleted", one),
+        ("operation-cancelled", f"/1.0/operations/{token}"),
+    ]
+    assert {event["requestor"]["protocol"] for event in told} == {"unix"}
 
 
 def test_certificates_survive_a_restart(daemon: Daemon, either: Lxc, tmp_path: Path) -> None:
