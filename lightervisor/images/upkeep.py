@@ -6,6 +6,7 @@ Source: LXD, images.remote_cache_expiry, images.auto_update_interval and POST /1
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from datetime import timedelta
 
 import msgspec
@@ -68,8 +69,13 @@ class Upkeep:
         async def carry_out(_run: Run) -> None:
             await work(chosen)
 
-        operation = self._operations.start(description, carry_out, project="")
-        await self._operations.wait(operation.id, None)
+        operation = self._operations.start(description, carry_out, project="", cancellable=True)
+        try:
+            await self._operations.wait(operation.id, None)
+        except asyncio.CancelledError:  # the daemon stops: nobody shall wait for a download that nobody asked for
+            with suppress(Failure):
+                self._operations.cancel(operation.id)
+            raise
 
     def renewable(self) -> list[Image]:
         """The images that are kept up to date. What this host builds is made anew on demand only."""
@@ -83,9 +89,8 @@ class Upkeep:
     def expired(self) -> list[Image]:
         """The cached images that nobody used for `images.remote_cache_expiry` days; none when that is 0."""
         days = int(self._settings(EXPIRY))
-        limit = now() - timedelta(days=days)
         cached = [image for image in self._images.list() if image.cached] if days else []
-        return [image for image in cached if max(image.last_used_at, image.uploaded_at) < limit]
+        return [image for image in cached if _is_unused(image, days)]
 
     async def update(self, chosen: list[Image]) -> None:
         """Bring these up to date; what cannot be is tried again the next time."""
@@ -98,6 +103,8 @@ class Upkeep:
     async def expire(self, chosen: list[Image]) -> None:
         """Delete these."""
         for image in chosen:
+            if not _is_unused(self._images.get(image.fingerprint), int(self._settings(EXPIRY))):
+                continue  # somebody came for it meanwhile
             log.info("image %s is no longer used, it is deleted", image.fingerprint[:12])
             await self._images.delete(image.fingerprint, self._drivers())
             self._images.publish("deleted", image.fingerprint, None)
@@ -139,3 +146,7 @@ class Upkeep:
         await self._rows.move_aliases(old.fingerprint, new.fingerprint)
         await self._images.delete(old.fingerprint, self._drivers())
         self._images.publish("refreshed", new.fingerprint, None)
+
+
+def _is_unused(image: Image, days: int) -> bool:
+    return max(image.last_used_at, image.uploaded_at) < now() - timedelta(days=days)

@@ -14,7 +14,7 @@ import pytest
 
 from tests.harness.client_lxc import Lxc
 from tests.harness.daemon import Daemon
-from tests.harness.image_tree import Tree
+from tests.harness.image_tree import MACHINE, Tree
 from tests.harness.processes import eventually
 from tests.harness.web import Request, Web, serving
 
@@ -311,3 +311,23 @@ def test_a_request_that_names_no_source_is_refused(daemon: Daemon) -> None:
         answer = daemon.request("POST", "/1.0/images", body)
         assert answer.status == 400
         assert answer.error.startswith("Invalid images JSON")
+
+
+def test_the_clients_refresh(daemon: Daemon, no_images: None, tree: Tree, either: Lxc) -> None:
+    tree.add("20260101_01:00")
+    assert keep(daemon, tree.source(), aliases=[{"name": "t-fresh"}])["err"] == ""
+    assert either("image", "refresh", "t-fresh").ok().stdout.strip() == "Image already up to date."
+    new = tree.add("20260102_01:00")
+    assert either("image", "refresh", "t-fresh").ok().stdout.endswith("Image refreshed successfully!\n")
+    assert [alias["name"] for alias in daemon.request("GET", f"/1.0/images/{new}").metadata["aliases"]] == ["t-fresh"]
+
+
+def test_an_alias_means_the_architecture_that_the_server_prefers(daemon: Daemon, no_images: None, tree: Tree) -> None:
+    tree.add("20260101_01:00")
+    assert daemon.request("PATCH", "/1.0", {"config": {"images.default_architecture": "s390x"}}).status == 200
+    try:
+        assert "couldn't be found" in keep(daemon, tree.source())["err"]
+        assert keep(daemon, tree.source(alias=f"box/{MACHINE}"))["err"] == ""
+    finally:
+        daemon.request("PATCH", "/1.0", {"config": {"images.default_architecture": ""}})
+    assert keep(daemon, tree.source())["err"] == ""

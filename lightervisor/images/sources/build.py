@@ -8,6 +8,7 @@ import hashlib
 import os
 from pathlib import Path
 
+from lightervisor.config import architectures
 from lightervisor.errors import NotFound
 from lightervisor.images import upload
 from lightervisor.images.builders.builder import Builder, Product, Workshop, builders
@@ -52,7 +53,7 @@ class Build(Source, protocol="build"):
             await asyncio.to_thread(paths.remove_tree, directory)
 
     def _make(self, builder: Builder, product: Product, workshop: Workshop) -> Received:
-        files = builder.build(product, self.tools.architecture(), workshop)
+        files = builder.build(product, architectures.own(), workshop)
         meta = upload.take(files.meta)
         rootfs: Part | None = upload.take(files.rootfs, meta) if isinstance(files.rootfs, Path) else None
         return Received(meta, rootfs)
