@@ -160,7 +160,10 @@ class ImageServer:
             partial.write_bytes(marshal.dumps(((_FORM, self.address), kept)))
             partial.replace(self._place)
         except OSError:
-            partial.unlink(missing_ok=True)
+            try:
+                partial.unlink(missing_ok=True)
+            except OSError:
+                return
 
 
 def _wrapped(failure: Failure) -> Failure:

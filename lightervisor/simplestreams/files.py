@@ -1,6 +1,9 @@
 """Files on their way into a tree of images: copied, hashed and looked at before they are offered."""
 
+import bz2
+import gzip
 import hashlib
+import lzma
 import os
 import shutil
 from pathlib import Path
@@ -11,6 +14,7 @@ from lightervisor.errors import Invalid
 from lightervisor.images import metadata as image_metadata
 from lightervisor.images.formats.format import format_of
 from lightervisor.images.meter import Meter
+from lightervisor.images.tar_members import members
 from lightervisor.model.image import ImageMetadata
 
 _BLOCK = 1 << 20
@@ -53,6 +57,14 @@ class Incoming:
         text = format_of(copy.path).inspect(copy.path, Meter(copy.size), metadata=True)
         return image_metadata.parse(text), copy
 
+    def whole(self, source: Path) -> tuple[ImageMetadata, File]:
+        """Copy an image of one file; what its metadata says. Raises Invalid when there is no root file system in it."""
+        described, copy = self.metadata(source)
+        if not _has_root(copy.path):
+            remedy = "name the file with the root file system as well: add METADATA DATA"
+            raise Invalid("image", cause=f"{source} has metadata, but no rootfs", remedy=remedy)
+        return described, copy
+
     def root(self, source: Path) -> File:
         """Copy a root file system, or a disk. Raises Invalid for what LXD or Incus could not read."""
         copy = self._copy(source)
@@ -80,6 +92,16 @@ class Incoming:
             target.flush()
             os.fsync(target.fileno())
         return File(partial, hashes_of(partial)[0], partial.stat().st_size, "", "")
+
+
+def _has_root(path: Path) -> bool:
+    """Whether an archive has a root file system beside its metadata; true where finding out takes a program."""
+    readers = {".tar": open, ".tar.gz": gzip.open, ".tar.bz2": bz2.open, ".tar.xz": lzma.open}
+    reader = readers.get(format_of(path).SUFFIX)
+    if reader is None:
+        return True
+    with reader(path, "rb") as file:
+        return any(member.name.partition("/")[0] in ("rootfs", "rootfs.img") for member in members(file.read))
 
 
 def hashes_of(*paths: Path) -> tuple[str, str]:

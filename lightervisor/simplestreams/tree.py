@@ -53,7 +53,7 @@ class Tree:
         Raises Invalid for files that are no image or lack properties, Conflict when it is there already.
         """
         with self._changing() as document, Incoming(self.folder / "images") as incoming:
-            described, first = incoming.metadata(metadata)
+            described, first = incoming.metadata(metadata) if root is not None else incoming.whole(metadata)
             second = incoming.root(root) if root is not None else None
             fingerprint = hashes_of(first.path, second.path)[1] if second else first.sha256
             if any(image["fingerprint"] == fingerprint for image in self.images()):

@@ -123,12 +123,15 @@ def test_another_root_file_system_of_the_same_version_shares_its_metadata(server
     assert server.listed() == []
 
 
-def test_a_unified_image(server: Server) -> None:
-    image = server.inputs / "image.tar.gz"
+@pytest.mark.parametrize("program", ["cat", "gzip", "xz", "bzip2", "zstd"])
+def test_a_unified_image(server: Server, program: str) -> None:
+    plain, image = server.inputs / "image.tar", server.inputs / "image"
     text = images.METADATA.replace("os: busybox", "os: Unified").encode()
-    with tarfile.open(image, "w:gz") as archive:
+    with tarfile.open(plain, "w") as archive:
         images.add_file(archive, "metadata.yaml", text)
         images.add_folder(archive, "rootfs")
+    with plain.open("rb") as source, image.open("wb") as target:
+        subprocess.run([program], stdin=source, stdout=target, check=True)
     assert server.add(image) == sha256(image)
     (found,) = server.listed()
     assert (found["fingerprint"], found["size"]) == (sha256(image), image.stat().st_size)
@@ -171,6 +174,7 @@ def test_what_is_there_already_or_is_no_image_changes_nothing(server: Server) ->
         ),
         ((metadata, not_xz), 'Unsupported data type ".tar" (pack it as squashfs (mksquashfs) or .tar.xz)'),
         ((root, root), "metadata.yaml"),
+        ((metadata,), "has metadata, but no rootfs (name the file with the root file system as well"),
         ((server.inputs / "nothing", root), "no such file or directory"),
         ((server.metadata("m3", os=None), root), 'Missing property "os" in metadata.yaml'),
         ((server.metadata("m4", os="a,b"), root), "cannot be a part of an alias"),
