@@ -1,6 +1,7 @@
 """The daemon's life: named stages of start and stop.
 
-The spawner is forked before the first thread. The socket listens early and answers 503 until all is ready.
+The spawner is forked before the first thread. The socket listens early and answers 503 until all is ready;
+systemd's has a queue in which clients wait instead.
 Stopping the daemon leaves containers running; only `lxd shutdown` and SIGPWR (the host goes down) stop them.
 """
 
@@ -63,9 +64,13 @@ async def _live(paths: Paths, group: int, spawner: Spawner) -> None:
     _listen_to_signals(stop)
     async with wire(paths, spawner, lambda force: _end(stop, "forced shutdown" if force else "shutdown")) as parts:
         listener, is_ours = _listener(paths.socket, group)
+        if not is_ours:
+            await parts.recover()  # who woke us waits in systemd's queue, and is not told to come again
         async with parts.server.serving(listener):
             try:
-                await parts.recover()
+                if is_ours:
+                    await parts.recover()
+                await parts.network_api.start(parts.server_config.all())
                 parts.server.ready()
                 gc.collect()
                 gc.freeze()

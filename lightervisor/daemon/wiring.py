@@ -115,7 +115,6 @@ class Parts:
             log.warning("network %s could not be started", name)
         await self.boot.find_running()
         await self.journal.recover()
-        await self.network_api.start(self.server_config.all())
 
     async def start_instances(self) -> None:
         """Start what the boot asks for, in order; what fails is tried again after the others, then warned of."""
