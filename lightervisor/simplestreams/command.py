@@ -50,6 +50,10 @@ def parser() -> argparse.ArgumentParser:
     add.add_argument("--product-name", default="", help="instead of os:release:variant:architecture")
     listing = commands.add_parser("list", help="list all images")
     listing.add_argument("-f", "--format", default="table", help="csv, json, table, yaml or compact")
+    prune = commands.add_parser("prune", help="remove old versions, and files that are not listed")
+    prune.add_argument("-d", "--dry-run", action="store_true", help="only tell what would be removed")
+    prune.add_argument("-r", "--retention", type=_count, default=2, help="how many older versions stay, 2 unless given")
+    prune.add_argument("-v", "--verbose", action="store_true", help="tell what is removed")
     remove = commands.add_parser("remove", help="remove an image")
     remove.add_argument("fingerprint", help="the fingerprint, or its beginning")
     commands.add_parser("verify", help="read every file and compare it with what is listed")
@@ -58,11 +62,23 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _count(text: str) -> int:
+    """A number that is not negative. Raises ValueError."""
+    count = int(text)
+    if count < 0:
+        raise ValueError
+    return count
+
+
 def run(options: argparse.Namespace, tree: Tree) -> int:
     """Carry a command out; the exit status. Raises Failure, OSError."""
     match options.command:
         case "list":
             sys.stdout.write(listed(tree, options.format))
+        case "prune":
+            removed = tree.prune(options.retention, is_trial=options.dry_run)
+            if options.verbose or options.dry_run:
+                sys.stdout.write("".join(f"{line}\n" for line in removed))
         case "remove":
             tree.remove(options.fingerprint)
         case "verify":

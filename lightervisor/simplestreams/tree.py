@@ -92,6 +92,25 @@ class Tree:
             for path in before - {path for _, path in _paths(document)}:
                 (self.folder / path).unlink(missing_ok=True)
 
+    def prune(self, older: int, *, is_trial: bool = False) -> list[str]:
+        """Forget versions beyond the newest and so many older ones, and files that are not listed; what that was.
+
+        A version's file that is missing is forgotten too. A trial only tells.
+        """
+        with self._changing() as document:
+            told = list(_forget_old(document, older))
+            told += list(_forget_missing(document, self.folder))
+            listed = {path for _, path in _paths(document)}
+            present = sorted(
+                str(file.relative_to(self.folder)) for file in self.folder.glob("images/**/*") if file.is_file()
+            )
+            orphans = [path for path in present if path not in listed]
+            if not is_trial:
+                self._write(document)
+                for path in orphans:
+                    (self.folder / path).unlink()
+        return [*told, *orphans]
+
     def problems(self) -> list[str]:
         """What is wrong with the files, one line for each; all of them are read."""
         if not (self.folder / PRODUCTS).exists():
@@ -279,6 +298,28 @@ def _forget_in(items: Json, fingerprint: str) -> None:
                     del items[key]
     if not any(item.get("ftype") in (*ROOTS, *UNIFIED) for item in items.values()):
         items.clear()
+
+
+def _forget_old(document: Json, older: int) -> Iterator[str]:
+    for name, product in document["products"].items():
+        for serial in sorted(product["versions"], reverse=True)[older + 1 :]:
+            del product["versions"][serial]
+            yield f"{name}:{serial}"
+
+
+def _forget_missing(document: Json, folder: Path) -> Iterator[str]:
+    for name, product in list(document["products"].items()):
+        for serial, version in list(product["versions"].items()):
+            items = version["items"]
+            for key, item in list(items.items()):
+                if not (folder / str(item.get("path", ""))).is_file():
+                    del items[key]
+                    yield f"{name}:{serial}:{item.get('path', '')}"
+            kinds = {item.get("ftype") for item in items.values()}
+            if not (kinds & set(UNIFIED) or (kinds & set(METADATA) and kinds & set(ROOTS))):
+                del product["versions"][serial]
+        if not product["versions"]:
+            del document["products"][name]
 
 
 def _problems_of_combinations(items: Json, usable: dict[str, Path]) -> Iterator[str]:

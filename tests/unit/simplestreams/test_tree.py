@@ -254,6 +254,36 @@ def test_metadata_is_made_by_answering_questions(server: Server) -> None:
     server("generate-metadata", path, stdin="").failed("it is empty")
 
 
+def test_prune_keeps_the_newest_versions_and_what_is_listed(server: Server) -> None:
+    days = [DAY + 86_400 * day for day in range(4)]
+    added = [server.add(server.metadata(created=day), server.root(f"r{day}", b"%d" % day)) for day in days]
+    (server.folder / "images/.partial").write_bytes(b"left by a killed add")
+    (server.folder / "images/orphan.tar.xz").write_bytes(b"not listed")
+    before = server.files()
+    trial = server("prune", "--dry-run", "--retention=1").ok().stdout.splitlines()
+    assert trial[:2] == ["Busybox:1:default:amd64:202601030000", "Busybox:1:default:amd64:202601020000"]
+    assert len(trial) == 2 + 4 + 2
+    assert server.files() == before
+    assert server("prune", "-v", "-r", "1").ok().stdout.splitlines() == trial
+    assert [image["fingerprint"] for image in server.listed()] == added[:1:-1]
+    assert len(server.files()) == 2 + 4
+    server("verify").ok()
+    assert server("prune").ok().stdout == ""
+    assert server("prune", "-r", "-1").status != 0
+
+
+def test_prune_forgets_files_that_are_missing(server: Server) -> None:
+    server.add(server.metadata(), server.root())
+    kept = server.add(server.metadata("m2", release="2"), server.root("r2", b"2\n"))
+    gone = next(image for image in server.listed() if image["fingerprint"] != kept)
+    (server.folder / gone["files"][1]["path"]).unlink()
+    server("verify").failed("Missing image file")
+    server("prune").ok()
+    assert [image["fingerprint"] for image in server.listed()] == [kept]
+    assert len(server.files()) == 4
+    server("verify").ok()
+
+
 def test_two_at_once_lose_nothing(server: Server) -> None:
     words = [(server.metadata(f"m{n}", release=f"{n}"), server.root(f"r{n}", b"%d" % n)) for n in range(4)]
     running = [
