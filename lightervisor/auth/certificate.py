@@ -16,6 +16,7 @@ from lightervisor.model.times import now
 
 SMALLEST_RSA_BITS = 2048
 SMALLEST_CURVE_BITS = 224
+NO_LINES = {ord("\n"): None, ord("\r"): None}  # Go reads over them, and pylxd sends them
 
 
 class ClientCertificate:
@@ -66,9 +67,9 @@ class ClientCertificate:
 
 
 def of_base64(text: str) -> ClientCertificate:
-    """A certificate as clients send it in JSON: base64 of DER, without PEM's lines. Raises Invalid."""
+    """A certificate as clients send it in JSON: base64 of DER, without PEM's first and last line. Raises Invalid."""
     try:
-        der = base64.b64decode(text, validate=True)
+        der = base64.b64decode(text.translate(NO_LINES), validate=True)
     except (binascii.Error, ValueError) as error:
         good = re.match(r"[A-Za-z0-9+/\r\n]*", text)
         where = good.end() if good else 0

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from lightervisor.auth.certificate import NO_LINES
 from lightervisor.auth.store import CLIENT, check_projects
 from lightervisor.config import expiry
 from lightervisor.errors import Forbidden, Invalid
@@ -84,7 +85,7 @@ class JoinTokens:
 
 def _decoded(text: str) -> CertificateAddToken | None:
     try:
-        token = msgspec.json.decode(base64.b64decode(text, validate=True), type=CertificateAddToken)
+        token = msgspec.json.decode(base64.b64decode(text.translate(NO_LINES), validate=True), type=CertificateAddToken)
     except (binascii.Error, ValueError, msgspec.DecodeError, UnicodeDecodeError):
         return None
     return token if token.secret else None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import gc
 import json
 import ssl
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any, cast
 
+import pylxd
 import pytest
 
 from lightervisor.client import light_tls
@@ -107,6 +110,29 @@ def test_a_remote_client_does_everything(away: Lxc, daemon: Daemon, network: Net
     away("config", "set", f"foo:{name}", "user.note", "x").ok()
     assert away("config", "get", f"foo:{name}", "user.note").ok().stdout == "x\n"
     away("delete", "-f", f"foo:{name}").ok()
+
+
+def test_pylxd_becomes_trusted_by_the_password(
+    daemon: Daemon, network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    daemon.request("PATCH", "/1.0", {"config": {"core.trust_password": PASSWORD}})
+    certificate, key = make("root@pylxd").write(tmp_path)
+    client: Any = pylxd.Client(
+        endpoint=f"https://{network.address}",
+        cert=(str(certificate), str(key)),
+        verify=cast(Any, str(daemon.state / "server.crt")),  # requests takes a file too
+    )
+    assert not client.trusted
+    client.authenticate(PASSWORD)
+    assert client.trusted
+    assert client.instances.all() == []
+    (only,) = client.certificates.all()
+    assert only.name == "root@pylxd"
+    only.delete()
+    del client, only
+    gc.collect()  # see pytest_collection_modifyitems
 
 
 class Damaged(Identity):
