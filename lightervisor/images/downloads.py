@@ -86,6 +86,7 @@ class Downloads:
     async def keep(self, post: ImagesPost, wanted: Wanted, progress: Progress) -> Image:
         """The image of a source as one of the user's own: no longer only cached, with aliases and properties.
 
+        What was public or kept up to date already, because the user wanted it so, stays so, as with LXD.
         Raises Conflict when one of the aliases has another image already, and what `fetch` raises.
         """
         check_aliases(self._images, post.aliases)
@@ -95,12 +96,13 @@ class Downloads:
         source = image.update_source
         if found.alias and not isinstance(source, ImageSource):
             source = _update_source(wanted, found)
+        renews = post.auto_update or (image.auto_update and not image.cached)
         await self._images.rows.replace(
             msgspec.structs.replace(
                 image,
                 cached=False,
-                public=post.public,
-                auto_update=post.auto_update and isinstance(source, ImageSource),
+                public=post.public or image.public,
+                auto_update=renews and isinstance(source, ImageSource),
                 filename=post.filename or image.filename,
                 properties=post.properties or image.properties,
                 expires_at=post.expires_at if post.expires_at.year > 1 else image.expires_at,

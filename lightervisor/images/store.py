@@ -186,7 +186,12 @@ class Images:
         key = (id(driver), fingerprint)
         async with self._unpacking.setdefault(key, asyncio.Lock()):
             if not driver.has_image(fingerprint):
-                await self._unpack(fingerprint, driver, progress)
+                try:
+                    await self._unpack(fingerprint, driver, progress)
+                except (OSError, Failure) as error:
+                    if not self.rows.has(fingerprint):
+                        raise NotFound("image", fingerprint) from error
+                    raise
                 if not self.rows.has(fingerprint):  # deleting it came too early to find what was just unpacked
                     await asyncio.to_thread(driver.delete_image, fingerprint)
                     raise NotFound("image", fingerprint)

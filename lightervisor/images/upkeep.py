@@ -15,6 +15,7 @@ from lightervisor.db.images import ImageRows
 from lightervisor.errors import Failure
 from lightervisor.images.downloads import Downloads, Settings
 from lightervisor.images.meter import Progress
+from lightervisor.images.shared import Shared
 from lightervisor.images.sources.build import Build
 from lightervisor.images.store import Images
 from lightervisor.model.image import Image, ImageSource
@@ -40,6 +41,7 @@ class Upkeep:
     ) -> None:
         self._images, self._downloads, self._drivers = images, downloads, drivers
         self._settings, self._operations = settings, operations
+        self._refreshing = Shared[bool]()
 
     @property
     def _rows(self) -> ImageRows:
@@ -101,8 +103,10 @@ class Upkeep:
                 log.warning("image %s is not updated: %s", image.fingerprint[:12], failure.sentence())
 
     async def expire(self, chosen: list[Image]) -> None:
-        """Delete these."""
+        """Delete these, but for what was used, kept or deleted since they were chosen."""
         for image in chosen:
+            if image.fingerprint not in {one.fingerprint for one in self.expired()}:
+                continue
             if not _is_unused(self._images.get(image.fingerprint), int(self._settings(EXPIRY))):
                 continue  # somebody came for it meanwhile
             log.info("image %s is no longer used, it is deleted", image.fingerprint[:12])
@@ -112,8 +116,12 @@ class Upkeep:
     async def refresh(self, fingerprint: str, progress: Progress) -> bool:
         """Replace an image by what its alias stands for now; whether there was anything newer.
 
-        Raises NotFound with LXD's text for an image that came from no alias, and what its source raises.
+        Those who ask for the same at the same time are told the same. Raises NotFound with LXD's text for an image
+        that came from no alias, and what its source raises.
         """
+        return await self._refreshing.run(fingerprint, lambda tell: self._refresh(fingerprint, tell), progress)
+
+    async def _refresh(self, fingerprint: str, progress: Progress) -> bool:
         image = self._images.get(fingerprint)
         try:
             wanted, found = await self._downloads.newest(image)
@@ -131,18 +139,7 @@ class Upkeep:
         for driver in self._drivers():
             if driver.has_image(old.fingerprint):  # so that the next launch is as quick as the last
                 await self._images.keep_unpacked(new.fingerprint, driver, progress)
-        current = self._images.get(old.fingerprint)
-        await self._rows.replace(
-            msgspec.structs.replace(
-                self._images.get(new.fingerprint),
-                cached=current.cached,
-                public=current.public,
-                auto_update=current.auto_update,
-                profiles=current.profiles,
-                last_used_at=current.last_used_at,
-                update_source=current.update_source,
-            )
-        )
+        await self._rows.replace(_heir(self._images.get(old.fingerprint), self._images.get(new.fingerprint)))
         await self._rows.move_aliases(old.fingerprint, new.fingerprint)
         await self._images.delete(old.fingerprint, self._drivers())
         self._images.publish("refreshed", new.fingerprint, None)
@@ -150,3 +147,20 @@ class Upkeep:
 
 def _is_unused(image: Image, days: int) -> bool:
     return max(image.last_used_at, image.uploaded_at) < now() - timedelta(days=days)
+
+
+def _heir(old: Image, new: Image) -> Image:
+    """A newer image with what an older one's user wanted of it.
+
+    One that was brought for this has nothing of its own; one that the user had already stays as it is kept.
+    """
+    own = None if new.cached else new
+    return msgspec.structs.replace(
+        new,
+        cached=old.cached and own is None,
+        public=old.public or new.public,
+        auto_update=own.auto_update if own else old.auto_update,
+        profiles=own.profiles if own else old.profiles,
+        last_used_at=max(old.last_used_at, new.last_used_at),
+        update_source=old.update_source,
+    )

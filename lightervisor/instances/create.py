@@ -139,7 +139,9 @@ class Creation:
     async def _fetch(self, source: InstanceSource, run: Run) -> Image | None:
         if source.type == "none":
             return None
-        return await self._downloads.fetch(wanted_of(source), lambda text: run.progress("download_progress", text))
+        image = await self._downloads.fetch(wanted_of(source), lambda text: run.progress("download_progress", text))
+        _check_runnable(image.architecture)
+        return image
 
     async def _build(self, run: Run, row: InstanceRow, image: Image | None, expanded: Expanded) -> None:
         if self._rows.exists(row.project, row.name):

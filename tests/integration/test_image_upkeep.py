@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.harness.daemon import Daemon
-from tests.harness.image_tree import Tree
+from tests.harness.image_tree import MACHINE, Tree
 from tests.harness.processes import eventually
-from tests.harness.web import serving
+from tests.harness.web import Request, serving
 
 
 @pytest.fixture
@@ -126,3 +128,71 @@ def test_an_update_that_fails_leaves_the_image(fresh_daemon: Daemon, tree: Tree)
     fresh_daemon.restart()
     eventually(lambda: f"image {old[:12]} is not updated" in fresh_daemon.tail(500), what="the warning in the log")
     assert fingerprints(fresh_daemon) == [old]
+
+
+def test_an_update_leaves_the_users_own_image_as_it_is_kept(fresh_daemon: Daemon, tree: Tree) -> None:
+    old = tree.add("20260101_01:00")
+    launch(fresh_daemon, tree)
+    own = tree.add("20260102_01:00")
+    assert fresh_daemon.operation("POST", "/1.0/images", {"source": tree.source(), "public": True})["err"] == ""
+    assert fresh_daemon.operation("POST", f"/1.0/images/{old}/refresh", {})["metadata"]["refreshed"] is True
+    assert fingerprints(fresh_daemon) == [own]
+    image = fresh_daemon.request("GET", f"/1.0/images/{own}").metadata
+    assert (image["cached"], image["public"], image["auto_update"]) == (False, True, False)
+
+
+def test_a_second_copy_takes_nothing_back(fresh_daemon: Daemon, tree: Tree) -> None:
+    fingerprint = tree.add("20260101_01:00")
+    first = {"source": tree.source(), "public": True, "auto_update": True}
+    assert fresh_daemon.operation("POST", "/1.0/images", first)["err"] == ""
+    assert fresh_daemon.operation("POST", "/1.0/images", {"source": tree.source()})["err"] == ""
+    image = fresh_daemon.request("GET", f"/1.0/images/{fingerprint}").metadata
+    assert (image["public"], image["auto_update"]) == (True, True)
+
+
+def test_a_copy_of_a_cached_image_is_updated_only_if_asked_for(fresh_daemon: Daemon, tree: Tree) -> None:
+    fingerprint = tree.add("20260101_01:00")
+    launch(fresh_daemon, tree)
+    assert fresh_daemon.operation("POST", "/1.0/images", {"source": tree.source()})["err"] == ""
+    image = fresh_daemon.request("GET", f"/1.0/images/{fingerprint}").metadata
+    assert (image["cached"], image["auto_update"]) == (False, False)
+
+
+def test_refreshes_at_once_agree(fresh_daemon: Daemon, tree: Tree) -> None:
+    old = tree.add("20260101_01:00")
+    launch(fresh_daemon, tree)
+    new = tree.add("20260102_01:00")
+
+    def refresh(_: int) -> tuple[str, object]:
+        done = fresh_daemon.operation("POST", f"/1.0/images/{old}/refresh", {})
+        return done["err"], done["metadata"].get("refreshed")
+
+    both = threading.Barrier(2)  # the first that reads the index waits for the second refresh to have begun
+    index = tree.web.pages["/streams/v1/index.json"]
+    assert isinstance(index, bytes)
+
+    def answer(request: Request) -> None:
+        both.wait(timeout=20)
+        request.answer(200, index)
+
+    tree.web.pages["/streams/v1/index.json"] = answer
+    with ThreadPoolExecutor(2) as threads:
+        outcomes = [threads.submit(refresh, number) for number in range(2)]
+        running = "/1.0/operations?recursion=1"
+        eventually(
+            lambda: len(fresh_daemon.request("GET", running).metadata.get("running", [])) == 2, what="two refreshes"
+        )
+        both.wait(timeout=20)
+        assert [one.result() for one in outcomes] == [("", True), ("", True)]
+    assert fingerprints(fresh_daemon) == [new]
+
+
+def test_an_image_of_another_architecture_is_not_launched(fresh_daemon: Daemon, tree: Tree) -> None:
+    tree.add("20260101_01:00")
+    listed = tree.web.pages["/streams/v1/images.json"]
+    assert isinstance(listed, bytes)
+    tree.web.pages["/streams/v1/images.json"] = listed.replace(f'"{MACHINE}"'.encode(), b'"s390x"')
+    source = tree.source(alias="box/s390x")
+    done = fresh_daemon.operation("POST", "/1.0/instances", {"name": "t-foreign", "source": source})
+    assert done["err"].startswith("Failed creating instance record: Requested architecture isn't supported by this host")
+    assert fresh_daemon.instance_names() == []

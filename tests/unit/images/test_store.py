@@ -62,3 +62,16 @@ async def test_an_image_deleted_while_it_is_unpacked_stays_in_no_pool(
     with pytest.raises(NotFound):
         await images.ensure_unpacked(image.fingerprint, pool, lambda _text: None)
     assert pool.images() == []
+
+
+async def test_an_image_deleted_before_it_is_unpacked_is_not_found(images: Images, pool: Dir, tmp_path: Path) -> None:
+    source = samples.unified(tmp_path / "image.tar.gz")
+
+    async def blocks() -> AsyncIterator[bytes]:
+        yield source.read_bytes()
+
+    image = await images.add(Received(await images.receive(blocks()), None), ImagePut())
+    await images.delete(image.fingerprint, [])
+    with pytest.raises(NotFound):
+        await images.ensure_unpacked(image.fingerprint, pool, lambda _text: None)
+    assert pool.images() == []
