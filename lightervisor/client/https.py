@@ -157,6 +157,12 @@ class Peer:
         return bytes(received)
 
 
+def plain(text: str) -> str:
+    """What another server said, on one line, not too long, and with nothing in it that a terminal obeys."""
+    words = " ".join(text.split())[:500]
+    return "".join(character if character.isprintable() else "?" for character in words)
+
+
 def _let_go(response: aiohttp.ClientResponse) -> None:
     """Keep the connection for the next request, or, when there is more to come on it, cut it off."""
     if response.content.at_eof():

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import aiohttp
 from msgspec import Struct
 
-from lightervisor.client.https import Peer, shown
+from lightervisor.client.https import Peer, plain, shown
 from lightervisor.config import sizes
 from lightervisor.errors import Failure, Invalid, NotFound, Unavailable
 from lightervisor.images.meter import Progress
@@ -166,6 +166,6 @@ def _goes_on(response: aiohttp.ClientResponse, start: int) -> bool:
 
 def refused(response: aiohttp.ClientResponse) -> Failure:
     """The failure for an answer that is no file. Source: LXD's text."""
-    text = f"Unable to fetch {shown(str(response.url))}: {response.status} {response.reason or ''}".strip()
+    text = plain(f"Unable to fetch {shown(str(response.url))}: {response.status} {response.reason or ''}")
     kind = NotFound if response.status in (404, 410) else Failure
     return kind("image file", text=text)

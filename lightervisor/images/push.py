@@ -9,7 +9,7 @@ import aiohttp
 import msgspec
 from msgspec import Struct
 
-from lightervisor.client.https import Outgoing, Peer
+from lightervisor.client.https import Outgoing, Peer, plain
 from lightervisor.errors import Failure, Invalid
 from lightervisor.images.meter import Progress
 from lightervisor.images.partial import Gauge
@@ -75,7 +75,7 @@ async def _ask(
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Invalid("image target", url, cause=f"it does not answer as LXD does: {error}") from error
     if response.status >= 400 or envelope.metadata is None:
-        raise Failure("image", text=envelope.error[:500] or f"{response.status} {response.reason}")
+        raise Failure("image", text=plain(envelope.error or f"{response.status} {response.reason}"))
     return envelope.metadata
 
 
@@ -85,7 +85,7 @@ async def _wait(peer: Peer, base: str, operation: Operation) -> None:
     while operation.status_code <= _STILL_RUNNING + 2:
         operation = await _ask(peer, "GET", url)
     if operation.status_code != _SUCCESS:
-        raise Failure("image", text=f'Failed operation "{operation.status}": "{operation.err}"')
+        raise Failure("image", text=plain(f'Failed operation "{operation.status}": "{operation.err}"'))
 
 
 def _form(files: list[ExportFile], gauge: Gauge) -> aiohttp.MultipartWriter:

@@ -12,7 +12,7 @@ import aiohttp
 import msgspec
 from msgspec import Raw, Struct
 
-from lightervisor.client.https import Peer, told, with_prefix
+from lightervisor.client.https import Peer, plain, told, with_prefix
 from lightervisor.errors import Failure, Invalid, NotFound, Unavailable, Unsupported
 from lightervisor.images import upload
 from lightervisor.images.partial import Gauge, RemoteFile
@@ -95,18 +95,19 @@ class Lxd(Source, protocol="lxd"):
                     part = await reader.next()
                 if part is None:
                     break
-                names = ("rootfs", "rootfs.img") if received else ("metadata",)
-                if not isinstance(part, aiohttp.BodyPartReader) or part.name not in names:
+                wanted = "rootfs" if received else "metadata"
+                is_file = isinstance(part, aiohttp.BodyPartReader)
+                if not is_file or part.name != wanted or (received and received.rootfs):
                     raise Invalid("image", text="Invalid multipart image")
                 blocks = self._counted(peer, response, part, gauge, size - received.size if received else size)
                 file = await upload.receive(self.tools.incoming, blocks, received.meta if received else None)
                 received = Received(received.meta, file) if received else Received(file, None)
+            if received is None or received.rootfs is None:
+                raise Invalid("image", text="Invalid multipart image")
         except BaseException:
             if received is not None:
                 received.discard()
             raise
-        if received is None or received.rootfs is None:
-            raise Invalid("image", text="Invalid multipart image")
         return received
 
     @staticmethod
@@ -133,4 +134,4 @@ def _escaped(name: str) -> str:
 
 def _failure(response: aiohttp.ClientResponse, text: str) -> Failure:
     kind = NotFound if response.status == 404 else Failure
-    return kind("image", text=text[:500] or f"{response.status} {response.reason}")
+    return kind("image", text=plain(text or f"{response.status} {response.reason}"))
