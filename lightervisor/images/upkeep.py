@@ -107,8 +107,6 @@ class Upkeep:
         for image in chosen:
             if image.fingerprint not in {one.fingerprint for one in self.expired()}:
                 continue
-            if not _is_unused(self._images.get(image.fingerprint), int(self._settings(EXPIRY))):
-                continue  # somebody came for it meanwhile
             log.info("image %s is no longer used, it is deleted", image.fingerprint[:12])
             await self._images.delete(image.fingerprint, self._drivers())
             self._images.publish("deleted", image.fingerprint, None)
