@@ -140,3 +140,22 @@ def test_words_of_a_server_are_cut_short_and_plain(daemon: Daemon, liar: Liar) -
     assert said.startswith("Failed getting remote image info: no")
     assert len(said) < 1000
     assert said.isprintable()
+
+
+def test_a_connection_that_breaks_off_is_made_again(daemon: Daemon, liar: Liar) -> None:
+    liar.tell()
+    half = len(liar.content) // 2
+
+    def break_off(request: Request) -> None:
+        if request.offset:
+            request.file(liar.content)
+        else:
+            request.cut(liar.content, half)
+
+    path = f"/1.0/images/{liar.fingerprint}/export"
+    liar.web.pages[path] = break_off
+    assert refusal(daemon, liar) == ""
+    ranges = [headers.get("range") for _, asked, headers in liar.web.seen if asked == path]
+    assert ranges[0] is None
+    assert (ranges[-1] or "").startswith("bytes=")
+    assert daemon.operation("DELETE", f"/1.0/images/{liar.fingerprint}")["err"] == ""
