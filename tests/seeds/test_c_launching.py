@@ -1,4 +1,4 @@
-"""Rows C7, C8, C10, C12: launching."""
+"""Rows C7 to C10 and C12: launching."""
 
 from __future__ import annotations
 
@@ -23,6 +23,20 @@ def test_c8_launch_by_a_local_alias(shell: Shell, lxc: Lxc, image: str, name: st
     shell("lxc image alias delete 15.10").ok()
     done.ok()
     assert lxc.statuses()[name] == "Running"
+
+
+def test_c9_two_profiles_are_applied_in_their_order(shell: Shell, lxc: Lxc, image: str, name: str) -> None:
+    fingerprint = next(fp for fp, names in lxc.images().items() if image in names)
+    shell(f"lxc image alias create xenial {fingerprint} && lxc profile create docker").ok()
+    try:
+        shell("lxc profile set docker user.last docker && lxc profile set docker environment.SEEN docker").ok()
+        shell(f"lxc launch xenial {name} -p default -p docker").ok()
+        shown = shell(f"lxc config show {name} --expanded").ok().stdout
+        assert shell(f"lxc exec {name} -- sh -c 'echo $SEEN'").ok().stdout == "docker\n"
+    finally:
+        shell(f"lxc delete --force {name}; lxc profile delete docker; lxc image alias delete xenial").ok()
+    assert "user.last: docker" in shown
+    assert shown.index("- default") < shown.index("- docker")
 
 
 def test_c10_launch_go_in_and_change_something(shell: Shell, image: str, name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -174,3 +175,13 @@ def test_h31_a_unified_tarball_of_any_compression(shell: Shell, folder: Path, su
         packed.write_bytes(subprocess.run([*packers[suffix], plain], capture_output=True, check=True).stdout)
     fingerprint = hashlib.sha256(packed.read_bytes()).hexdigest()
     assert fingerprint in shell(f"lxc image import {packed.name}").ok().stdout
+
+
+def test_h30_an_image_made_by_hand_boots(shell: Shell, folder: Path, name: str) -> None:
+    made = images.split(folder, metadata=images.METADATA + f"  mark: {folder}\n")[1]
+    shell(f"mkdir rootfs meta && tar xzf {made.name} -C rootfs").ok()
+    (folder / "meta" / "metadata.yaml").write_text(f"architecture: {os.uname().machine}\ncreation_date: 1424284563\n")
+    shell("tar zcf rootfs.tar.gz -C rootfs . && tar zcvf metadata.tar.gz -C meta metadata.yaml").ok()
+    shell("lxc image import metadata.tar.gz rootfs.tar.gz --alias by-hand").ok()
+    shell(f"lxc launch by-hand {name}").ok()
+    assert shell(f"lxc exec {name} -- cat /etc/hostname").ok().stdout.strip() != ""
