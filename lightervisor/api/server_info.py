@@ -31,7 +31,7 @@ async def show(request: web.Request) -> web.StreamResponse:
     if not caller.is_trusted:
         return envelope.sync(ServerUntrusted(auth="untrusted", **OFFER), etag=etag.of(None))
     refuse_member(request)
-    config: Any = services(request).server_config.all() if caller.is_admin else None
+    config: Any = services(request).server_config.shown() if caller.is_admin else None
     server = Server(config=config, auth="trusted", environment=services(request).environment(), **OFFER)
     return envelope.sync(server, etag=etag.of(config))
 
@@ -40,7 +40,7 @@ async def replace(request: web.Request) -> web.StreamResponse:
     """PUT /1.0: the server's configuration."""
     refuse_member(request)
     config, put = services(request).server_config, await body(request, ServerPut)
-    etag.check(request.headers.get("If-Match"), etag.of(config.all()))
+    etag.check(request.headers.get("If-Match"), etag.of(config.shown()))
     await config.replace(put.config, requestor(request))
     return envelope.sync()
 
@@ -49,7 +49,7 @@ async def merge(request: web.Request) -> web.StreamResponse:
     """PATCH /1.0: some of the server's configuration."""
     refuse_member(request)
     config, put = services(request).server_config, await body(request, ServerPut)
-    etag.check(request.headers.get("If-Match"), etag.of(config.all()))
+    etag.check(request.headers.get("If-Match"), etag.of(config.shown()))
     await config.merge(put.config, requestor(request))
     return envelope.sync()
 

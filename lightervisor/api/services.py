@@ -47,6 +47,10 @@ class ServerConfig(Protocol):
         """Every key that is set, secrets hidden."""
         ...
 
+    def shown(self) -> dict[str, str | bool]:
+        """As `all`, as clients see it: a secret is the boolean true."""
+        ...
+
     async def replace(self, config: Mapping[str, Any], requestor: EventLifecycleRequestor | None) -> None:
         """Set exactly these keys. Raises Invalid for an unknown key or a bad value."""
         ...

@@ -36,6 +36,10 @@ class ServerConfig:
         """Every key that is set, secrets hidden."""
         return {name: SHOWN if name in SECRETS else value for name, value in self._rows.all().items()}
 
+    def shown(self) -> dict[str, str | bool]:
+        """As `all`, as clients see it: a secret is the boolean true."""
+        return {name: name in SECRETS or value for name, value in self.all().items()}
+
     async def replace(self, config: Mapping[str, Any], requestor: EventLifecycleRequestor | None = None) -> None:
         """Set exactly these keys; empty values unset. Raises Invalid for an unknown key or a bad value."""
         async with self._changing:

@@ -142,7 +142,8 @@ def test_a10_the_trust_password_is_stored_hashed_and_never_shown(either: Lxc, da
     either("config", "set", "core.trust_password", "geheim").ok()
     assert either("config", "get", "core.trust_password").ok().stdout == "true\n"
     shown = daemon.request("GET", "/1.0").metadata["config"]
-    assert shown == {"core.trust_password": "true"}
+    assert shown == {"core.trust_password": True}
+    assert "core.trust_password: true\n" in either("config", "show").ok().stdout
     database = (daemon.state / "database/lightervisor.db").read_bytes()
     journal = daemon.state / "database/lightervisor.db-wal"
     assert b"geheim" not in database + (journal.read_bytes() if journal.exists() else b"")
