@@ -38,6 +38,7 @@ class Packer:
             "-C",
             str(folder),
             "--numeric-owner",
+            "--sparse",
             "--xattrs",
             "--acls",
             "-I",

@@ -83,3 +83,25 @@ def test_everything_survives_to_the_container_and_back(
         assert [file.read_bytes() for file in exported] == [file.read_bytes() for file in files]
         lxc("image", "delete", ALIAS).ok()
         assert lxc.import_image(*exported, alias=ALIAS) == expected
+
+
+@pytest.mark.usefixtures("cleared")
+def test_a_directory_is_packed_with_all_that_is_in_it(
+    daemon: Daemon, lxc: Lxc, pool: str, name: str, tree: Path
+) -> None:
+    lxc("image", "import", tree, "--alias", ALIAS).ok()
+    lxc("launch", ALIAS, name, "--storage", pool).ok()
+    pid = daemon.request("GET", f"/1.0/instances/{name}/state").metadata["pid"]
+    base = int(Path(f"/proc/{pid}/uid_map").read_text().split()[1])
+    special_files.check(Path(f"/proc/{pid}/root"), base=base)
+
+
+@pytest.mark.parametrize(("written", "shown"), [("", "1970-01-01T00:00:00Z"), ("1800000000", "2027-01-15T08:00:00Z")])
+@pytest.mark.usefixtures("cleared")
+def test_metadata_tells_when_an_image_expires(
+    daemon: Daemon, either: Lxc, tmp_path: Path, written: str, shown: str
+) -> None:
+    metadata = images.METADATA + (f"expiry_date: {written}\n" if written else "")
+    file = images.unified(tmp_path / "image.tar.gz", metadata=metadata)
+    found = daemon.request("GET", f"/1.0/images/{either.import_image(file, alias=ALIAS)}").metadata
+    assert (found["expires_at"], found["created_at"]) == (shown, "2023-11-14T22:13:20Z")
