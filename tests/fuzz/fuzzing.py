@@ -39,11 +39,18 @@ def fuzz(name: str, examples: SearchStrategy[Example], target: Callable[[Example
     )
     @given(examples)
     def many(example: Example) -> None:
+        if time.monotonic() > end and not failed:  # the rest of the last round
+            return
         last.write_text(repr(example))
-        target(example)
+        try:
+            target(example)
+        except Exception:
+            failed.append(True)
+            raise
 
     KEPT.mkdir(parents=True, exist_ok=True)
     last = KEPT / f"{name}.last"
+    failed: list[bool] = []  # then hypothesis needs more tries to make the example small
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
         many()
