@@ -31,6 +31,7 @@ class Server:
         self._app = web.Application(client_max_size=0, middlewares=[self._wrap])
         self._app[SERVICES] = services
         self._settings = services.server_config.all
+        self._app.on_response_prepare.append(_hide_versions)
         cors.install(self._app, self._settings)
         incus.install(self._app)
         for route in ROUTES:  # not add_routes: it would answer HEAD wherever there is a GET
@@ -104,6 +105,11 @@ class Server:
         if request.method not in METHODS:
             return envelope.failure(404, f'Method "{request.method}" not found')
         return None
+
+
+async def _hide_versions(_request: web.Request, response: web.StreamResponse) -> None:
+    """As LXD: strangers are not told which program, of which version, answers them."""
+    response.headers.pop("Server", None)
 
 
 def _authorize(request: web.Request) -> None:

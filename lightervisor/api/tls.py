@@ -94,7 +94,7 @@ class Session:
         self._fill()
         try:
             if buffer is None:
-                return self._connection.recv(size)
+                return self._connection.recv(min(size, _RECORD))  # no more comes at once
             return self._connection.recv_into(buffer, size)
         except SSL.ZeroReturnError:
             return b"" if buffer is None else 0

@@ -183,6 +183,13 @@ def test_a_trusted_client_does_what_the_unix_socket_allows(daemon: Daemon, trust
     assert not is_served(network.port)
 
 
+def test_strangers_do_not_learn_versions(daemon: Daemon) -> None:
+    network = listen(daemon)
+    for path, status in (("/", 200), ("/1.0/instances", 403), ("/nothing", 404)):
+        answer = network.request(None, "GET", path)
+        assert (answer.status, "server" in answer.headers) == (status, False)
+
+
 def test_other_sites_get_the_headers_that_are_set(daemon: Daemon) -> None:
     network = listen(daemon)
     origin = {"Origin": "https://ui.example.com"}
