@@ -106,8 +106,9 @@ def rename(session: Session, arguments: list[str], flags: Flags) -> None:
     check_new(session, new, f"Remote {new} already exists")
     if config.is_global(name):
         raise CommandError(f"Remote {name} is global and cannot be renamed")
-    if certificate(config, name).exists():
-        certificate(config, name).rename(certificate(config, new))
+    for place in (certificate, memory):
+        if place(config, name).exists():
+            place(config, name).rename(place(config, new))
     config.own_remotes[new] = config.own_remotes.pop(name)
     if config.stored_default == name:
         config.stored_default = new

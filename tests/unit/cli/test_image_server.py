@@ -156,6 +156,14 @@ def test_a_remote_with_another_address_or_removed_is_not_answered_for(client: Cl
     assert list((client.folder / "cache").iterdir()) == []
 
 
+def test_a_remote_that_is_renamed_takes_what_was_kept_along(client: Client, web: Web) -> None:
+    before = listed(client)
+    client("remote", "rename", "web", "other")
+    web.pages[INDEX] = lambda request: request.answer(503)
+    rows = client("image", "list", "other:", "-c", "lt", "-f", "csv", warned="this is what other: had on").splitlines()
+    assert [row for row in rows if not row.startswith(",")] == before
+
+
 def test_what_was_kept_and_is_damaged_is_read_anew(client: Client) -> None:
     before = listed(client)
     kept = next((client.folder / "cache").iterdir())
