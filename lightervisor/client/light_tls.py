@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PORT = 8443
+_HTTPS = 443
+"""What the Host header leaves out."""
 _PATIENCE_S = 10
 """For a server to take the connection; what it then does may take any time."""
 _NEW_CERTIFICATE = "remove the remote and add it again to accept the certificate"
@@ -28,23 +30,24 @@ def fingerprint(certificate: bytes) -> str:
     return hashlib.sha256(certificate).hexdigest()
 
 
-def tls_connector(
+def tls_connector(  # noqa: PLR0913 - each is one fact about the other side
     address: str,
     *,
     identity: tuple[Path, Path] | None = None,
     pinned: Path | None = None,
     authority: Path | None = None,
     idle_s: float | None = None,
+    port: int = PORT,
     remedy: str = _NEW_CERTIFICATE,
 ) -> Callable[[], Wire]:
     """Connects to an https address with our client certificate (certificate, key), by the environment's proxy if any.
 
     A pinned server certificate (PEM) is the only one accepted; without one the system's authorities decide, and the one
-    given, if its file is there. With
-    `idle_s` the server may not be silent for longer (TimeoutError). Connecting raises Unavailable when nobody answers,
-    Forbidden for a certificate that is not accepted, with that remedy.
+    given, if its file is there. With `idle_s` the server may not be silent for longer (TimeoutError); `port` is the one
+    that the address need not name. Connecting raises Unavailable when nobody answers, Forbidden for a certificate that
+    is not accepted, with that remedy.
     """
-    host, port = _place(address)
+    host, actual_port = _place(address, port)
 
     def connect() -> Wire:
         context = _context(authority)
@@ -53,7 +56,7 @@ def tls_connector(
         if identity is not None and identity[0].exists():
             context.load_cert_chain(*identity)
         try:
-            secure = _dial(address, context)
+            secure = _dial(address, context, port)
         except ssl.SSLCertVerificationError as error:
             raise Forbidden(
                 "server certificate",
@@ -64,7 +67,8 @@ def tls_connector(
         if pinned is not None:
             _check_pin(secure, pinned, host)
         secure.settimeout(idle_s)
-        return Wire(secure, f"{host}:{port}" if ":" not in host else f"[{host}]:{port}", is_local=False)
+        name = f"[{host}]" if ":" in host else host
+        return Wire(secure, name if actual_port == _HTTPS else f"{name}:{actual_port}", is_local=False)
 
     return connect
 
@@ -96,13 +100,13 @@ def server_certificate(address: str) -> str:
         return ssl.DER_cert_to_PEM_cert(secure.getpeercert(binary_form=True) or b"")
 
 
-def _place(address: str) -> tuple[str, int]:
+def _place(address: str, port: int) -> tuple[str, int]:
     parts = urlsplit(address)
-    return parts.hostname or "", parts.port or PORT
+    return parts.hostname or "", parts.port or port
 
 
-def _dial(address: str, context: ssl.SSLContext) -> ssl.SSLSocket:
-    host, port = _place(address)
+def _dial(address: str, context: ssl.SSLContext, default_port: int = PORT) -> ssl.SSLSocket:
+    host, port = _place(address, default_port)
     try:
         raw = _reach(address, host, port)
         try:

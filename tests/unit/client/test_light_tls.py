@@ -82,6 +82,7 @@ def test_the_environment_s_proxy_is_asked_for_the_host(web: Web, monkeypatch: py
     assert fetch() == b"hello"
     proxy.join()
     head, *fields = proxy.told.decode().split("\r\n")
+    assert web.seen[0][2]["host"] == HOST
     assert head == f"CONNECT {HOST}:443 HTTP/1.1"
     assert f"Proxy-Authorization: Basic {base64.b64encode(b'me:pass word').decode()}" in fields
 
@@ -92,7 +93,7 @@ def test_the_environment_s_proxy_is_asked_for_the_host(web: Web, monkeypatch: py
 def test_a_proxy_that_refuses_is_told(web: Web, monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
     proxy = Proxy(answer, web.port)
     monkeypatch.setenv("HTTPS_PROXY", proxy.place)
-    with pytest.raises(Unavailable, match=f"Unable to connect to: {HOST}:443") as failure:
+    with pytest.raises(Unavailable, match=f'Get "https://{HOST}/x": Unable to connect to: {HOST}:443') as failure:
         fetch()
     proxy.join()
     status = answer.split()[1:2]
