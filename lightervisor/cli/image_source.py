@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from lightervisor.cli import remote as remotes
 from lightervisor.cli.errors import CommandError
 from lightervisor.client.light import ApiError, url
 
@@ -50,6 +49,8 @@ def find(server: Server, image: str) -> tuple[str, str]:
 
 def certificate_of(session: Session, remote: str) -> str:
     """The certificate that was accepted for a remote, as PEM; empty when authorities that all trust vouch for it."""
+    from lightervisor.cli import remote as remotes  # most images are on the server itself
+
     path = remotes.certificate(session.config, remote)
     return path.read_text() if path.exists() else ""
 

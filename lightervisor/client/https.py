@@ -5,6 +5,7 @@ HTTPS ends with Unavailable or Invalid that names the URL (without its query, wh
 """
 
 import asyncio
+import os
 import ssl
 import sys
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Generator, Mapping
@@ -198,7 +199,8 @@ def _cause(error: BaseException) -> str:
         return f"x509: {_X509.get(getattr(error.certificate_error, 'verify_code', 0), str(error.certificate_error))}"
     if isinstance(error, aiohttp.ClientConnectorError):
         inner = error.os_error
-        reason = inner.strerror or str(inner)
+        # asyncio's own words show its tuples; below zero are those of name look-ups, which have no such text
+        reason = os.strerror(inner.errno) if (inner.errno or 0) > 0 else inner.strerror or str(inner)
         return f"Unable to connect to: {error.host}:{error.port} ({' '.join(reason.split()).lower()[:200]})"
     if isinstance(error, TimeoutError):
         return "no answer in time"

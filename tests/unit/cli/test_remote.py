@@ -88,6 +88,10 @@ def test_renaming_takes_the_certificate_and_the_default_along(lxc: Run, home: Pa
     (home / "own/servercerts/mine.crt").write_text("PEM")
     assert lxc("remote rename mine yours") == (0, "", "")
     assert (home / "own/servercerts/yours.crt").read_text() == "PEM"
+    (home / "own/cache").mkdir()
+    (home / "own/cache/pictures.simplestreams").write_bytes(b"kept")
+    assert lxc("remote rename pictures photos") == (0, "", "")
+    assert [place.name for place in (home / "own/cache").iterdir()] == ["photos.simplestreams"]
     after = stored(home)
     assert after.stored_default == "yours"
     assert "mine" not in after.remotes

@@ -52,7 +52,8 @@ def test_no_two_commands_have_one_name() -> None:
     assert len(names) == len(set(names))
 
 
-def test_the_hot_path_imports_nothing_heavy() -> None:
+@pytest.mark.parametrize("module", ["list", "launch", "image_list"])
+def test_the_hot_path_imports_nothing_heavy(module: str) -> None:
     import subprocess
     import sys
     from pathlib import Path
@@ -60,7 +61,7 @@ def test_the_hot_path_imports_nothing_heavy() -> None:
     root = Path(table.__file__).parents[2]
     code = (
         f"import sys; sys.path.insert(0, {str(root)!r})\n"
-        "import lightervisor.cli.main, lightervisor.cli.list\n"
+        f"import lightervisor.cli.main, lightervisor.cli.{module}\n"
         "heavy = {'re', 'json', 'ssl', 'yaml', 'argparse', 'typing', 'dataclasses', 'msgspec', 'pathlib', 'socket'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
