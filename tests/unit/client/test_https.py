@@ -54,7 +54,7 @@ async def test_a_pinned_certificate_is_trusted_and_no_other(web: Web) -> None:
 
 async def test_nobody_listens() -> None:
     async with outgoing().to() as peer:
-        with pytest.raises(Unavailable, match=r': Unable to connect to: 127.0.0.1:1 \(connection refused\)$'):
+        with pytest.raises(Unavailable, match=r": Unable to connect to: 127.0.0.1:1 \(connection refused\)$"):
             async with peer.request("GET", "https://127.0.0.1:1/x?secret=s"):
                 pass
 
