@@ -109,7 +109,7 @@ class Parts:
         """Bring the host to what the database says, undo what was left unfinished, find and start instances."""
         await self.pools.start()
         self.images.start()
-        self.downloads.start()
+        self.downloads.forget_old()
         await self.images.forget_deleted(self.pools.usable())
         for name in await self.networks.start_all():
             log.warning("network %s could not be started", name)

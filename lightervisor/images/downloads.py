@@ -44,9 +44,9 @@ class Downloads:
         self._sources = sources(tools)
         self._shared = Shared[Image]()
 
-    def start(self) -> None:
-        """The daemon starts, after the store: remove what no download goes on with."""
-        self._tools.partials.start()
+    def forget_old(self) -> None:
+        """The daemon starts, after the store, or a day has passed: remove what no download goes on with."""
+        self._tools.partials.forget_old()
 
     async def fetch(self, wanted: Wanted, progress: Progress) -> Image:
         """The image for an instance: cached, until it is unused for `images.remote_cache_expiry` days.

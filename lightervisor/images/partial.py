@@ -5,6 +5,7 @@ are right is not known here: the image's hash tells.
 """
 
 import asyncio
+import contextlib
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -61,12 +62,13 @@ class Partials:
         self._directory, self._pause_s = directory, pause_s
         self._busy: dict[str, asyncio.Lock] = {}
 
-    def start(self) -> None:
-        """The daemon starts: remove what nobody went on with for a day."""
+    def forget_old(self) -> None:
+        """Remove what nobody went on with for a day."""
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for entry in self._directory.iterdir():
-            if time.time() - entry.stat().st_mtime > KEPT_S:
-                entry.unlink()
+            with contextlib.suppress(FileNotFoundError):  # a download that ends takes its file away
+                if time.time() - entry.stat().st_mtime > KEPT_S:
+                    entry.unlink()
 
     async def fetch(
         self,

@@ -58,6 +58,7 @@ class Upkeep:
                 await self._in_background("Updating images", self.renewable(), self.update)
             if loop.time() - expired_at >= timedelta(days=1).total_seconds():
                 expired_at = loop.time()
+                self._downloads.forget_old()
                 await self._in_background("Cleaning up expired images", self.expired(), self.expire)
             await asyncio.sleep(_LOOK_S)
 
@@ -144,7 +145,8 @@ class Upkeep:
 
 
 def _is_unused(image: Image, days: int) -> bool:
-    return max(image.last_used_at, image.uploaded_at) < now() - timedelta(days=days)
+    # Divided, since no date lies as many days back as the key may say.
+    return (now() - max(image.last_used_at, image.uploaded_at)) / timedelta(days=1) > days
 
 
 def _heir(old: Image, new: Image) -> Image:
