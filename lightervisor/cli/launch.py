@@ -54,8 +54,14 @@ def _create(session: Session, arguments: list[str], flags: Flags) -> tuple[Serve
         request["source"], kind = image_source.resolve(session, remote, image)
         request["type"] = kind or request["type"]
     session.say(f"Creating {name}" if name else "Creating the instance")
-    envelope = server.scoped_to(member=flags.text("target")).post(url("instances"), request)
-    operation = session.run(server, envelope, "Retrieving image")
+    try:
+        envelope = server.scoped_to(member=flags.text("target")).post(url("instances"), request)
+        operation = session.run(server, envelope, "Retrieving image")
+    except ApiError as error:
+        if "server" not in request["source"]:
+            raise
+        # LXD says first what failed when the server was to fetch the image of another one.
+        raise CommandError(f"Failed instance creation: {error.message()}") from error
     if not name:
         name = created_name(operation)
         session.say(f"Instance name is: {name}")

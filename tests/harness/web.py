@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import re
+import secrets
 import ssl
 import tempfile
 import threading
@@ -33,7 +34,8 @@ class Pair(NamedTuple):
 def self_signed(*others: str) -> Pair:
     """A new self-signed certificate for loopback and other names."""
     key = ec.generate_private_key(ec.SECP256R1())
-    who = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    # A name of its own: of several authorities of one name OpenSSL looks at one only.
+    who = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"test server {secrets.token_hex(8)}")])
     now = datetime.datetime.now(datetime.UTC)
     names: list[x509.GeneralName] = [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
     names += [x509.DNSName(name) for name in others]

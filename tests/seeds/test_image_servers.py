@@ -157,3 +157,8 @@ def test_h34_an_own_server(shell: Shell, daemon: Daemon, servers: ImageServers, 
     assert made_from(daemon, name, "volatile.base_image") == fingerprint
     assert "Creating" in shell(f"lxc init x:{fingerprint[:12]} {name}-2").ok().stdout
     shell(f"lxc delete {name}-2").ok()
+
+
+@pytest.mark.parametrize("image", ["ubuntu:9.10", "ubuntu:"])
+def test_an_image_that_is_not_there_fails_as_with_lxd(either: Lxc, name: str, image: str) -> None:
+    either("launch", image, name).failed("Error: Failed instance creation: The requested image couldn't be found")
