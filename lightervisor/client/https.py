@@ -200,7 +200,7 @@ def _cause(error: BaseException) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
         inner = error.os_error
         # asyncio's own words show its tuples; below zero are those of name look-ups, which have no such text
-        reason = os.strerror(inner.errno) if (inner.errno or 0) > 0 else inner.strerror or str(inner)
+        reason = os.strerror(inner.errno) if inner.errno and inner.errno > 0 else inner.strerror or str(inner)
         return f"Unable to connect to: {error.host}:{error.port} ({' '.join(reason.split()).lower()[:200]})"
     if isinstance(error, TimeoutError):
         return "no answer in time"

@@ -32,6 +32,7 @@ def test_what_is_expired(days: str, expired: list[str]) -> None:
 def test_what_no_download_goes_on_with_is_forgotten(tmp_path: Path) -> None:
     for name, age_s in (("a", KEPT_S + 60), ("b", 60)):
         (tmp_path / name).touch()
-        os.utime(tmp_path / name, (time.time() - age_s,) * 2)
+        then = time.time() - age_s
+        os.utime(tmp_path / name, (then, then))
     Partials(tmp_path).forget_old()
     assert [entry.name for entry in tmp_path.iterdir()] == ["b"]
