@@ -1,6 +1,7 @@
 """The trust store: the clients that this server knows, and how that changes. Source: LXD, /1.0/certificates."""
 
-from collections.abc import Callable, Generator, Iterable
+import unicodedata
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 
 import msgspec
@@ -9,6 +10,7 @@ from lightervisor.auth import certificate as certificates
 from lightervisor.auth.authority import Authority
 from lightervisor.auth.caller import Caller, refused
 from lightervisor.auth.certificate import ClientCertificate
+from lightervisor.config.types import is_true
 from lightervisor.db.certificates import CertificateRow, CertificateRows
 from lightervisor.errors import Forbidden, Invalid, NotFound
 from lightervisor.events.stream import Events
@@ -16,6 +18,7 @@ from lightervisor.model.certificate import Certificate, CertificatePut
 from lightervisor.model.event import EventLifecycleRequestor
 
 CLIENT, METRICS = "client", "metrics"
+TRUSTS_AUTHORITY = "core.trust_ca_certificates"
 LONGEST_NAME = 255
 THE_ONLY_PROJECT = "default"
 
@@ -23,10 +26,18 @@ THE_ONLY_PROJECT = "default"
 class TrustStore:
     """All trusted certificates. What is read with every request is kept in memory; a change is on disk first."""
 
-    def __init__(self, rows: CertificateRows, authority: Authority, events: Events) -> None:
-        self._rows, self.authority, self._events = rows, authority, events
+    def __init__(
+        self, rows: CertificateRows, authority: Authority, events: Events, settings: Callable[[], Mapping[str, str]]
+    ) -> None:
+        """`settings` are the server's keys as they are stored."""
+        self._rows, self.authority, self._events, self._settings = rows, authority, events, settings
         self._known: dict[str, CertificateRow] | None = None
         self._watched: dict[str, set[Callable[[], None]]] = {}
+
+    @property
+    def trusts_authority(self) -> bool:
+        """Whether all that the authority signed are administrators, but for those whose entry says less."""
+        return self.authority.rules and is_true(self._settings().get(TRUSTS_AUTHORITY))
 
     def find(self, fingerprint: str) -> CertificateRow | None:
         """The entry with this whole fingerprint, or None."""
@@ -83,6 +94,7 @@ class TrustStore:
                 raise Forbidden("certificate", text="Only the certificate can be changed")
         certificate = certificates.of_pem(wanted.certificate or present.certificate)
         if certificate.fingerprint != present.fingerprint:
+            self._refuse_to_lose_limits(caller)
             self._check(certificate)
         row = CertificateRow(
             fingerprint=certificate.fingerprint,
@@ -92,7 +104,7 @@ class TrustStore:
             restricted=wanted.restricted,
             projects=check_projects(wanted.projects),
         )
-        await self._rows.replace(present.fingerprint, row)
+        await self._rows.replace(_row(present), row)
         self._known = None
         self._tell("updated", row.fingerprint, caller.requestor)
         if _shown(msgspec.structs.replace(row, name=present.name)) != present:
@@ -102,6 +114,7 @@ class TrustStore:
         """Trust a client no longer; its streams end. Raises Forbidden for another's but to administrators."""
         if not caller.is_admin and present.fingerprint != caller.fingerprint:
             raise refused()
+        self._refuse_to_lose_limits(caller)
         await self._rows.delete(present.fingerprint)
         self._known = None
         self._tell("deleted", present.fingerprint, caller.requestor)
@@ -122,6 +135,12 @@ class TrustStore:
     def _cut_off(self, fingerprint: str) -> None:
         for cut_off in list(self._watched.get(fingerprint, ())):
             cut_off()
+
+    def _refuse_to_lose_limits(self, caller: Caller) -> None:
+        """Where the authority's word is enough, it is its entry that keeps a restricted client restricted."""
+        if not caller.is_admin and self.trusts_authority:
+            cause = "this client's entry is what restricts it, so only an administrator may take it away"
+            raise Forbidden("certificate", text=f"not authorized: {cause}")
 
     def _check(self, certificate: ClientCertificate) -> None:
         certificate.check()
@@ -150,8 +169,20 @@ def _shown(row: CertificateRow) -> Certificate:
     )
 
 
+def _row(shown: Certificate) -> CertificateRow:
+    return CertificateRow(
+        fingerprint=shown.fingerprint,
+        type=shown.type,
+        name=shown.name,
+        certificate=shown.certificate,
+        restricted=shown.restricted,
+        projects=tuple(shown.projects),
+    )
+
+
 def _name(text: str) -> str:
-    if len(text) > LONGEST_NAME or any(ord(character) < 32 or ord(character) == 127 for character in text):
+    # Terminals obey the control characters above 127, too.
+    if len(text) > LONGEST_NAME or any(unicodedata.category(character) == "Cc" for character in text):
         raise Invalid("certificate name", cause=f"it has control characters or more than {LONGEST_NAME} characters")
     return text
 

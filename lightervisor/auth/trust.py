@@ -14,14 +14,13 @@ from lightervisor.auth.caller import Caller, Level, refused
 from lightervisor.auth.certificate import ClientCertificate
 from lightervisor.auth.store import METRICS, TrustStore, check_type
 from lightervisor.auth.tokens import JoinTokens
-from lightervisor.config.types import is_true
 from lightervisor.errors import Invalid
 from lightervisor.model.certificate import Certificate, CertificatesPost
 from lightervisor.model.event import EventLifecycleRequestor
 from lightervisor.model.times import now
 
 LARGEST_KEPT = 4096
-PASSWORD, TRUSTS_AUTHORITY = "core.trust_password", "core.trust_ca_certificates"  # names of keys
+PASSWORD = "core.trust_password"
 
 
 class Trust:
@@ -57,7 +56,7 @@ class Trust:
             if found.type == METRICS:
                 return Level.METRICS, nothing
             return (Level.RESTRICTED, frozenset(found.projects)) if found.restricted else (Level.ADMIN, nothing)
-        if authority.rules and is_true(self._settings().get(TRUSTS_AUTHORITY)):
+        if self.store.trusts_authority:
             return Level.ADMIN, nothing
         return Level.GUEST, nothing
 

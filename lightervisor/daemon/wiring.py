@@ -220,7 +220,7 @@ def _parts(
     journal.register(delete.FINISH_DELETE, removal.finish)
     journal.register(delete.RENAME_BACK, removal.rename_back)
     certificate = server_certificate.ensure(paths.state)
-    store = TrustStore(CertificateRows(database), Authority(paths.state), events)
+    store = TrustStore(CertificateRows(database), Authority(paths.state), events, server_config.all)
     trust = Trust(store, JoinTokens(operations, server_config.all), server_config.all)
     door, network_api = _listening(certificate, trust, server_config)
     server_keys = ServerConfig(server_config, events, [network_api.applying])

@@ -5,7 +5,7 @@ import sqlite3
 import msgspec
 
 from lightervisor.db.database import Database
-from lightervisor.errors import Conflict
+from lightervisor.errors import Conflict, NotFound, PreconditionFailed
 
 _decode_projects = msgspec.json.Decoder(list[str]).decode
 COLUMNS = "fingerprint, type, name, certificate, restricted, projects"
@@ -60,21 +60,27 @@ class CertificateRows:
         except sqlite3.IntegrityError as error:
             raise Conflict("certificate", row.fingerprint, text="Certificate already in trust store") from error
 
-    async def replace(self, fingerprint: str, row: CertificateRow) -> None:
-        """Store a certificate in the place of another, or again. Raises Conflict when the new one is there already."""
+    async def replace(self, present: CertificateRow, row: CertificateRow) -> None:
+        """Store a certificate in the place of another, or again.
+
+        Raises Conflict when the new one is there already, PreconditionFailed when `present` is there no longer: who
+        was restricted or removed meanwhile must not bring back what was.
+        """
         try:
-            await self._database.write(
+            count = await self._database.write(
                 lambda connection: connection.execute(
                     "update certificates set fingerprint = ?, type = ?, name = ?, certificate = ?, restricted = ?,"
-                    " projects = ? where fingerprint = ?",
-                    (*_values(row), fingerprint),
-                )
+                    f" projects = ? where ({COLUMNS}) = (?, ?, ?, ?, ?, ?)",
+                    (*_values(row), *_values(present)),
+                ).rowcount
             )
         except sqlite3.IntegrityError as error:
             raise Conflict("certificate", row.fingerprint, text="Certificate already in trust store") from error
+        if not count:
+            raise PreconditionFailed("certificate", present.fingerprint)
 
     async def delete(self, fingerprint: str) -> None:
-        """Forget a certificate."""
-        await self._database.write(
-            lambda connection: connection.execute("delete from certificates where fingerprint = ?", (fingerprint,))
-        )
+        """Forget a certificate. Raises NotFound: it may have been renewed meanwhile, and so be another one now."""
+        query = "delete from certificates where fingerprint = ?"
+        if not await self._database.write(lambda connection: connection.execute(query, (fingerprint,)).rowcount):
+            raise NotFound("certificate", fingerprint)

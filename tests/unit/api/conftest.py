@@ -64,7 +64,7 @@ async def services(tmp_path: Path) -> AsyncIterator[Services]:
     )
     checks = InstanceChecks(lambda _name, _device: None)
     operations, settings = Operations(events, Journal(database), Locks()), ServerConfigRows(database)
-    store = TrustStore(CertificateRows(database), Authority(tmp_path), events)
+    store = TrustStore(CertificateRows(database), Authority(tmp_path), events, settings.all)
     yield Services(
         operations=operations,
         trust=Trust(store, JoinTokens(operations, settings.all), settings.all),

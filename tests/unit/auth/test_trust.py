@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 
 from lightervisor.auth import password
 from lightervisor.auth.authority import Authority
-from lightervisor.auth.caller import Level
-from lightervisor.auth.store import TrustStore
+from lightervisor.auth.caller import Caller, Level
+from lightervisor.auth.store import TRUSTS_AUTHORITY, TrustStore
 from lightervisor.auth.tokens import JoinTokens
-from lightervisor.auth.trust import PASSWORD, TRUSTS_AUTHORITY, Trust
+from lightervisor.auth.trust import PASSWORD, Trust
 from lightervisor.db.certificates import CertificateRows
 from lightervisor.db.database import Database
 from lightervisor.errors import Conflict, Failure, Forbidden, Invalid, NotFound
 from lightervisor.events.stream import Events
-from lightervisor.model.certificate import CertificatePut, CertificatesPost
+from lightervisor.model.certificate import Certificate, CertificatePut, CertificatesPost
 from lightervisor.model.operation import Operation
 from lightervisor.operations.journal import Journal
 from lightervisor.operations.locks import Locks
@@ -44,7 +44,7 @@ class Fixture:
         self.settings: dict[str, str] = {}
         self.events = Events()
         self.operations = Operations(self.events, Journal(self.database), Locks())
-        store = TrustStore(CertificateRows(self.database), Authority(folder), self.events)
+        store = TrustStore(CertificateRows(self.database), Authority(folder), self.events, lambda: self.settings)
         self.trust = Trust(store, JoinTokens(self.operations, lambda: self.settings), lambda: self.settings)
 
     def level(self, *chain: Identity) -> Level:
@@ -59,10 +59,19 @@ class Fixture:
         await self.trust.join(self.trust.remote([identity.der], HOST), wanted, [identity.der], HOST)
 
     async def replace(self, who: Identity, whose: Identity, **changes: object) -> None:
-        caller = self.trust.remote([who.der], HOST)
+        await self._replace(self.trust.remote([who.der], HOST), whose, changes)
+
+    async def replace_as_administrator(self, whose: Identity, **changes: object) -> None:
+        await self._replace(self.trust.local(ADMIN_WORD), whose, changes)
+
+    async def _replace(self, caller: Caller, whose: Identity, changes: dict[str, object]) -> None:
         present = self.trust.store.get(self.trust.local(ADMIN_WORD), whose.fingerprint)
+        await self.trust.store.replace(caller, present, self.put(present, **changes))
+
+    @staticmethod
+    def put(present: Certificate, **changes: object) -> CertificatePut:
         fields = {name: getattr(present, name) for name in CertificatePut.__struct_fields__}
-        await self.trust.store.replace(caller, present, CertificatePut(**{**fields, **changes}))
+        return CertificatePut(**{**fields, **changes})
 
 
 @pytest.fixture
