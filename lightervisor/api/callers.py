@@ -12,10 +12,11 @@ from aiohttp import web
 
 from lightervisor.api import peers
 from lightervisor.api.services import services
-from lightervisor.auth.caller import Caller
+from lightervisor.auth.caller import Caller, refused
 
 CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
 _FOUND = web.RequestKey("caller", Caller)
+_SHOWN = web.RequestKey("certificates", list[bytes])
 
 
 def of(request: web.Request) -> Caller:
@@ -26,13 +27,27 @@ def of(request: web.Request) -> Caller:
     return found
 
 
+def confirm(request: web.Request) -> None:
+    """Raise Forbidden when the caller is trusted less, or differently, than when the request began.
+
+    A body may take as long as its sender wishes to arrive, and trust may be taken back meanwhile.
+    """
+    before = of(request)
+    if before.is_local or not before.is_trusted:
+        return
+    now = services(request).trust.remote(request[_SHOWN], before.requestor.address)
+    if (now.level, now.projects) != (before.level, before.projects):
+        raise refused()
+
+
 def _identify(request: web.Request) -> Caller:
     peer: socket.socket | None = request.transport.get_extra_info("socket") if request.transport else None
     trust = services(request).trust
+    request[_SHOWN] = peers.certificates(request)
     if peer is not None and peer.family == socket.AF_UNIX:
         credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
         return trust.local(_user(CREDENTIALS.unpack(credentials)[1]))
-    return trust.remote(peers.certificates(request), peers.address(request))
+    return trust.remote(request[_SHOWN], peers.address(request))
 
 
 def host(request: web.Request) -> str:

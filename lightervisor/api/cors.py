@@ -55,7 +55,7 @@ def refuse_other_sites(request: web.Request, settings: Settings) -> None:
     if origin is None:
         is_own = site is None or site in _OWN_SITES
     else:
-        is_own = origin.partition("://")[2] == request.host or settings().get(ORIGIN) in ("*", origin)
+        is_own = origin == f"https://{request.host}" or settings().get(ORIGIN) in ("*", origin)
     if not is_own:
         cause = f"this site may not use the API: {origin or site}"
         raise Forbidden("request", cause=cause, remedy=f"set {ORIGIN} to allow it")

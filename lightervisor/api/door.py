@@ -21,7 +21,7 @@ from lightervisor.api.tls import Context, Session
 from lightervisor.auth.origin import origin
 from lightervisor.config.listen_address import ListenAddress
 
-HANDSHAKE_S, GOODBYE_S = 10, 2
+HANDSHAKE_S, GOODBYE_S, STALLED_S = 10, 2, 60
 HANDSHAKES, STRANGERS = 512, 1024
 SHARE_OF_ONE = 4  # a single address may take a quarter
 _PLAIN = (b"GET ", b"HEAD", b"POST", b"PUT ", b"OPTI", b"DELE", b"PATC")
@@ -130,6 +130,8 @@ class Door:
         if self._is_known(transport):
             return
         if self._strangers.admit(host):
+            # One that does not take its answer is cut off by the kernel.
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_S * 1000)
             connection.when_ended(lambda: self._strangers.leave(host))
         else:
             log.debug("%s is turned away: too many strangers are connected", host)

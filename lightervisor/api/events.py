@@ -13,6 +13,7 @@ from lightervisor.errors import Forbidden, Invalid
 from lightervisor.events.stream import TYPES
 
 UNANSWERED = 2  # pings that may stay without an answer before a listener is given up
+LONGEST = 64 << 10  # bytes in a message of a listener, who has nothing to say
 
 
 async def events(request: web.Request) -> web.StreamResponse:
@@ -22,7 +23,7 @@ async def events(request: web.Request) -> web.StreamResponse:
     if project is not None and not caller.may_enter(project):
         raise refused()
     with services(request).events.subscribe(wanted, project, sees_server=caller.is_admin) as subscription:
-        async with websockets.upgraded(request, patience=UNANSWERED) as websocket:
+        async with websockets.upgraded(request, patience=UNANSWERED, longest=LONGEST) as websocket:
             # The listener sends nothing, but its answers to pings and its goodbye have to be read.
             reader = asyncio.create_task(websockets.drain(websocket))
             for task in (reader, websocket.pinger):

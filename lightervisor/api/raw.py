@@ -2,15 +2,20 @@
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from email.utils import format_datetime
 
 from aiohttp import web
 
+from lightervisor.api import callers
 from lightervisor.model import times
 
 STREAM = "application/octet-stream"
 BLOCK = 1 << 20
+SMALL_BLOCK = 64 << 10
+GUESTS_WITH_LARGE_BLOCKS = 16
+_guests: set[int] = set()
 EVERYTHING = slice(None)
 
 
@@ -49,13 +54,32 @@ async def descriptor(
         response.headers["Content-Range"] = f"bytes {start}-{end - 1}/{status.st_size}"
     response.content_length = end - start
     await response.prepare(request)
-    while block := await asyncio.to_thread(os.pread, fd, min(BLOCK, end - start), start):
-        start += len(block)
-        await response.write(block)
+    with _block_size(request) as size:
+        while block := await asyncio.to_thread(os.pread, fd, min(size, end - start), start):
+            start += len(block)
+            await response.write(block)
     if start < end:
         response.force_close()
     await response.write_eof()
     return response
+
+
+@contextmanager
+def _block_size(request: web.Request) -> Generator[int, None, None]:
+    """How much is read at a time. TLS keeps it several times over for one who does not take it, so few guests get much.
+
+    Small blocks are slower, but a thousand guests with large ones would take gigabytes.
+    """
+    if callers.of(request).is_trusted:
+        yield BLOCK
+    elif len(_guests) >= GUESTS_WITH_LARGE_BLOCKS:
+        yield SMALL_BLOCK
+    else:
+        _guests.add(id(request))
+        try:
+            yield BLOCK
+        finally:
+            _guests.discard(id(request))
 
 
 def _range(request: web.Request) -> slice:

@@ -1,5 +1,6 @@
 """What handlers read from a request: its project, its depth, its body, who asks."""
 
+import asyncio
 import re
 from typing import TypeVar
 
@@ -14,12 +15,19 @@ from lightervisor.model.event import EventLifecycleRequestor
 Wire = TypeVar("Wire")
 LARGEST_JSON = 16 << 20
 LARGEST_OF_GUESTS = 64 << 10  # anybody may send these, and memory is shared
+PATIENCE_WITH_GUESTS_S = 30
 
 
 class TooLarge(Failure):
     """The body is longer than any that makes sense here."""
 
     status, slug, verdict = 413, "too-large", "is too large"
+
+
+class TooSlow(Failure):
+    """The body has not come in time."""
+
+    status, slug, verdict = 408, "too-slow", "did not come in time"
 
 
 def project(request: web.Request, *, kind: str = "project") -> str:
@@ -75,16 +83,26 @@ def recursion(request: web.Request) -> int:
 
 
 async def raw_body(request: web.Request, *, limit_bytes: int = LARGEST_JSON) -> bytes:
-    """The whole body. Raises TooLarge as soon as it is known to be longer than the limit, or 64 KiB of a guest's."""
+    """The whole body, from one who may still send it.
+
+    Raises TooLarge as soon as it is known to be longer than the limit, or 64 KiB of a guest's, TooSlow for a guest's
+    that takes longer than 30 s, Forbidden when the caller lost its trust meanwhile.
+    """
+    patience_s = None
     if not callers.of(request).is_trusted:
-        limit_bytes = min(limit_bytes, LARGEST_OF_GUESTS)
+        limit_bytes, patience_s = min(limit_bytes, LARGEST_OF_GUESTS), PATIENCE_WITH_GUESTS_S
     if (request.content_length or 0) > limit_bytes:
         raise _too_large(limit_bytes)
     received = bytearray()
-    async for block in request.content.iter_any():
-        received += block
-        if len(received) > limit_bytes:
-            raise _too_large(limit_bytes)
+    try:
+        async with asyncio.timeout(patience_s):
+            async for block in request.content.iter_any():
+                received += block
+                if len(received) > limit_bytes:
+                    raise _too_large(limit_bytes)
+    except TimeoutError as error:
+        raise TooSlow("request body") from error
+    callers.confirm(request)
     return bytes(received)
 
 

@@ -80,7 +80,7 @@ class Server:
             cors.refuse_other_sites(request, self._settings)
             _authorize(request)
             return await self._answered(incus.understood(request), handler)
-        except ConnectionResetError as error:
+        except ConnectionError as error:
             if request.transport is not None:
                 return errors.answer(error)
             log.debug("the client of %s %s has gone", request.method, request.path)

@@ -56,14 +56,16 @@ class Websocket:
 
 
 @asynccontextmanager
-async def upgraded(request: web.Request, *, patience: int | None = None) -> AsyncGenerator[Websocket, None]:
+async def upgraded(
+    request: web.Request, *, patience: int | None = None, longest: int = 0
+) -> AsyncGenerator[Websocket, None]:
     """Upgrade a request; while the context lasts the peer is pinged, at its end the websocket is closed.
 
-    With `patience`, so many pings may stay without an answer until `Websocket.pinger` ends. Raises Invalid
-    when the request asks for no websocket.
+    `longest` is how many bytes a message may have, 0 for any number. With `patience`, so many pings may stay without
+    an answer until `Websocket.pinger` ends. Raises Invalid when the request asks for no websocket.
     """
     require(request)
-    response = web.WebSocketResponse(max_msg_size=0, compress=False, autoping=False)
+    response = web.WebSocketResponse(max_msg_size=longest, compress=False, autoping=False)
     await response.prepare(request)
     websocket = Websocket(response)
     websocket.pinger = asyncio.create_task(_keep_alive(websocket, patience), name="websocket keepalive")

@@ -20,7 +20,7 @@ from lightervisor.model.event import EventLifecycleRequestor
 from lightervisor.model.times import now
 
 LARGEST_KEPT = 4096
-PASSWORD = "core.trust_password"
+PASSWORD = "core.trust_password"  # noqa: S105  # a key's name
 
 
 class Trust:

@@ -15,8 +15,19 @@ def configure(*, debug: bool, verbose: bool, logfile: Path | None) -> None:
     if logfile is not None:
         handlers.append(logging.FileHandler(logfile))
     level = logging.DEBUG if debug else logging.INFO if verbose else logging.WARNING
-    logging.basicConfig(level=level, handlers=handlers, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for handler in handlers:
+        handler.setFormatter(PlainFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=handlers)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
+
+
+class PlainFormatter(logging.Formatter):
+    """Shows what controls a terminal or begins a line as `repr` does: messages may quote strangers."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # logging's name
+        """The record's own line; a traceback follows it as it is."""
+        line = super().formatMessage(record)
+        return line if line.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
 
 
 class EventHandler(logging.Handler):

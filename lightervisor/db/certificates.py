@@ -68,11 +68,13 @@ class CertificateRows:
         """
         try:
             count = await self._database.write(
-                lambda connection: connection.execute(
-                    "update certificates set fingerprint = ?, type = ?, name = ?, certificate = ?, restricted = ?,"
-                    f" projects = ? where ({COLUMNS}) = (?, ?, ?, ?, ?, ?)",
-                    (*_values(row), *_values(present)),
-                ).rowcount
+                lambda connection: (
+                    connection.execute(
+                        "update certificates set fingerprint = ?, type = ?, name = ?, certificate = ?, restricted = ?,"
+                        f" projects = ? where ({COLUMNS}) = (?, ?, ?, ?, ?, ?)",
+                        (*_values(row), *_values(present)),
+                    ).rowcount
+                )
             )
         except sqlite3.IntegrityError as error:
             raise Conflict("certificate", row.fingerprint, text="Certificate already in trust store") from error

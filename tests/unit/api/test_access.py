@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import re
 from collections.abc import AsyncIterator
@@ -9,6 +10,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
+from lightervisor.api import requests
 from lightervisor.api.routes import ROUTES
 from lightervisor.api.server import Server
 from lightervisor.api.services import Services
@@ -81,6 +83,20 @@ async def test_a_guest_learns_only_how_to_become_trusted(remote: TestClient) -> 
 async def test_a_guest_cannot_send_much(remote: TestClient) -> None:  # type: ignore[type-arg]
     answer = await remote.post("/1.0/certificates", data=io.BytesIO(b" " * (65 << 10)))
     assert answer.status == 413
+
+
+async def test_a_guest_that_never_finishes_its_body_is_not_waited_for(
+    remote: TestClient,  # type: ignore[type-arg]
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(requests, "PATIENCE_WITH_GUESTS_S", 0.05)
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    answer = await remote.post("/1.0/certificates", data=body())
+    assert answer.status == 408
 
 
 async def test_a_guest_is_not_told_which_methods_there_are(remote: TestClient) -> None:  # type: ignore[type-arg]
