@@ -49,6 +49,7 @@ def copy(session: Session, arguments: list[str], flags: Flags) -> None:
             source = {
                 **_place(session, source_remote),
                 **_access(session, found, name, is_kept_new=flags.on("auto-update")),
+                "protocol": image_source.protocol_for(server),
             }
             fingerprint = _pull(session, server, source, flags)
     names = flags.many("alias") + (image_lookup.aliases(image) if flags.on("copy-aliases") else [])

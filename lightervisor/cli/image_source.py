@@ -31,7 +31,7 @@ def resolve(session: Session, target_remote: str, raw: str) -> tuple[dict[str, A
     source: dict[str, Any] = {"type": "image", "fingerprint": fingerprint}
     if remote != target_remote:
         source = {"type": "image", **_pulled(session, remote, server, fingerprint, image or "default")}
-        source["protocol"] = _protocol_for(session.server(target_remote))
+        source["protocol"] = protocol_for(session.server(target_remote))
     return source, kind
 
 
@@ -83,7 +83,7 @@ def _pulled(session: Session, remote: str, server: Server, fingerprint: str, nam
     return source
 
 
-def _protocol_for(target: Server) -> str:
+def protocol_for(target: Server) -> str:
     """What the server that fetches an image calls the protocol that both of them speak."""
     return "incus" if target.info()["environment"].get("server") == "incus" else "lxd"
 
