@@ -37,7 +37,7 @@ fuzz: dev  ## try what reads strangers' bytes with wrong ones, SECONDS=N for eac
 	@FUZZ_SECONDS=$(SECONDS) $(BIN)/python -m pytest -q tests/fuzz
 
 integration: dev  ## tests with real containers; K=WORD picks some
-	@$(BIN)/python -m pytest tests/integration tests/faults tests/seeds $(if $(K),-k '$(K)')
+	@$(BIN)/python -m pytest tests/integration tests/peers tests/faults tests/seeds $(if $(K),-k '$(K)')
 
 test-vm: dev  ## what this kernel may lack (AppArmor, cgroup v2), systemd and a restart, in a virtual machine
 	@scripts/setup --vm && scripts/vm/build && scripts/vm/run
