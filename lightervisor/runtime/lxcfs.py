@@ -14,7 +14,7 @@ from lightervisor.errors import HostError
 from lightervisor.kernel import mounts, process
 
 PACKAGED = Path("/var/lib/lxcfs")
-OWN = Path("/run/lxcfs")
+OWN = Path("/run/lxcfs-own")  # a mount on /run/lxcfs, where lxcfs keeps things, would keep the packaged one from starting
 START_S = 10.0
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ def ensure(packaged: Path = PACKAGED, own: Path = OWN) -> Path | None:
     try:
         own.mkdir(mode=0o755, parents=True, exist_ok=True)
         # setsid gives it away to the host's init: it must not end with us.
-        starter = process.spawn(["setsid", "--fork", "lxcfs", own, "--pidfile", own.with_name("lxcfs-own.pid")])
+        starter = process.spawn(["setsid", "--fork", "lxcfs", own, "--pidfile", own.with_suffix(".pid")])
         starter.wait()
     except (HostError, OSError) as error:
         log.warning("lxcfs could not be started, containers see the host's CPUs and memory: %s", error)
