@@ -14,7 +14,8 @@ from lightervisor.errors import HostError
 from lightervisor.kernel import mounts, process
 
 PACKAGED = Path("/var/lib/lxcfs")
-OWN = Path("/run/lxcfs-own")  # a mount on /run/lxcfs, where lxcfs keeps things, would keep the packaged one from starting
+# Not /run/lxcfs: lxcfs keeps things there, and a mount on it would keep the packaged one from starting.
+OWN = Path("/run/lxcfs-own")
 START_S = 10.0
 log = logging.getLogger(__name__)
 
