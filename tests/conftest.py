@@ -161,10 +161,12 @@ def client(request: pytest.FixtureRequest, daemon: Daemon) -> Iterator[Client]:
 
 @pytest.fixture
 def name(daemon: Daemon) -> Iterator[str]:
-    """A name that no instance has; what the test made under it is deleted afterwards."""
+    """A name that no instance has; what the test made under it, or it and a number, is deleted afterwards."""
     chosen = f"t-{secrets.token_hex(4)}"
     yield chosen
-    discard(daemon, chosen)
+    for made in daemon.instance_names():
+        if made == chosen or made.startswith(f"{chosen}-"):
+            discard(daemon, made)
 
 
 def discard(daemon: Daemon, name: str) -> None:

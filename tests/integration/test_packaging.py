@@ -106,6 +106,7 @@ def test_it_runs_where_it_was_installed_and_goes_without_a_trace(tmp_path: Path)
     assert outside == {
         "bin/lxc",
         "bin/lxd",
+        "bin/lxd-simplestreams",
         "lib/systemd/system/lxd-containers.service",
         "lib/systemd/system/lxd.service",
         "lib/systemd/system/lxd.socket",

@@ -33,7 +33,6 @@ READS = [
     "config get {} core.https_address",
     "list {} -f json",
     "profile show {}default",
-    "network list {} -f csv",
     "storage list {} -f yaml",
     "cluster list {}",
 ]
