@@ -23,7 +23,11 @@ REAL = Path("/usr/bin/lxd")
 
 def pss_mib(pid: int) -> float:
     """Memory of a process, shared pages counted by their share."""
-    found = re.search(r"^Pss:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except (FileNotFoundError, ProcessLookupError):  # it has ended since it was listed
+        return 0.0
+    found = re.search(r"^Pss:\s+(\d+)", text, re.MULTILINE)
     return int(found[1]) / 1024 if found else 0.0
 
 
