@@ -1,27 +1,20 @@
 """The configuration keys of instances and profiles. Source: LXD 5.0, instance configuration."""
 
-from lightervisor.config.key import key
+from lightervisor.config import limit_keys, machine_keys, migration_keys, volatile_keys
+from lightervisor.config.key import INSTANCE, key
 from lightervisor.config.types import (
     FALSE,
     Blob,
     Bool,
-    CpuSet,
     Int,
-    Memory,
-    Percentage,
-    Size,
     Text,
-    any_of,
     integer,
     list_of,
-    matching,
     not_yet,
-    one_of,
 )
 
-SCOPE = "instance"
-CpuAllowance = any_of("share or quota", Percentage, matching("quota", r"\d+ms/\d+ms", "Invalid allowance: {value}"))
-SoftHard = matching("soft[:hard]", r"(\d+|unlimited)(:(\d+|unlimited))?", "Invalid value {value!r}")
+SCOPE = INSTANCE
+MORE = (limit_keys, machine_keys, migration_keys, volatile_keys)  # importing them declares their keys
 
 key(
     "boot.autostart",
@@ -85,97 +78,6 @@ key(
     group="miscellaneous",
     help="Environment variable for init and for new commands",
 )
-key(
-    "limits.cpu",
-    CpuSet,
-    scope=SCOPE,
-    live=True,
-    group="limits",
-    help='How many CPUs, or which ones ("0-3,7"); all when unset',
-)
-key(
-    "limits.cpu.allowance",
-    CpuAllowance,
-    scope=SCOPE,
-    default="100%",
-    live=True,
-    group="limits",
-    help='A share ("50%") or a quota ("25ms/100ms") of CPU time',
-)
-key(
-    "limits.cpu.priority",
-    integer(0, 10),
-    scope=SCOPE,
-    default="10",
-    live=True,
-    group="limits",
-    help="Priority for CPU time when it is scarce, 0 to 10",
-)
-key(
-    "limits.disk.priority",
-    integer(0, 10),
-    scope=SCOPE,
-    default="5",
-    live=True,
-    group="limits",
-    help="Priority for disk time when it is scarce, 0 to 10",
-)
-key("limits.hugepages.64KB", Size, scope=SCOPE, live=True, group="limits", help="Most memory in huge pages of 64KB")
-key("limits.hugepages.1MB", Size, scope=SCOPE, live=True, group="limits", help="Most memory in huge pages of 1MB")
-key("limits.hugepages.2MB", Size, scope=SCOPE, live=True, group="limits", help="Most memory in huge pages of 2MB")
-key("limits.hugepages.1GB", Size, scope=SCOPE, live=True, group="limits", help="Most memory in huge pages of 1GB")
-key(
-    "limits.kernel.*",
-    SoftHard,
-    scope=SCOPE,
-    group="limits",
-    help="Resource limit of init (setrlimit), soft or soft:hard",
-)
-key(
-    "limits.memory",
-    Memory,
-    scope=SCOPE,
-    live=True,
-    group="limits",
-    help="Most memory, in bytes with a suffix or as a share of the host's",
-)
-key(
-    "limits.memory.enforce",
-    one_of("hard", "soft"),
-    scope=SCOPE,
-    default="hard",
-    live=True,
-    group="limits",
-    help="hard: never more than the limit; soft: more while the host has some to spare",
-)
-key(
-    "limits.memory.swap",
-    Bool,
-    scope=SCOPE,
-    default="true",
-    live=True,
-    group="limits",
-    help="Whether memory of the instance may be swapped out",
-)
-key(
-    "limits.memory.swap.priority",
-    integer(0, 10),
-    scope=SCOPE,
-    default="10",
-    live=True,
-    group="limits",
-    help="The higher, the later it is swapped out, 0 to 10",
-)
-key(
-    "limits.network.priority",
-    integer(0, 10),
-    scope=SCOPE,
-    default="0",
-    live=True,
-    group="limits",
-    help="Priority of outgoing traffic, 0 to 10 (cgroup v1)",
-)
-key("limits.processes", integer(0), scope=SCOPE, live=True, group="limits", help="Most processes")
 key(
     "linux.kernel_modules",
     list_of(Text),
@@ -317,34 +219,3 @@ key(
     help="Free for the user; templates and the guest API can read it",
 )
 key("image.*", Blob, scope=SCOPE, group="miscellaneous", help="Properties of the image the instance was made from")
-
-for _name, _help in (
-    ("apply_template", "The template trigger that is due at the next start"),
-    ("base_image", "Fingerprint of the image that the instance was made from"),
-    ("cloud-init.instance-id", "What cloud-init knows the instance by"),
-    ("evacuate.origin", "The cluster member that the instance was evacuated from"),
-    ("idmap.base", "First id of the instance's own part of the host's range"),
-    ("idmap.current", "The id map that is in use"),
-    ("idmap.next", "The id map that the next start uses"),
-    ("last_state.idmap", "The id map of the files on disk; empty when they are mapped at mount"),
-    ("last_state.power", "Whether it ran when the daemon last knew"),
-    ("uuid", "The instance's own identity"),
-    ("vsock_id", "Number of a virtual machine on the host"),
-    ("apply_quota", "Older: a quota that is due at the next start"),
-    ("*.apply_quota", "A quota that is due at the next start"),
-    ("*.ceph_rbd", "Device of a Ceph volume"),
-    ("*.driver", "The driver that a physical card had on the host"),
-    ("*.host_name", "The host's end of the cable"),
-    ("*.hwaddr", "The card's address, when none was given"),
-    ("*.name", "The card's name inside, when none was given"),
-    ("*.uuid", "Identity of a device on the host"),
-    ("*.last_state.created", "Whether the daemon made the host's interface"),
-    ("*.last_state.mtu", "The MTU that a physical card had on the host"),
-    ("*.last_state.hwaddr", "The address that a physical card had on the host"),
-    ("*.last_state.vf.id", "Number of the virtual function"),
-    ("*.last_state.vf.hwaddr", "The address that the virtual function had"),
-    ("*.last_state.vf.vlan", "The VLAN that the virtual function had"),
-    ("*.last_state.vf.spoofcheck", "The spoof check that the virtual function had"),
-    ("*.last_state.vf.parent", "The card that the virtual function is of"),
-):
-    key(f"volatile.{_name}", Blob, scope=SCOPE, group="volatile", help=_help)

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from lightervisor.config.types import Text, ValueType
 from lightervisor.errors import Invalid
 
+INSTANCE, MACHINE = "instance", "machine"
+ALIKE = 0.75
+
 
 @dataclass(frozen=True, kw_only=True)
 class Key:
@@ -64,14 +67,27 @@ class Registry:
 
         Raises Invalid with LXD's text; an unknown key's remedy names the closest known one.
         """
-        found = self.lookup(scope, name)
+        found = self.lookup(scope, name) if name.isprintable() else None
         if found is None:
-            near = difflib.get_close_matches(name, [key.name for key in self.keys(scope)], n=1)
+            near = difflib.get_close_matches(name, self._alike(scope, name), n=1)
             hint = f'did you mean "{near[0]}"?' if near else ""
             raise Invalid("configuration key", name, text=f"Unknown configuration key: {name}", remedy=hint)
         if value != "":
             found.type.check(value)
         return found
+
+    def _alike(self, scope: str, name: str) -> Iterable[str]:
+        """Names that could have been meant: the declared ones, and this one with a free pattern's start put right."""
+        parts = name.split(".")
+        for key in self.keys(scope):
+            start, is_pattern, end = key.name.partition("*")
+            depth = start.count(".")
+            if not is_pattern:
+                yield key.name
+            elif not end and len(parts) > depth:
+                given, rest = ".".join([*parts[:depth], ""]), ".".join(parts[depth:])
+                if given != start and difflib.get_close_matches(given, [start], cutoff=ALIKE):
+                    yield start + rest
 
     def check_all(self, scope: str, config: Mapping[str, str]) -> None:
         """Check a whole map. Raises Invalid for the first bad pair, in order of names."""
@@ -93,7 +109,7 @@ def key(
     help: str = "",
     extension: str = "",
 ) -> Key:
-    """Declare a key. Scopes: server, instance, pool.<driver>, network.<type>, device.<type>."""
+    """Declare a key. Scopes: server, instance, machine (virtual ones), pool.<driver>, network.<type>, device.<type>."""
     return REGISTRY.add(
         Key(name=name, type=type, scope=scope, default=default, live=live, group=group, help=help, extension=extension)
     )

@@ -13,6 +13,7 @@ BIT_UNITS = (
     | {f"{p}bit": 1000**n for p, n in DECIMAL.items() if p}
     | {f"{p}ibit": 1024**n for p, n in zip("KMGTPE", range(1, 7), strict=True)}
 )
+MOST = 2**63 - 1
 
 
 def parse(text: str) -> int:
@@ -31,7 +32,10 @@ def _parse(text: str, units: dict[str, int]) -> int:
     suffix = value[digits:].strip()
     if not digits or len(value) > 32 or suffix not in units:
         raise Invalid("value", text, text=f"Invalid value: {text}")
-    return int(value[:digits]) * units[suffix]
+    count, unit = int(value[:digits]), units[suffix]
+    if count * unit > MOST:
+        raise Invalid("value", text, text=f"Overflow multiplying {count} with {unit}")
+    return count * unit
 
 
 def human(count: float) -> str:

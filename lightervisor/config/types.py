@@ -85,7 +85,7 @@ def one_of(*words: str) -> Checked:
 
     def check(value: str) -> None:
         if value not in words:
-            raise refuse(f"Invalid value {value!r} (not one of [{' '.join(words)}])")
+            raise refuse(f'Invalid value "{value}" (not one of [{" ".join(words)}])')
 
     return Checked("one of " + ", ".join(words), check)
 
@@ -129,14 +129,6 @@ def any_of(name: str, *types: ValueType) -> Checked:
 
 def _check_size(value: str) -> None:
     sizes.parse(value)
-
-
-def _check_memory(value: str) -> None:
-    if value.endswith("%"):
-        if not re.fullmatch(r"[0-9]{1,3}%", value):
-            raise refuse(f"Invalid value: {value}")
-    elif sizes.parse(value) == 0:
-        raise refuse("Memory limit can't be 0")
 
 
 def cpu_set(value: str) -> set[int] | int:
@@ -191,12 +183,20 @@ def not_yet(inner: Checked, *harmless: str) -> Checked:
     return Checked(inner.name, check)
 
 
+def _check_uint32(value: str) -> None:
+    complaint = f'Invalid value for uint32 "{value}": strconv.ParseUint: parsing "{value}"'
+    if not re.fullmatch(r"[0-9]+", value):
+        raise refuse(f"{complaint}: invalid syntax")
+    if len(value) > 10 or int(value) >= 1 << 32:
+        raise refuse(f"{complaint}: value out of range")
+
+
 Bool = Checked("bool", _check_bool)
 Int = Checked("integer", _check_int)
+Uint32 = Checked("integer", _check_uint32)
 Text = Checked("string", _check_line)
 Blob = Checked("blob", _check_text)
 Size = Checked("size", _check_size)
-Memory = Checked("size or percentage", _check_memory)
 CpuSet = Checked("CPU count or set", _check_cpu)
 Address = address()
 AddressOrSubnet = any_of("address or subnet", address(), subnet())

@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping
 
 from lightervisor.config import names
 from lightervisor.config.instance_keys import SCOPE
-from lightervisor.config.key import REGISTRY
+from lightervisor.config.key import MACHINE, REGISTRY
 from lightervisor.config.merge import Config, Devices, root_devices
 from lightervisor.errors import Invalid
-from lightervisor.runtime.settings import raw_lxc
+from lightervisor.runtime.settings import nvidia, raw_lxc
 
 DeviceCheck = Callable[[str, Mapping[str, str]], None]
 
@@ -18,9 +18,15 @@ class InstanceChecks:
     def __init__(self, check_device: DeviceCheck) -> None:
         self._check_device = check_device
 
-    def check_config(self, config: Config, *, profile: bool = False) -> None:
-        """Raise Invalid for an unknown key or a bad value; profiles may hold no `volatile.*` and `image.*`."""
+    def check_config(self, config: Config, *, profile: bool = False, expanded: bool = False) -> None:
+        """Raise Invalid for an unknown key or a bad value.
+
+        Profiles may hold no `volatile.*` and `image.*`, but keys of virtual machines, which their containers ignore.
+        """
         for name in sorted(config):
+            if REGISTRY.lookup(MACHINE, name) is not None:
+                self._check_machine_key(name, config[name], is_inherited=profile or expanded)
+                continue
             if profile and name.startswith(("volatile.", "image.")):
                 group = name.partition(".")[0].capitalize()
                 raise Invalid("profile", text=f"Invalid config: {group} keys can only be set on instances")
@@ -32,6 +38,16 @@ class InstanceChecks:
                 raise Invalid(
                     "config", name, text=f"Invalid config: {error.sentence()}", remedy=error.remedy
                 ) from error
+
+    @staticmethod
+    def _check_machine_key(name: str, value: str, *, is_inherited: bool) -> None:
+        if not is_inherited:
+            text = f"Invalid config: Unknown configuration key: {name}"
+            raise Invalid("config", name, text=text, remedy="it is a key of virtual machines, this is a container")
+        try:
+            REGISTRY.check(MACHINE, name, value)
+        except Invalid as error:
+            raise Invalid("config", name, text=f"Invalid config: {error.sentence()}", remedy=error.remedy) from error
 
     def check_devices(self, devices: Devices) -> None:
         """Raise Invalid for a device that its type refuses."""
@@ -50,7 +66,7 @@ class InstanceChecks:
 
     def check_expanded(self, config: Config, devices: Devices) -> None:
         """Check what an instance ends up with: keys that exclude each other, devices, and a root disk."""
-        self.check_config(config)
+        self.check_config(config, expanded=True)
         allow = config.get("security.syscalls.allow") or config.get("security.syscalls.whitelist")
         deny = any(
             config.get(name)
@@ -61,6 +77,7 @@ class InstanceChecks:
                 "config",
                 text="Invalid config: security.syscalls.allow is mutually exclusive with security.syscalls.deny*",
             )
+        nvidia.check(config)
         self.check_devices(devices)
         self._check_interfaces(devices)
         self._check_root(devices)

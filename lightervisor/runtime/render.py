@@ -13,6 +13,7 @@ from lightervisor.runtime.settings import (
     limits,
     lxcfs,
     mounts,
+    nvidia,
     raw_lxc,
     rlimits,
     seccomp,
@@ -41,6 +42,7 @@ def render(
         *environment.lines(spec.config),
         *rlimits.lines(spec.config),
         *sysctl.lines(spec.config),
+        *nvidia.lines(spec.config),
         *limits.lines(spec.config, host, cpus),
         *spec.device_lines,
     ]

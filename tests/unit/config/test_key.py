@@ -60,6 +60,31 @@ def test_an_unknown_key_gets_a_hint() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("limits.memori", "limits.memory"),
+        ("environnment.LANG", "environment.LANG"),
+        ("linux.sysctrl.net.ipv4.ip_forward", "linux.sysctl.net.ipv4.ip_forward"),
+        ("limits.kernel.nofiles", "limits.kernel.nofile"),
+        ("security.privilegd", "security.privileged"),
+        ("boot.auto_start", "boot.autostart"),
+        ("user.", ""),
+        ("xyzzy", ""),
+    ],
+)
+def test_what_was_meant(name: str, meant: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        REGISTRY.check(SCOPE, name, "1")
+    assert refused.value.remedy == (f'did you mean "{meant}"?' if meant else "")
+
+
+@pytest.mark.parametrize("name", ["environment.A\nB", "user.a\0", "linux.sysctl.a\x7f", "user.\u202ea"])
+def test_a_name_with_control_characters_is_unknown(name: str) -> None:
+    with pytest.raises(Invalid, match="Unknown configuration key"):
+        REGISTRY.check(SCOPE, name, "1")
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [("security.idmap.isolated", "true"), ("security.idmap.size", "65536"), ("raw.idmap", "both 1000 1000")],
 )

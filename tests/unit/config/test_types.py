@@ -8,15 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightervisor.config import sizes, types
+from lightervisor.config import limit_keys, sizes, types
 from lightervisor.config.compression import Algorithm
 from lightervisor.config.types import ValueType
 from lightervisor.errors import Invalid
 
 EVERY_TYPE = [
-    types.Bool, types.Int, types.Text, types.Blob, types.Size, types.Memory, types.CpuSet, types.Address,
-    types.MacAddress, types.Percentage, types.Expiry, types.integer(0, 10), types.one_of("a", "b"),
-    types.list_of(types.Bool), types.subnet(4), types.subnet(6), types.any_of("mixed", types.Bool, types.Int),
+    types.Bool, types.Int, types.Uint32, types.Text, types.Blob, types.Size, types.CpuSet, types.Address,
+    limit_keys.Memory, limit_keys.Priority, limit_keys.Rlimit, limit_keys.CpuAllowance, types.MacAddress,
+    types.Percentage, types.Expiry, types.integer(0, 10), types.one_of("a", "b"), types.list_of(types.Bool),
+    types.subnet(4), types.subnet(6), types.any_of("mixed", types.Bool, types.Int),
 ]  # fmt: skip
 
 
@@ -25,7 +26,7 @@ EVERY_TYPE = [
     [
         (types.Bool, ["true", "1", "YES", "off"], ["", "perhaps", "2", " true"]),
         (types.Int, ["0", "-3", "+7"], ["1.5", "0x10", "1_000", "\N{ARABIC-INDIC DIGIT TWO}", "9" * 20]),
-        (types.Memory, ["10%", "512MiB", "1GB", "4096"], ["0", "much", "5%%", "-1", "10 %"]),
+        (limit_keys.Memory, ["10%", "512MiB", "1GB", "4096"], ["0", "much", "5%%", "-1", "10 %"]),
         (types.CpuSet, ["2", "0-3", "0-3,7", "1"], ["a", "3-1", "", "1-", "-1", "1_0", "0,,1"]),
         (Algorithm, ["none", "gzip", "squashfs", "zstd -19", "gzip -9"], ["", "gzip ", "none -1", "zip", "xz -100"]),
         (types.Address, ["10.0.0.1", "fd42::1"], ["10.0.0", "10.0.0.1/24", "x"]),
@@ -63,7 +64,12 @@ def test_one_line_means_one_line(value: str) -> None:
 
 @given(st.integers(min_value=0, max_value=10**15), st.sampled_from(sorted(sizes.BYTE_UNITS)))
 def test_a_size_is_its_number_times_its_unit(number: int, unit: str) -> None:
-    assert sizes.parse(f"{number}{unit}") == number * sizes.BYTE_UNITS[unit]
+    size = number * sizes.BYTE_UNITS[unit]
+    if size < 1 << 63:
+        assert sizes.parse(f"{number}{unit}") == size
+    else:
+        with pytest.raises(Invalid, match=r"^Overflow multiplying"):
+            sizes.parse(f"{number}{unit}")
 
 
 @given(st.integers(min_value=0, max_value=10**20))

@@ -1,0 +1,36 @@
+"""What the daemon notes in an instance's configuration. Source: LXD 5.0, volatile configuration."""
+
+from lightervisor.config.key import INSTANCE, key
+from lightervisor.config.types import Blob
+
+for _name, _help in (
+    ("apply_nvram", "For virtual machines"),
+    ("apply_template", "The template trigger that is due at the next start"),
+    ("base_image", "Fingerprint of the image that the instance was made from"),
+    ("cloud-init.instance-id", "What cloud-init knows the instance by"),
+    ("evacuate.origin", "The cluster member that the instance was evacuated from"),
+    ("idmap.base", "First id of the instance's own part of the host's range"),
+    ("idmap.current", "The id map that is in use"),
+    ("idmap.next", "The id map that the next start uses"),
+    ("last_state.idmap", "The id map of the files on disk; empty when they are mapped at mount"),
+    ("last_state.power", "Whether it ran when the daemon last knew"),
+    ("uuid", "The instance's own identity"),
+    ("vsock_id", "Number of a virtual machine on the host"),
+    ("apply_quota", "Older: a quota that is due at the next start"),
+    ("*.apply_quota", "A quota that is due at the next start"),
+    ("*.ceph_rbd", "Device of a Ceph volume"),
+    ("*.driver", "The driver that a physical card had on the host"),
+    ("*.host_name", "The host's end of the cable"),
+    ("*.hwaddr", "The card's address, when none was given"),
+    ("*.name", "The card's name inside, when none was given"),
+    ("*.uuid", "Identity of a device on the host"),
+    ("*.last_state.created", "Whether the daemon made the host's interface"),
+    ("*.last_state.mtu", "The MTU that a physical card had on the host"),
+    ("*.last_state.hwaddr", "The address that a physical card had on the host"),
+    ("*.last_state.vf.id", "Number of the virtual function"),
+    ("*.last_state.vf.hwaddr", "The address that the virtual function had"),
+    ("*.last_state.vf.vlan", "The VLAN that the virtual function had"),
+    ("*.last_state.vf.spoofcheck", "The spoof check that the virtual function had"),
+    ("*.last_state.vf.parent", "The card that the virtual function is of"),
+):
+    key(f"volatile.{_name}", Blob, scope=INSTANCE, group="volatile", help=_help)
