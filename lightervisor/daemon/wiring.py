@@ -48,6 +48,7 @@ from lightervisor.images.sources.source import Tools
 from lightervisor.images.store import Images
 from lightervisor.images.upkeep import Upkeep
 from lightervisor.instances import create, delete
+from lightervisor.instances.autostart import Due, wanted_at_boot
 from lightervisor.instances.boot import Boot, Places
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.checks import InstanceChecks
@@ -104,6 +105,7 @@ class Parts:
     warnings: WarningRows
     logs: Logs
     network_api: NetworkApi
+    wanted_at_boot: Callable[[], list[Due]]
 
     async def recover(self) -> None:
         """Bring the host to what the database says, undo what was left unfinished, find and start instances."""
@@ -118,11 +120,11 @@ class Parts:
 
     async def start_instances(self) -> None:
         """Start what the boot asks for, in order; what fails is tried again after the others, then warned of."""
-        waiting = self.boot.wanted_at_boot()
+        waiting = self.wanted_at_boot()
         for attempt in range(ATTEMPTS):
             if attempt:
                 await asyncio.sleep(BETWEEN_ATTEMPTS_S)
-            waiting = [(row, delay_s) for row, delay_s in waiting if not await self._start_at_boot(row, delay_s)]
+            waiting = [due for due in waiting if not await self._start_at_boot(*due)]
             if not waiting:
                 return
 
@@ -269,6 +271,7 @@ def _parts(
         warnings=warnings,
         logs=instance_logs,
         network_api=network_api,
+        wanted_at_boot=lambda: wanted_at_boot(instances, catalog),
     )
 
 

@@ -377,17 +377,3 @@ class Boot:
                 await self._end_ephemeral(row.project, row.name)
         except (Failure, OSError) as failure:
             log.error("instance %s: what is left of its last run could not be taken back: %s", row.name, failure)
-
-    def wanted_at_boot(self) -> list[tuple[InstanceRow, float]]:
-        """Stopped instances to be started with the daemon, in order, each with the seconds to wait after it."""
-        wanted: list[tuple[int, str, InstanceRow, float]] = []
-        for row in self._rows.list():
-            config = self._catalog.expand(row).config
-            autostart = config.get("boot.autostart")
-            was_running = row.config.get("volatile.last_state.power") == "RUNNING"
-            if self.status(row.project, row.name) == "Stopped" and (
-                is_true(autostart) if autostart is not None else was_running
-            ):
-                priority = int(config.get("boot.autostart.priority") or 0)
-                wanted.append((-priority, row.name, row, float(config.get("boot.autostart.delay") or 0)))
-        return [(row, delay) for _, _, row, delay in sorted(wanted, key=lambda one: one[:2])]
