@@ -4,17 +4,15 @@ Source: LXD REST API, authentication.
 """
 
 import pwd
-import socket
-import struct
 from functools import lru_cache
 
 from aiohttp import web
 
 from lightervisor.api import peers
+from lightervisor.api.local_connection import LocalConnection
 from lightervisor.api.services import services
 from lightervisor.auth.caller import Caller, refused
 
-CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
 _FOUND = web.RequestKey("caller", Caller)
 _SHOWN = web.RequestKey("certificates", list[bytes])
 
@@ -41,12 +39,11 @@ def confirm(request: web.Request) -> None:
 
 
 def _identify(request: web.Request) -> Caller:
-    peer: socket.socket | None = request.transport.get_extra_info("socket") if request.transport else None
-    trust = services(request).trust
+    connection, trust = request.protocol, services(request).trust
+    if isinstance(connection, LocalConnection):
+        request[_SHOWN] = []
+        return trust.local(_user(connection.uid))
     request[_SHOWN] = peers.certificates(request)
-    if peer is not None and peer.family == socket.AF_UNIX:
-        credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
-        return trust.local(_user(CREDENTIALS.unpack(credentials)[1]))
     return trust.remote(request[_SHOWN], peers.address(request))
 
 

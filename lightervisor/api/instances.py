@@ -16,21 +16,19 @@ from lightervisor.model.profile import Profile
 OWN_FIELDS = Instance.__struct_fields__
 
 
-def _etag(found: Services, instance: Instance) -> str:
-    profiles = [
-        # LXD hashes its profiles as they are stored, where nobody has counted their users.
-        {**msgspec.to_builtins(Profile(name=one.name, description=one.description)), "config": one.config,
-         "devices": one.devices, "used_by": None}
-        for one in found.catalog.profiles_named(instance.project, instance.profiles or [])
+def _etag(instance: Instance, profiles: list[Profile]) -> str:
+    hashed = [
+        {"config": one.config, "description": one.description, "devices": one.devices, "name": one.name,
+         "used_by": None}  # as LXD hashes it: as it is stored, where nobody has counted its users
+        for one in profiles
     ]  # fmt: skip
-    return etag.of_instance(instance.architecture, instance.config, instance.devices, instance.ephemeral, profiles)
+    return etag.of_instance(instance.architecture, instance.config, instance.devices, instance.ephemeral, hashed)
 
 
 def _check_unchanged(request: web.Request) -> None:
     """Raise PreconditionFailed when the instance is not as the caller read it."""
     if given := request.headers.get("If-Match"):
-        found = services(request)
-        etag.check(given, _etag(found, found.catalog.get(*named(request))))
+        etag.check(given, _etag(*services(request).catalog.with_profiles(*named(request))))
 
 
 def _full(found: Services, instance: Instance) -> InstanceFull:
@@ -69,9 +67,9 @@ async def create(request: web.Request) -> web.StreamResponse:
 async def show(request: web.Request) -> web.StreamResponse:
     """GET /1.0/instances/{name}: the object, or with its state when any recursion is asked."""
     found = services(request)
-    instance = found.catalog.get(*named(request))
+    instance, profiles = found.catalog.with_profiles(*named(request))
     shown = await asyncio.to_thread(_full, found, instance) if recursion(request) else instance
-    return envelope.sync(shown, etag=_etag(found, instance))
+    return envelope.sync(shown, etag=_etag(instance, profiles))
 
 
 async def replace(request: web.Request) -> web.StreamResponse:

@@ -9,8 +9,8 @@ from aiohttp import web
 
 FIRST_REQUEST_S = 30
 IDLE_S = 300
-_SILENT = logging.getLogger(f"{__name__}.access")
-_SILENT.disabled = True
+SILENT = logging.getLogger(f"{__name__}.access")
+SILENT.disabled = True
 
 
 class NetworkConnection(web.RequestHandler):
@@ -24,7 +24,7 @@ class NetworkConnection(web.RequestHandler):
     def __init__(self, server: web.Server, client: str) -> None:
         """`client` is its address and port."""
         loop = asyncio.get_running_loop()
-        super().__init__(server, loop=loop, access_log=_SILENT, keepalive_timeout=IDLE_S)
+        super().__init__(server, loop=loop, access_log=SILENT, keepalive_timeout=IDLE_S)
         self.client = client
         self._at_end: Callable[[], None] | None = None
         self._patience: asyncio.TimerHandle | None = None

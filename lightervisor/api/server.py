@@ -1,14 +1,17 @@
 """The HTTP server: one application, its wrappers, its life. Source: LXD REST API."""
 
+import asyncio
 import logging
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import cast
 
 from aiohttp import web
 
 from lightervisor.api import callers, cors, envelope, errors, incus
 from lightervisor.api.door import Door
+from lightervisor.api.local_connection import LocalConnection
 from lightervisor.api.network_connection import NetworkConnection
 from lightervisor.api.requests import asks_for_all
 from lightervisor.api.routes import ROUTES
@@ -55,12 +58,14 @@ class Server:
         """Serve this socket and the network while the context lasts; at its end requests in flight are waited for."""
         runner = web.AppRunner(self._app, access_log=None, shutdown_timeout=5)
         await runner.setup()
-        if self._door is not None and runner.server is not None:
-            self._door.serve_with(runner.server)
-        await web.SockSite(runner, listener).start()
+        answering = cast(web.Server, runner.server)  # setup() made it
+        if self._door is not None:
+            self._door.serve_with(answering)
+        site = await asyncio.get_running_loop().create_server(lambda: LocalConnection(answering), sock=listener)
         try:
             yield
         finally:
+            site.close()
             if self._door is not None:
                 await self._door.close()
             await runner.cleanup()

@@ -30,7 +30,9 @@ class Trust:
         self.store, self.tokens, self._settings = store, tokens, settings
         self._guesses = password.Guesses()
 
-    def local(self, username: str) -> Caller:
+    @staticmethod
+    @lru_cache(maxsize=256)
+    def local(username: str) -> Caller:
         """A client of the unix socket: the file's permissions have let it in."""
         requestor = EventLifecycleRequestor(username=username, protocol="unix", address="@")
         return Caller(level=Level.ADMIN, requestor=requestor, is_local=True)

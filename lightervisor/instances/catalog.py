@@ -7,6 +7,7 @@ from lightervisor.db.instances import InstanceRow, InstanceRows
 from lightervisor.db.profiles import ProfileRow, ProfileRows
 from lightervisor.errors import Invalid
 from lightervisor.model.instance import Instance
+from lightervisor.model.profile import Profile
 
 STATUS_CODES = {
     "Started": 101, "Stopped": 102, "Running": 103, "Starting": 106, "Stopping": 107, "Aborting": 108,
@@ -40,8 +41,10 @@ class Catalog:
 
     def expand(self, row: InstanceRow) -> Expanded:
         """The merged configuration and devices of an instance."""
-        profiles = [found for name in row.profiles if (found := self._profiles.find(row.project, name)) is not None]
-        return expand(profiles, row.config, row.devices)
+        return expand(self._layers(row), row.config, row.devices)
+
+    def _layers(self, row: InstanceRow) -> list[ProfileRow]:
+        return [found for name in row.profiles if (found := self._profiles.find(row.project, name)) is not None]
 
     def status(self, project: str, name: str) -> str:
         """Running, Stopped, Frozen, …: LXD's word for the instance's state now."""
@@ -49,8 +52,17 @@ class Catalog:
 
     def get(self, project: str, name: str) -> Instance:
         """One instance. Raises NotFound."""
+        return self.with_profiles(project, name)[0]
+
+    def with_profiles(self, project: str, name: str) -> tuple[Instance, list[Profile]]:
+        """One instance and the profiles it uses, in their order, their users not counted. Raises NotFound."""
         row = self._rows.get(project, name)
-        return self._view(row, self.expand(row))
+        layers = self._layers(row)
+        profiles = [
+            Profile(name=one.name, description=one.description, config=one.config, devices=one.devices)
+            for one in layers
+        ]
+        return self._view(row, expand(layers, row.config, row.devices)), profiles
 
     def names(self, project: str | None) -> list[tuple[str, str]]:
         """Project and name of each instance, of one project or of all with None."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from aiohttp import ClientSession, UnixConnector, web
+from aiohttp import ClientSession, UnixConnector
 
 from lightervisor.api.server import Server
 from lightervisor.api.services import Services
@@ -102,14 +103,10 @@ def server(services: Services) -> Server:
 @asynccontextmanager
 async def on_socket(server: Server, path: Path) -> AsyncGenerator[Client, None]:
     """A client on a unix socket of the server, which makes it an administrator."""
-    runner = web.AppRunner(server.application)
-    await runner.setup()
-    await web.UnixSite(runner, str(path)).start()
-    try:
-        async with ClientSession("http://unix.socket", connector=UnixConnector(str(path))) as connected:
-            yield connected
-    finally:
-        await runner.cleanup()
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    async with server.serving(listener), ClientSession("http://unix.socket", connector=UnixConnector(str(path))) as one:
+        yield one
 
 
 @pytest.fixture
