@@ -1,20 +1,18 @@
 """The configuration keys of instances and profiles. Source: LXD 5.0, instance configuration."""
 
-from lightervisor.config import limit_keys, machine_keys, migration_keys, volatile_keys
+from lightervisor.config import idmap_keys, limit_keys, machine_keys, migration_keys, volatile_keys
 from lightervisor.config.key import INSTANCE, key
 from lightervisor.config.types import (
-    FALSE,
     Blob,
     Bool,
     Int,
     Text,
     integer,
     list_of,
-    not_yet,
 )
 
 SCOPE = INSTANCE
-MORE = (limit_keys, machine_keys, migration_keys, volatile_keys)  # importing them declares their keys
+MORE = (idmap_keys, limit_keys, machine_keys, migration_keys, volatile_keys)  # importing them declares their keys
 
 key(
     "boot.autostart",
@@ -88,13 +86,6 @@ key(
 )
 key("linux.sysctl.*", Text, scope=SCOPE, group="miscellaneous", help="Kernel setting of the instance's namespaces")
 key("raw.apparmor", Blob, scope=SCOPE, live=True, group="raw", help="Lines added to the AppArmor profile")
-key(
-    "raw.idmap",
-    not_yet(Blob),
-    scope=SCOPE,
-    group="raw",
-    help='Lines of "both|uid|gid HOST GUEST" that map single ids or ranges',
-)
 key("raw.lxc", Blob, scope=SCOPE, group="raw", help="Lines added to the liblxc configuration")
 key("raw.seccomp", Blob, scope=SCOPE, group="raw", help="A seccomp policy that replaces the built-in one")
 key(
@@ -105,23 +96,6 @@ key(
     live=True,
     group="security",
     help="Offer the guest API on /dev/lxd/sock",
-)
-key("security.idmap.base", not_yet(integer(0)), scope=SCOPE, group="security", help="First host id of an isolated map")
-key(
-    "security.idmap.isolated",
-    not_yet(Bool, *FALSE),
-    scope=SCOPE,
-    default="false",
-    group="security",
-    help="Use a range of host ids that no other instance has",
-)
-key(
-    "security.idmap.size",
-    not_yet(integer(0)),
-    scope=SCOPE,
-    default="65536",
-    group="security",
-    help="Number of ids of an isolated map",
 )
 key(
     "security.nesting",

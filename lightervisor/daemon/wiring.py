@@ -59,6 +59,8 @@ from lightervisor.instances.devices import InstanceDevices
 from lightervisor.instances.exec import Execution
 from lightervisor.instances.files import Files
 from lightervisor.instances.guest_roots import GuestRoots
+from lightervisor.instances.idmaps import IdMaps
+from lightervisor.instances.live import LiveChanges
 from lightervisor.instances.logs import Logs
 from lightervisor.instances.metadata import Metadata
 from lightervisor.instances.power import Power
@@ -179,8 +181,7 @@ def _parts(
 ) -> Parts:
     events = Events()
     logging.getLogger().addHandler(logs.EventHandler(events))
-    journal = Journal(database)
-    locks = Locks()
+    journal, locks = Journal(database), Locks()
     operations = Operations(events, journal, locks)
     instances, profile_rows, warnings = InstanceRows(database), ProfileRows(database), WarningRows(database)
     server_config = ServerConfigRows(database)
@@ -209,7 +210,8 @@ def _parts(
     catalog = Catalog(instances, profile_rows, lambda project, name: boot_status[0].status(project, name))
     places = Places(paths.logs, paths.state / "security")
     devices = InstanceDevices(networks, paths.state / "devices")
-    boot = Boot(instances, catalog, volumes, devices, places, Templates(volumes, Renderer()), events)
+    idmaps = IdMaps(instances, catalog.expand)
+    boot = Boot(instances, catalog, volumes, devices, places, idmaps, Templates(volumes, Renderer()), events)
     boot_status.append(boot)
     containers = Containers(spawner, paths.state / "containers", _host_facts(), boot.on_exit)
     boot.use(containers)
@@ -217,7 +219,9 @@ def _parts(
     boot.restart_with(power.start_again)
     creation = Creation(instances, catalog, checks, images, downloads, boot, volumes, operations)
     removal = Removal(instances, catalog, boot, volumes, operations, events)
-    update = Update(instances, catalog, checks, boot, volumes, operations)
+    update = Update(
+        instances, catalog, checks, LiveChanges(instances, devices, idmaps, containers), volumes, operations
+    )
     journal.register(create.UNDO, creation.undo)
     journal.register(delete.FINISH_DELETE, removal.finish)
     journal.register(delete.RENAME_BACK, removal.rename_back)

@@ -26,6 +26,7 @@ from lightervisor.config.key import REGISTRY, Key
 from lightervisor.config.types import Text
 from lightervisor.errors import Invalid, Unsupported
 from lightervisor.kernel.guests import Guest
+from lightervisor.kernel.idmap import IdMap
 
 LONGEST_NAME = 255
 Options = Mapping[str, str]
@@ -36,14 +37,21 @@ Line = tuple[str, str]
 class InstanceFacts:
     """What a device may know of its instance. `config` is the expanded configuration with the volatile keys.
 
-    `devices_dir` is a directory of this instance for host sides of devices ($LXD_DIR/devices/<name>).
+    `devices_dir` is a directory of this instance for host sides of devices ($LXD_DIR/devices/<name>); `idmap` is the
+    id map that it runs with or is being started with, None when it is privileged. What neither starts nor plugs
+    a device does not know it.
     """
 
     name: str
     project: str = "default"
     config: Mapping[str, str] = field(default_factory=dict[str, str])
     devices_dir: Path = Path()
-    privileged: bool = False
+    idmap: IdMap | None = None
+
+    @property
+    def privileged(self) -> bool:
+        """Whether ids inside are the host's."""
+        return self.idmap is None
 
     @property
     def label(self) -> str:

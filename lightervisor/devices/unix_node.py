@@ -17,7 +17,6 @@ from lightervisor.devices.disk import mount_entry
 from lightervisor.errors import HostError, Invalid, Unsupported
 from lightervisor.kernel import cgroup, guest_mounts, syscalls
 from lightervisor.kernel.guests import Guest
-from lightervisor.kernel.idmap import host_ranges
 
 Mode = matching("octal file mode", r"0?[0-7]{1,4}", "Invalid value for an octal file mode {value!r}")
 MAY = "rwm"
@@ -133,8 +132,7 @@ class UnixNode(Device):
         self.stop()
         node.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
         uid, gid = int(self.options.get("uid") or 0), int(self.options.get("gid") or 0)
-        if not self.instance.privileged:
-            idmap = host_ranges()
+        if (idmap := self.instance.idmap) is not None:
             uid, gid = idmap.to_host(uid, "uid"), idmap.to_host(gid, "gid")
         try:
             os.mknod(node, self.FORMAT, os.makedev(*numbers))

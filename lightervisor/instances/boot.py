@@ -6,26 +6,25 @@ or was found dead after a crash of the daemon.
 
 import asyncio
 import logging
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
 from lightervisor.config.merge import Expanded
 from lightervisor.config.names import volume_name
-from lightervisor.config.types import is_true
 from lightervisor.db.instances import InstanceRow, InstanceRows
 from lightervisor.devices.device import Device, DeviceStart
 from lightervisor.errors import Failure, HostError, NotFound
 from lightervisor.events.stream import Events
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.devices import InstanceDevices
+from lightervisor.instances.idmaps import NEXT, IdMaps
 from lightervisor.instances.nesting import nesting_lines
 from lightervisor.instances.templates import PENDING, Templates
 from lightervisor.instances.volumes import InstanceVolumes
 from lightervisor.kernel import modules, paths
-from lightervisor.kernel.guests import Guest
-from lightervisor.kernel.idmap import IdMap, host_ranges, map_of_process
+from lightervisor.kernel.idmap import IdMap, check_delegated, from_json
 from lightervisor.kernel.threads import finished, in_thread
 from lightervisor.model.times import now
 from lightervisor.runtime.containers import Containers
@@ -57,10 +56,11 @@ class Boot:
         volumes: InstanceVolumes,
         devices: InstanceDevices,
         places: Places,
+        idmaps: IdMaps,
         templates: Templates,
         events: Events,
     ) -> None:
-        self._rows, self._catalog, self._volumes = rows, catalog, volumes
+        self._rows, self._catalog, self._volumes, self._idmaps = rows, catalog, volumes, idmaps
         self._devices, self._places, self._events = devices, places, events
         self._templates = templates
         self._containers: Containers | None = None
@@ -95,9 +95,9 @@ class Boot:
         """The runtime's word for its state."""
         return "Stopped" if self._containers is None else self._containers.state(volume_name(project, name))
 
-    def idmap_of(self, config: Mapping[str, str]) -> IdMap | None:
-        """The id map of an instance with this configuration; None when it is privileged. Raises HostError."""
-        return None if is_true(config.get("security.privileged")) else host_ranges()
+    def idmap_of(self, row: InstanceRow, expanded: Expanded) -> IdMap | None:
+        """The id map that an instance's next start uses; None when it is privileged. Raises Invalid, HostError."""
+        return self._idmaps.of(row, expanded)
 
     async def expect_start(self, row: InstanceRow, pool: str) -> None:
         """Begin what takes a moment in a start. Raises Invalid for metadata that cannot be read, HostError."""
@@ -107,17 +107,23 @@ class Boot:
         """Start a stopped instance, whole or not at all."""
         await self.cleaned_up(row.project, row.name)
         expanded = self._catalog.expand(row)
-        idmap = self.idmap_of(expanded.config)
+        with self._idmaps.chosen(row, expanded) as next_map:
+            await self._start(row, expanded, next_map)
+
+    async def _start(self, row: InstanceRow, expanded: Expanded, next_map: dict[str, str]) -> None:
+        idmap = from_json(next_map[NEXT])
         pool = self._volumes.pool_of(expanded.devices)
         container = volume_name(row.project, row.name)
         self._names[container] = (row.project, row.name)
         try:
+            if idmap is not None:
+                await in_thread(check_delegated, idmap)
             await self.containers.begin(container)
             wanted = expanded.config.get("linux.kernel_modules", "").split(",")
             await in_thread(modules.load, [name.strip() for name in wanted if name.strip()])
             await self.expect_start(row, pool)
             root = await self._volumes.mount(pool, row.project, row.name, idmap)
-            started = await self._devices.start(row, expanded)
+            started = await self._devices.start(row, expanded, idmap)
             lines = [line for _, start in started for line in start.lines]
             lines += await nesting_lines(self._volumes, pool, row, expanded.config)
             renders_again = await self._templates.apply(row, expanded, pool, root, idmap)
@@ -125,7 +131,7 @@ class Boot:
             await self.containers.start(spec)
             if renders_again:
                 self.containers.note_change(container)  # a guest's reboot is a start of the daemon's then
-            await self._after_start(row, idmap, started)
+            await self._after_start(row, next_map, started)
             self.containers.complete(container)
         except BaseException:
             try:
@@ -145,19 +151,17 @@ class Boot:
             await self._clear(row.project, row.name)
 
     async def _after_start(
-        self, row: InstanceRow, idmap: IdMap | None, started: list[tuple[Device, DeviceStart]]
+        self, row: InstanceRow, next_map: dict[str, str], started: list[tuple[Device, DeviceStart]]
     ) -> None:
         pid = self.containers.init_pid(volume_name(row.project, row.name))
         for _, start in started:
             if start.after_start is not None and pid is not None:
                 await in_thread(start.after_start, pid)
-        map_in_use = idmap.to_json() if idmap else "[]"
         volatile: dict[str, str | None] = {
             "volatile.last_state.power": "RUNNING",
             "volatile.last_state.idmap": "[]",
-            "volatile.idmap.base": "0",
-            "volatile.idmap.current": map_in_use,
-            "volatile.idmap.next": map_in_use,
+            "volatile.idmap.current": next_map[NEXT],
+            **next_map,
             PENDING: None,
         }
         for _, start in started:
@@ -292,9 +296,11 @@ class Boot:
         """Raise with LXD's text unless this host has what the devices of a new instance need."""
         await self._devices.check(row, expanded)
 
-    def choose(self, row: InstanceRow, expanded: Expanded) -> dict[str, str]:
-        """The volatile keys that the devices of a new instance get."""
-        return self._devices.choose(row, expanded)
+    @contextmanager
+    def chosen(self, row: InstanceRow, expanded: Expanded) -> Generator[dict[str, str], None, None]:
+        """The volatile keys that a new instance and its devices get, to be stored while this lasts."""
+        with self._idmaps.chosen(row, expanded) as next_map:
+            yield {**next_map, **self._devices.choose(row, expanded)}
 
     async def equip(self, row: InstanceRow) -> None:
         """A stopped instance that was made or renamed gets its devices: addresses are reserved."""
@@ -315,42 +321,6 @@ class Boot:
         self.containers.forget(container)
         for known in (self._names, self._uncleared):
             known.pop(container, None)
-
-    async def apply(self, row: InstanceRow, before: Expanded, after: Expanded) -> None:
-        """Make an instance follow a change: its devices, and its limits if it runs. What fails changes nothing.
-
-        What takes effect at a start only does so when the guest reboots, too.
-        """
-        if before == after:
-            return
-        name = volume_name(row.project, row.name)
-        guest = self._guest(name)
-        limits_changed = guest is not None and any(
-            before.config.get(key) != after.config.get(key)
-            for key in before.config.keys() | after.config.keys()
-            if key.startswith("limits.")
-        )
-        if limits_changed:
-            await asyncio.to_thread(self.containers.apply_limits, name, after.config)
-        outcome = await self._devices.change(row, before, after, guest)
-        if outcome.volatile:
-            await self._rows.merge_config(row.project, row.name, outcome.volatile)
-        if outcome.failure is not None:
-            if limits_changed:
-                await asyncio.to_thread(self.containers.apply_limits, name, before.config)
-            raise outcome.failure
-        if guest is not None:
-            self.containers.note_change(name)
-
-    def _guest(self, container: str) -> Guest | None:
-        pid = self.containers.init_pid(container)
-        if pid is None:
-            return None
-        try:
-            idmap = map_of_process(pid)
-        except OSError:  # it has just ended
-            return None
-        return Guest(pid) if idmap is None else Guest(pid, idmap.host_root, idmap.host_root_gid)
 
     async def find_running(self) -> None:
         """The daemon starts: watch what runs, take back what died meanwhile or was being started."""

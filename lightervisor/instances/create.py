@@ -169,8 +169,9 @@ class Creation:
             arguments=arguments,
         )
         await self._boot.expect_start(row, pool)
-        row = msgspec.structs.replace(row, config={**row.config, **self._boot.choose(row, expanded)})
-        await self._rows.add(row)
+        with self._boot.chosen(row, expanded) as chosen:
+            row = msgspec.structs.replace(row, config={**row.config, **chosen})
+            await self._rows.add(row)
         await self._boot.equip(row)
         await self._volumes.write_description(row, pool)
 

@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 from lightervisor.config.merge import Config, Devices, Expanded, root_device
 from lightervisor.config.names import volume_name
-from lightervisor.config.types import is_true
 from lightervisor.db.instances import InstanceRow
 from lightervisor.devices import lifecycle
 from lightervisor.devices.device import Device, DeviceStart, InstanceFacts, Options, load_device
 from lightervisor.errors import Failure
 from lightervisor.kernel import mounts, paths
 from lightervisor.kernel.guests import Guest
+from lightervisor.kernel.idmap import IdMap
 from lightervisor.kernel.threads import in_thread
 from lightervisor.networks.managed import Networks
 
@@ -68,9 +68,11 @@ class InstanceDevices:
 
         await in_thread(work)
 
-    async def start(self, row: InstanceRow, expanded: Expanded) -> list[tuple[Device, DeviceStart]]:
+    async def start(
+        self, row: InstanceRow, expanded: Expanded, idmap: IdMap | None
+    ) -> list[tuple[Device, DeviceStart]]:
         """Start all, or none: the failure names the device."""
-        return await in_thread(lifecycle.start_devices, self._all(row, expanded))
+        return await in_thread(lifecycle.start_devices, self._all(row, expanded, idmap))
 
     async def stop(self, row: InstanceRow, expanded: Expanded) -> None:
         """Take back what a start or a change prepared, as far as it is there."""
@@ -102,11 +104,12 @@ class InstanceDevices:
         """
         if before.devices == after.devices:
             return Outcome({})
-        change = _Change(lambda name, expanded: self._load(row, name, expanded), before, after, guest)
+        idmap = guest.idmap if guest else None
+        change = _Change(lambda name, expanded: self._load(row, name, expanded, idmap), before, after, guest)
         return await in_thread(change.carry_out)
 
-    def _all(self, row: InstanceRow, expanded: Expanded) -> list[Device]:
-        return [self._load(row, name, expanded) for name in _real(expanded.devices)]
+    def _all(self, row: InstanceRow, expanded: Expanded, idmap: IdMap | None = None) -> list[Device]:
+        return [self._load(row, name, expanded, idmap) for name in _real(expanded.devices)]
 
     def _known(self, row: InstanceRow, expanded: Expanded) -> list[Device]:
         """Those whose networks are still there: what cannot be resolved must not keep the others from ending."""
@@ -118,14 +121,14 @@ class InstanceDevices:
                 log.warning("device %s of %s: %s", name, row.name, failure.message())
         return found
 
-    def _load(self, row: InstanceRow, name: str, expanded: Expanded) -> Device:
+    def _load(self, row: InstanceRow, name: str, expanded: Expanded, idmap: IdMap | None = None) -> Device:
         options = expanded.devices[name]
         facts = InstanceFacts(
             name=row.name,
             project=row.project,
             config=expanded.config,
             devices_dir=self.directory(row.project, row.name),
-            privileged=is_true(expanded.config.get("security.privileged")),
+            idmap=idmap,
         )
         resource = self._networks.port(options) if options.get("type") == "nic" else None
         return load_device(name, options, facts, resource, network_type=self._networks.network_type(options))

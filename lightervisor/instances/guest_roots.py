@@ -66,8 +66,9 @@ class GuestRoots:
 
     async def _mounted(self, project: str, name: str) -> GuestRoot:
         await self._boot.cleaned_up(project, name)
-        expanded = self._catalog.expand(self._catalog.row(project, name))
-        idmap = self._boot.idmap_of(expanded.config)
+        row = self._catalog.row(project, name)
+        expanded = self._catalog.expand(row)
+        idmap = self._boot.idmap_of(row, expanded)
         pool = self._volumes.pool_of(expanded.devices)
         mounted = await self._volumes.mount(pool, project, name, idmap)
         return GuestRoot(paths.open_root(mounted.path), idmap if mounted.idmapped else None)

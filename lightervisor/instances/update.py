@@ -12,9 +12,9 @@ from lightervisor.db.instances import InstanceRow, InstanceRows
 from lightervisor.db.profiles import ProfileRow
 from lightervisor.errors import Invalid, Unsupported
 from lightervisor.events.stream import Events
-from lightervisor.instances.boot import Boot
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.checks import InstanceChecks
+from lightervisor.instances.live import LiveChanges
 from lightervisor.instances.volumes import InstanceVolumes
 from lightervisor.model.event import EventLifecycleRequestor
 from lightervisor.model.instance import InstancePut
@@ -31,12 +31,12 @@ class Update:
         rows: InstanceRows,
         catalog: Catalog,
         checks: InstanceChecks,
-        boot: Boot,
+        live: LiveChanges,
         volumes: InstanceVolumes,
         operations: Operations,
     ) -> None:
         self._rows, self._catalog, self._checks = rows, catalog, checks
-        self._boot, self._volumes, self._operations = boot, volumes, operations
+        self._live, self._volumes, self._operations = live, volumes, operations
 
     def replace(
         self,
@@ -116,7 +116,7 @@ class Update:
         self._refuse_moving_root(before, after)
         await self._rows.replace(new)
         try:
-            await self._boot.apply(new, before, after)
+            await self._live.apply(new, before, after)
         except BaseException:
             await self._put_back(old)
             raise
@@ -145,7 +145,7 @@ class Update:
         after = self._expanded_with(row, new)
         self._checks.check_expanded(after.config, after.devices)
         self._refuse_moving_root(before, after)
-        await self._boot.apply(row, before, after)
+        await self._live.apply(row, before, after)
 
     def _expanded_with(self, row: InstanceRow, replacement: ProfileRow) -> Expanded:
         layers = self._catalog.profiles_named(row.project, row.profiles)

@@ -10,14 +10,24 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lightervisor.kernel import paths, syscalls
+from lightervisor.kernel.idmap import IdMap
 
 
 class Guest(NamedTuple):
-    """A running container: the host's pid of its init, and the host's ids of its root."""
+    """A running container: the host's pid of its init, and its id map, None when it is privileged."""
 
     pid: int
-    uid: int = 0
-    gid: int = 0
+    idmap: IdMap | None = None
+
+    @property
+    def uid(self) -> int:
+        """The host's uid of its root. Raises Invalid when it has none."""
+        return self.idmap.host_root if self.idmap else 0
+
+    @property
+    def gid(self) -> int:
+        """The host's gid of its root. Raises Invalid when it has none."""
+        return self.idmap.host_root_gid if self.idmap else 0
 
 
 def in_mounts(guest: Guest, work: Callable[[int], None]) -> None:

@@ -2,9 +2,11 @@
 
 import json
 import shutil
+import stat
 from pathlib import Path
 from typing import Literal
 
+import msgspec
 from msgspec import Struct
 
 from lightervisor.errors import HostError, Invalid
@@ -83,6 +85,25 @@ class IdMap(Struct, frozen=True):
         return json.dumps(entries, separators=(",", ":"))
 
 
+def from_json(text: str) -> IdMap | None:
+    """The map in LXD's form; None for "[]" and "", which are no map. Raises Invalid for what is none of these."""
+    try:
+        entries = msgspec.json.decode(text or "[]", type=list[_Entry])
+    except msgspec.MsgspecError as error:
+        raise Invalid("id map", text=f"Invalid id map {text!r}") from error
+    ranges = [IdRange("uid", one.Hostid, one.Nsid, one.Maprange) for one in entries if one.Isuid]
+    ranges += [IdRange("gid", one.Hostid, one.Nsid, one.Maprange) for one in entries if one.Isgid]
+    return IdMap(tuple(dict.fromkeys(ranges))) if ranges else None
+
+
+class _Entry(Struct):
+    Isuid: bool
+    Isgid: bool
+    Hostid: int
+    Nsid: int
+    Maprange: int
+
+
 def map_of_process(pid: int) -> IdMap | None:
     """The id map that a process lives in, None for the host's own. Raises OSError when it is gone."""
     ranges: list[IdRange] = []
@@ -119,19 +140,62 @@ def host_ranges(subuid: Path = Path("/etc/subuid"), subgid: Path = Path("/etc/su
     return IdMap((IdRange("uid", uids[0], 0, uids[1]), IdRange("gid", gids[0], 0, gids[1])))
 
 
+def check_delegated(idmap: IdMap, subuid: Path = Path("/etc/subuid"), subgid: Path = Path("/etc/subgid")) -> None:
+    """Raise HostError with the lines to add unless root may use every range of a map.
+
+    liblxc leaves the writing of a map to newuidmap and newgidmap where these are installed, which look into the files.
+    """
+    if not all(_is_setuid(program) for program in ("newuidmap", "newgidmap")):
+        return
+    missing: dict[tuple[int, int], list[str]] = {}
+    files: tuple[tuple[Literal["uid", "gid"], Path], ...] = (("uid", subuid), ("gid", subgid))
+    for kind, path in files:
+        granted = _merged(_root_entries(path))
+        for one in idmap.ranges:
+            is_covered = any(start <= one.host and one.host + one.count <= end for start, end in granted)
+            if one.kind in ("both", kind) and not is_covered:
+                missing.setdefault((one.host, one.count), []).append(str(path))
+    if missing:
+        where = " and ".join(sorted({path for paths in missing.values() for path in paths}))
+        lines = [f"echo root:{host}:{count} | tee -a {' '.join(paths)}" for (host, count), paths in missing.items()]
+        raise HostError("id map", cause=f"{where} do not give root all host ids of it", remedy="; ".join(lines))
+
+
+def _is_setuid(program: str) -> bool:
+    found = shutil.which(program)
+    return found is not None and bool(Path(found).stat().st_mode & stat.S_ISUID)
+
+
+def _merged(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Starts and ends, those that touch each other joined."""
+    merged: list[tuple[int, int]] = []
+    for start, count in sorted(ranges):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = merged[-1][0], max(merged[-1][1], start + count)
+        else:
+            merged.append((start, start + count))
+    return merged
+
+
 def _root_range(path: Path) -> tuple[int, int] | None:
     """The first usable range of root, None when the file has none. A missing file is None too."""
-    try:
-        lines = path.read_text().splitlines()
-    except FileNotFoundError:
-        return None
-    for line in lines:
-        fields = line.split(":")
-        if len(fields) == 3 and fields[0] in ("root", "0") and fields[1].isdecimal() and fields[2].isdecimal():
-            start, count = int(fields[1]), int(fields[2])
-            if start > 0 and count >= SMALLEST and start + count <= FULL_RANGE:  # 0 is root of the host itself
-                return start, count
+    for start, count in _root_entries(path):
+        if start > 0 and count >= SMALLEST and start + count <= FULL_RANGE:  # 0 is root of the host itself
+            return start, count
     return None
+
+
+def _root_entries(path: Path) -> list[tuple[int, int]]:
+    """All ranges of root as (start, count), in the file's order."""
+    try:
+        fields = [line.split(":") for line in path.read_text().splitlines()]
+    except FileNotFoundError:
+        return []
+    return [
+        (int(one[1]), int(one[2]))
+        for one in fields
+        if len(one) == 3 and one[0] in ("root", "0") and one[1].isdecimal() and one[2].isdecimal()
+    ]
 
 
 def _sees_full_range() -> bool:

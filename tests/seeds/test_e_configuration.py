@@ -1,4 +1,4 @@
-"""Rows E1, E2, E6, E7, E16, E17: configuration and limits."""
+"""Rows E1, E2, E6, E7, E10, E12, E16, E17: configuration and limits."""
 
 from __future__ import annotations
 
@@ -55,6 +55,21 @@ def test_e7_memory_live(shell: Shell, running: str) -> None:
     shell(f"lxc config set {running} limits.memory 512MB").ok()
     total = shell(f"lxc exec {running} -- grep MemTotal /proc/meminfo").ok().stdout.split()[1]
     assert int(total) // 1024 == 488
+
+
+def test_e10_privileged_maps_nothing_after_a_restart(shell: Shell, running: str) -> None:
+    shell(f"lxc config set {running} security.privileged true").ok()
+    shell(f"lxc restart --force {running}").ok()
+    for kind in ("uid", "gid"):
+        shown = shell(f"lxc exec {running} -- cat /proc/self/{kind}_map").ok().stdout
+        assert shown.split() == ["0", "0", "4294967295"]
+
+
+def test_e12_the_map_is_the_whole_range_of_root_in_subuid(shell: Shell, running: str) -> None:
+    lines = (line.split(":") for line in Path("/etc/subuid").read_text().splitlines())
+    start, count = next((start, count) for user, start, count in lines if user == "root" and int(count) >= 65536)
+    shown = shell(f"lxc exec {running} -- cat /proc/self/uid_map").ok().stdout
+    assert shown.split() == ["0", start, count]
 
 
 def test_e16_namespaces_seccomp_capabilities_and_cgroups_hold_the_container(daemon: Daemon, running: str) -> None:

@@ -1,0 +1,64 @@
+"""Changes to an instance's configuration as they reach it: its next id map, its limits if it runs, its devices."""
+
+import asyncio
+
+from lightervisor.config.merge import Expanded
+from lightervisor.config.names import volume_name
+from lightervisor.db.instances import InstanceRow, InstanceRows
+from lightervisor.instances.devices import InstanceDevices
+from lightervisor.instances.idmaps import KEYS as IDMAP_KEYS
+from lightervisor.instances.idmaps import IdMaps
+from lightervisor.kernel.guests import Guest
+from lightervisor.kernel.idmap import map_of_process
+from lightervisor.runtime.containers import Containers
+
+
+class LiveChanges:
+    """Applies what changed; what fails changes nothing."""
+
+    def __init__(self, rows: InstanceRows, devices: InstanceDevices, idmaps: IdMaps, containers: Containers) -> None:
+        self._rows, self._devices, self._idmaps, self._containers = rows, devices, idmaps, containers
+
+    async def apply(self, row: InstanceRow, before: Expanded, after: Expanded) -> None:
+        """Make an instance follow a change: its devices, and its limits if it runs. What fails changes nothing.
+
+        What takes effect at a start only does so when the guest reboots, too.
+        """
+        if before == after:
+            return
+        if all(before.config.get(key) == after.config.get(key) for key in IDMAP_KEYS):
+            await self._apply(row, before, after)
+            return
+        with self._idmaps.chosen(row, after) as next_map:
+            await self._apply(row, before, after)
+            await self._rows.merge_config(row.project, row.name, next_map)
+
+    async def _apply(self, row: InstanceRow, before: Expanded, after: Expanded) -> None:
+        containers, name = self._containers, volume_name(row.project, row.name)
+        guest = _guest(containers, name)
+        limits_changed = guest is not None and any(
+            before.config.get(key) != after.config.get(key)
+            for key in before.config.keys() | after.config.keys()
+            if key.startswith("limits.")
+        )
+        if limits_changed:
+            await asyncio.to_thread(containers.apply_limits, name, after.config)
+        outcome = await self._devices.change(row, before, after, guest)
+        if outcome.volatile:
+            await self._rows.merge_config(row.project, row.name, outcome.volatile)
+        if outcome.failure is not None:
+            if limits_changed:
+                await asyncio.to_thread(containers.apply_limits, name, before.config)
+            raise outcome.failure
+        if guest is not None:
+            containers.note_change(name)
+
+
+def _guest(containers: Containers, container: str) -> Guest | None:
+    pid = containers.init_pid(container)
+    if pid is None:
+        return None
+    try:
+        return Guest(pid, map_of_process(pid))
+    except OSError:  # it has just ended
+        return None
