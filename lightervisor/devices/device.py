@@ -14,8 +14,6 @@ What is done to all devices of an instance is in `lifecycle`.
 
 import functools
 import hashlib
-import importlib
-import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +22,7 @@ from typing import ClassVar
 
 from lightervisor.config.key import REGISTRY, Key
 from lightervisor.config.types import Text
+from lightervisor.drivers import load
 from lightervisor.errors import Invalid, Unsupported
 from lightervisor.kernel.guests import Guest
 from lightervisor.kernel.idmap import IdMap
@@ -169,8 +168,7 @@ def device_scope(type: str, variant: str = "") -> str:
 @functools.cache
 def device_types() -> Mapping[tuple[str, str], type[Device]]:
     """Every device type, found by listing this folder. Keys are (type, variant), variant "" where there is one only."""
-    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
-        importlib.import_module(f"{__package__}.{module.name}")
+    load(str(__package__))
     return _TYPES
 
 

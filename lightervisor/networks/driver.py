@@ -9,8 +9,6 @@ host as it was or repairable by `start`. Plain blocking functions: `Networks` ca
 """
 
 import functools
-import importlib
-import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +19,7 @@ from typing import ClassVar
 from lightervisor.config.key import REGISTRY, Key
 from lightervisor.config.types import Blob, Text
 from lightervisor.devices.ports import BridgePort
+from lightervisor.drivers import load
 from lightervisor.errors import Invalid
 from lightervisor.model.network import NetworkLease
 
@@ -113,9 +112,7 @@ _DRIVERS: dict[str, type[NetworkDriver]] = {}
 @functools.cache
 def network_drivers() -> Mapping[str, type[NetworkDriver]]:
     """Every driver by its name, found by listing the folder."""
-    folder = Path(__file__).parent / "drivers"
-    for module in pkgutil.iter_modules([str(folder)]):
-        importlib.import_module(f"{__package__}.drivers.{module.name}")
+    load(f"{__package__}.drivers")
     return _DRIVERS
 
 

@@ -30,8 +30,6 @@ Plain blocking functions, safe to call from several threads; one object per pool
 """
 
 import functools
-import importlib
-import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -40,6 +38,7 @@ from typing import ClassVar, Literal
 from msgspec import Struct
 
 from lightervisor.config.key import Key
+from lightervisor.drivers import load
 from lightervisor.errors import Invalid
 from lightervisor.kernel.idmap import IdMap
 from lightervisor.storage.keys import pool_keys
@@ -207,11 +206,9 @@ _DRIVERS: dict[str, type[StorageDriver]] = {}
 @functools.cache
 def storage_drivers() -> Mapping[str, type[StorageDriver]]:
     """Every driver by its name, found by listing the folder; a misnamed or duplicate one raises ValueError."""
-    folder = Path(__file__).parent / "drivers"
-    for module in pkgutil.iter_modules([str(folder)]):
-        importlib.import_module(f"{__package__}.drivers.{module.name}")
-        if module.name not in _DRIVERS:
-            raise ValueError(f"drivers/{module.name}.py declares no storage driver of that name")
+    for name in load(f"{__package__}.drivers"):
+        if name not in _DRIVERS:
+            raise ValueError(f"drivers/{name}.py declares no storage driver of that name")
     return _DRIVERS
 
 

@@ -6,9 +6,7 @@ registered name in this folder; adding one touches no other file. Blocking; call
 """
 
 import functools
-import importlib
 import os
-import pkgutil
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +16,7 @@ from typing import ClassVar, NamedTuple
 import yaml
 from msgspec import Struct, to_builtins
 
+from lightervisor.drivers import load
 from lightervisor.errors import Failure, HostError
 from lightervisor.kernel import process
 from lightervisor.model.image import ImageMetadata, ImageMetadataTemplate
@@ -133,8 +132,7 @@ _BUILDERS: dict[str, type[Builder]] = {}
 @functools.cache
 def builders() -> tuple[Builder, ...]:
     """One of each builder, found by listing this folder."""
-    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
-        importlib.import_module(f"{__package__}.{module.name}")
+    load(str(__package__))
     return tuple(kind() for kind in _BUILDERS.values())
 
 

@@ -6,12 +6,11 @@ never let an archive reach a file outside: programs run in `images/sandbox.py`. 
 """
 
 import functools
-import importlib
-import pkgutil
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import ClassVar
 
+from lightervisor.drivers import load
 from lightervisor.errors import Invalid
 from lightervisor.images.meter import Meter
 
@@ -51,8 +50,7 @@ _FORMATS: dict[str, type[Format]] = {}
 @functools.cache
 def formats() -> tuple[Format, ...]:
     """One of each format."""
-    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
-        importlib.import_module(f"{__package__}.{module.name}")
+    load(str(__package__))
     return tuple(kind() for kind in _FORMATS.values())
 
 

@@ -7,8 +7,6 @@ store. Sources run on the event loop and may be cancelled at any point.
 """
 
 import functools
-import importlib
-import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import ClassVar
 from msgspec import Struct
 
 from lightervisor.client.https import Outgoing, Peer
+from lightervisor.drivers import load
 from lightervisor.errors import Invalid
 from lightervisor.images.partial import Partials, RemoteFile
 from lightervisor.images.upload import Part, Received
@@ -101,8 +100,7 @@ _SOURCES: dict[str, type[Source]] = {}
 
 @functools.cache
 def _kinds() -> Mapping[str, type[Source]]:
-    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
-        importlib.import_module(f"{__package__}.{module.name}")
+    load(str(__package__))
     return _SOURCES
 
 
