@@ -9,9 +9,11 @@ import socket
 from pathlib import Path
 
 from lightervisor.cli import libraries
+from lightervisor.cli.errors import CommandError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from lightervisor.cli.flags import Flags
     from lightervisor.cli.session import Session
 
 _DAYS = 3650
@@ -19,7 +21,7 @@ _DAYS = 3650
 
 def ensure(session: Session) -> None:
     """Make certificate and key unless they are there."""
-    certificate, key = Path(session.config.path("client.crt")), Path(session.config.path("client.key"))
+    certificate, key = _places(session)
     if certificate.exists() and key.exists():
         return
     session.warn("Generating a client certificate. This may take a minute...")
@@ -27,6 +29,27 @@ def ensure(session: Session) -> None:
     certificate.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
     _write(key, key_text, 0o600)
     _write(certificate, certificate_text, 0o644)
+
+
+def generate(session: Session, arguments: list[str], flags: Flags) -> None:
+    """Make certificate and key. Raises CommandError when there are some: servers may trust them."""
+    _ = arguments, flags
+    certificate, key = _places(session)
+    if certificate.exists() and key.exists():
+        raise CommandError("A client certificate is already present")
+    ensure(session)
+
+
+def show(session: Session, arguments: list[str], flags: Flags) -> None:
+    """Print the certificate as PEM; it is made when there is none."""
+    _ = arguments, flags
+    ensure(session)
+    session.write(_places(session)[0].read_text())
+
+
+def _places(session: Session) -> tuple[Path, Path]:
+    """Where certificate and key are."""
+    return Path(session.config.path("client.crt")), Path(session.config.path("client.key"))
 
 
 def make() -> tuple[bytes, bytes]:

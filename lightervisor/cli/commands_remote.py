@@ -9,6 +9,11 @@ which must be https. A token of "lxc config trust add" is enough alone. With
 --protocol simplestreams it is a server of images; a login for it goes into
 the URL: https://LOGIN:PASSWORD@host/path"""
 
+_SHOW_CERTIFICATE = """Print the certificate by which servers know this client
+
+It is made when there is none yet. A server trusts it after
+"lxc config trust add <file>" there."""
+
 COMMANDS = (
     Command("remote", summary="Manage the list of remote servers"),
     Command(
@@ -28,6 +33,19 @@ COMMANDS = (
             Flag("protocol", "", "text", help="Server protocol (lxd or simplestreams)"),
             Flag("public", help="Public image server"),
         ),
+    ),
+    Command(
+        "remote generate-certificate",
+        "",
+        "client_identity:generate",
+        "Make the certificate by which servers know this client",
+    ),
+    Command(
+        "remote get-client-certificate",
+        "",
+        "client_identity:show",
+        "Print the certificate by which servers know this client",
+        long=_SHOW_CERTIFICATE,
     ),
     Command("remote get-default", "", "remote:get_default", "Show the default remote"),
     Command(

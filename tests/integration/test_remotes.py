@@ -95,6 +95,19 @@ def test_a_known_certificate_needs_no_password(away: Lxc, network: Network, lxc:
     away("list", "foo:").ok()
 
 
+def test_the_certificate_is_printed_to_be_trusted(daemon: Daemon, network: Network, tmp_path: Path) -> None:
+    client = Lxc(OURS, {"LXD_DIR": str(tmp_path / "nowhere")}, home(tmp_path / "home"))
+    client("remote", "generate-certificate").ok()
+    refused = client("remote", "generate-certificate").failed()
+    assert refused.stderr == "Error: A client certificate is already present\n"
+    printed = client("remote", "get-client-certificate").ok().stdout
+    body = {"type": "client", "certificate": base64.b64encode(ssl.PEM_cert_to_DER_cert(printed)).decode()}
+    assert daemon.request("POST", CERTIFICATES, body).status == 201
+    said = client("remote", "add", "foo", network.address, "--accept-certificate").ok().stdout
+    assert "password" not in said
+    assert client("list", "foo:", "--format", "csv").ok().stdout == ""
+
+
 def test_another_server_at_the_same_address_is_refused(away: Lxc, daemon: Daemon, network: Network) -> None:
     daemon.request("PATCH", "/1.0", {"config": {"core.trust_password": PASSWORD}})
     away("remote", "add", "foo", network.address, "--accept-certificate", "--password", PASSWORD).ok()
