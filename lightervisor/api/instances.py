@@ -10,7 +10,14 @@ from lightervisor.api.instance_paths import MACHINES, kind_of, named, routes
 from lightervisor.api.requests import body, project, projects, recursion, requestor
 from lightervisor.api.services import Services, services
 from lightervisor.errors import Invalid, Unsupported
-from lightervisor.model.instance import Instance, InstanceFull, InstancePost, InstancePut, InstancesPost
+from lightervisor.model.instance import (
+    Instance,
+    InstanceFull,
+    InstancePost,
+    InstancePut,
+    InstanceSnapshot,
+    InstancesPost,
+)
 from lightervisor.model.profile import Profile
 
 OWN_FIELDS = Instance.__struct_fields__
@@ -31,9 +38,10 @@ def _check_unchanged(request: web.Request) -> None:
         etag.check(given, _etag(*services(request).catalog.with_profiles(*named(request))))
 
 
-def _full(found: Services, instance: Instance) -> InstanceFull:
+def _full(found: Services, instance: Instance, snapshots: list[InstanceSnapshot] | None) -> InstanceFull:
     fields = {name: getattr(instance, name) for name in OWN_FIELDS}
-    return InstanceFull(**fields, state=found.states.get(instance.project, instance.name))
+    state = found.states.get(instance.project, instance.name)
+    return InstanceFull(**fields, state=state, snapshots=snapshots or None)
 
 
 async def everything(request: web.Request) -> web.StreamResponse:
@@ -49,7 +57,9 @@ async def everything(request: web.Request) -> web.StreamResponse:
         return envelope.sync([urls.of(kind, one.name, project=one.project) for one in listed])
     if depth == 1:
         return envelope.sync(listed)
-    return envelope.sync(await asyncio.to_thread(lambda: [_full(found, one) for one in listed]))
+    kept = found.snapshots.by_instance(chosen)
+    whole = await asyncio.to_thread(lambda: [_full(found, one, kept.get((one.project, one.name))) for one in listed])
+    return envelope.sync(whole)
 
 
 async def create(request: web.Request) -> web.StreamResponse:
@@ -68,7 +78,9 @@ async def show(request: web.Request) -> web.StreamResponse:
     """GET /1.0/instances/{name}: the object, or with its state when any recursion is asked."""
     found = services(request)
     instance, profiles = found.catalog.with_profiles(*named(request))
-    shown = await asyncio.to_thread(_full, found, instance) if recursion(request) else instance
+    shown = instance
+    if recursion(request):
+        shown = await asyncio.to_thread(_full, found, instance, found.snapshots.all_of(*named(request)))
     return envelope.sync(shown, etag=_etag(instance, profiles))
 
 
@@ -103,7 +115,7 @@ async def delete(request: web.Request) -> web.StreamResponse:
 
 
 async def nothing_kept(request: web.Request) -> web.StreamResponse:
-    """GET /1.0/instances/{name}/snapshots and /backups: none can be made yet, so there are none."""
+    """GET /1.0/instances/{name}/backups: none can be made yet, so there are none."""
     services(request).catalog.row(*named(request))
     return envelope.sync([])
 
@@ -116,6 +128,5 @@ ROUTES = [
     *routes("PATCH", "/{name}", merge),
     *routes("POST", "/{name}", rename),
     *routes("DELETE", "/{name}", delete),
-    *routes("GET", "/{name}/snapshots", nothing_kept),
     *routes("GET", "/{name}/backups", nothing_kept),
 ]

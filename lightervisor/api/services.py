@@ -26,6 +26,8 @@ from lightervisor.instances.files import Files
 from lightervisor.instances.logs import Logs
 from lightervisor.instances.metadata import Metadata
 from lightervisor.instances.power import Power
+from lightervisor.instances.snapshot_take import SnapshotTaking
+from lightervisor.instances.snapshots import Snapshots
 from lightervisor.instances.state import States
 from lightervisor.instances.update import Update
 from lightervisor.model.event import EventLifecycleRequestor
@@ -93,6 +95,8 @@ class Services:
     removal: Removal
     update: Update
     states: States
+    snapshots: Snapshots
+    snapshot_taking: SnapshotTaking
     exec: Execution
     images: Images
     downloads: Downloads

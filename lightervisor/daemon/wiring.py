@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from lightervisor.api.door import Door
 from lightervisor.api.network import Network
@@ -31,6 +32,7 @@ from lightervisor.daemon.server_config import ServerConfig
 from lightervisor.db.certificates import CertificateRows
 from lightervisor.db.database import Database
 from lightervisor.db.images import ImageRows
+from lightervisor.db.instance_snapshots import SnapshotRows
 from lightervisor.db.instances import InstanceRow, InstanceRows
 from lightervisor.db.networks import NetworkRows
 from lightervisor.db.profiles import ProfileRows
@@ -47,7 +49,7 @@ from lightervisor.images.secrets import Secrets
 from lightervisor.images.sources.source import Tools
 from lightervisor.images.store import Images
 from lightervisor.images.upkeep import Upkeep
-from lightervisor.instances import create, delete
+from lightervisor.instances import create, delete, snapshot_take, snapshots
 from lightervisor.instances.autostart import Due, wanted_at_boot
 from lightervisor.instances.boot import Boot, Places
 from lightervisor.instances.catalog import Catalog
@@ -64,6 +66,9 @@ from lightervisor.instances.live import LiveChanges
 from lightervisor.instances.logs import Logs
 from lightervisor.instances.metadata import Metadata
 from lightervisor.instances.power import Power
+from lightervisor.instances.snapshot_acts import SnapshotActs
+from lightervisor.instances.snapshot_take import SnapshotTaking
+from lightervisor.instances.snapshots import Snapshots
 from lightervisor.instances.state import States
 from lightervisor.instances.templates import Templates
 from lightervisor.instances.update import Update
@@ -189,12 +194,11 @@ def _parts(
     networks = Networks(
         NetworkRows(database), NetworkUsers(instances, profile_rows), events, warnings, paths.state / "networks"
     )
-    images = Images(ImageRows(database), paths.state / "images", events)
+    images, settings = Images(ImageRows(database), paths.state / "images", events), _settings(server_config)
     outgoing = Outgoing(
         user_agent=lambda: environment.user_agent(sorted({pool.driver for pool in pools.list()})),
         proxies=lambda: proxies.chosen(server_config.all()),
     )
-    settings = _settings(server_config)
     tools = Tools(
         outgoing=outgoing,
         partials=Partials(images.partials),
@@ -205,26 +209,26 @@ def _parts(
     downloads = Downloads(images, tools, settings)
     upkeep = Upkeep(images, downloads, pools.usable, settings, operations)
     checks = InstanceChecks(lambda name, device: check_device(name, device, network_type=networks.network_type(device)))
-    volumes = InstanceVolumes(pools)
+    volumes = InstanceVolumes(pools, snapshot_rows := SnapshotRows(database))
     boot_status: list[Boot] = []
     catalog = Catalog(instances, profile_rows, lambda project, name: boot_status[0].status(project, name))
     places = Places(paths.logs, paths.state / "security")
     devices = InstanceDevices(networks, paths.state / "devices")
-    idmaps = IdMaps(instances, catalog.expand)
-    boot = Boot(instances, catalog, volumes, devices, places, idmaps, Templates(volumes, Renderer()), events)
+    idmaps, templates = IdMaps(instances, catalog.expand), Templates(volumes, renderer := Renderer())
+    boot = Boot(instances, catalog, volumes, devices, places, idmaps, templates, events)
     boot_status.append(boot)
     containers = Containers(spawner, paths.state / "containers", _host_facts(), boot.on_exit)
     boot.use(containers)
     power = Power(instances, catalog, boot, containers, operations, events)
     boot.restart_with(power.start_again)
     creation = Creation(instances, catalog, checks, images, downloads, boot, volumes, operations)
+    acts = SnapshotActs(catalog, volumes, operations, events)
+    kept = _snapshots(snapshot_rows, catalog, boot, volumes, renderer, acts)
     removal = Removal(instances, catalog, boot, volumes, operations, events)
     update = Update(
         instances, catalog, checks, LiveChanges(instances, devices, idmaps, containers), volumes, operations
     )
-    journal.register(create.UNDO, creation.undo)
-    journal.register(delete.FINISH_DELETE, removal.finish)
-    journal.register(delete.RENAME_BACK, removal.rename_back)
+    _register(journal, creation, removal, kept)
     certificate = server_certificate.ensure(paths.state)
     store = TrustStore(CertificateRows(database), Authority(paths.state), events, server_config.all)
     trust = Trust(store, JoinTokens(operations, server_config.all), server_config.all)
@@ -241,6 +245,8 @@ def _parts(
         removal=removal,
         update=update,
         states=States(containers),
+        snapshots=kept.snapshots,
+        snapshot_taking=kept.taking,
         exec=Execution(catalog, boot, operations, events),
         images=images,
         downloads=downloads,
@@ -277,6 +283,35 @@ def _parts(
         network_api=network_api,
         wanted_at_boot=lambda: wanted_at_boot(instances, catalog),
     )
+
+
+class _Kept(NamedTuple):
+    """The services of snapshots."""
+
+    snapshots: Snapshots
+    taking: SnapshotTaking
+
+
+def _snapshots(
+    rows: SnapshotRows,
+    catalog: Catalog,
+    boot: Boot,
+    volumes: InstanceVolumes,
+    renderer: Renderer,
+    acts: SnapshotActs,
+) -> _Kept:
+    taking = SnapshotTaking(rows, catalog, boot, volumes, renderer, acts)
+    return _Kept(snapshots=Snapshots(rows, catalog, volumes, acts), taking=taking)
+
+
+def _register(journal: Journal, creation: Creation, removal: Removal, kept: _Kept) -> None:
+    """Say what finishes or undoes the work of a daemon that died."""
+    journal.register(create.UNDO, creation.undo)
+    journal.register(delete.FINISH_DELETE, removal.finish)
+    journal.register(delete.RENAME_BACK, removal.rename_back)
+    journal.register(snapshot_take.UNDO, kept.taking.undo)
+    journal.register(snapshots.FINISH_DELETE, kept.snapshots.finish)
+    journal.register(snapshots.RENAME_BACK, kept.snapshots.rename_back)
 
 
 def _settings(rows: ServerConfigRows) -> Callable[[str], str]:

@@ -41,10 +41,11 @@ class Catalog:
 
     def expand(self, row: InstanceRow) -> Expanded:
         """The merged configuration and devices of an instance."""
-        return expand(self._layers(row), row.config, row.devices)
+        return expand(self.known_profiles(row.project, row.profiles), row.config, row.devices)
 
-    def _layers(self, row: InstanceRow) -> list[ProfileRow]:
-        return [found for name in row.profiles if (found := self._profiles.find(row.project, name)) is not None]
+    def known_profiles(self, project: str, names: Iterable[str]) -> list[ProfileRow]:
+        """Those of these profiles that are there, in this order."""
+        return [found for name in names if (found := self._profiles.find(project, name)) is not None]
 
     def status(self, project: str, name: str) -> str:
         """Running, Stopped, Frozen, …: LXD's word for the instance's state now."""
@@ -57,7 +58,7 @@ class Catalog:
     def with_profiles(self, project: str, name: str) -> tuple[Instance, list[Profile]]:
         """One instance and the profiles it uses, in their order, their users not counted. Raises NotFound."""
         row = self._rows.get(project, name)
-        layers = self._layers(row)
+        layers = self.known_profiles(row.project, row.profiles)
         profiles = [
             Profile(name=one.name, description=one.description, config=one.config, devices=one.devices)
             for one in layers

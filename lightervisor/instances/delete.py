@@ -65,6 +65,7 @@ class Removal:
             raise Failure("instance", name, text="Container is protected", remedy="unset security.protection.delete")
         if self._catalog.status(project, name) != "Stopped":
             raise Invalid("instance", name, text="Instance is running")
+        self._volumes.check_unread(project, name)
         pool = self._volumes.pool_of(expanded.devices)
         arguments = {"project": project, "name": name, "pool": pool}
         await run.step(lambda: self._delete(arguments), undo=FINISH_DELETE, arguments=arguments)
@@ -83,6 +84,7 @@ class Removal:
         with suppress(NotFound):
             if self._volumes.exists(pool, project, name):
                 return
+            await self._volumes.delete(pool, project, name)  # its snapshots may be there yet
         with suppress(NotFound):
             await self._boot.forget(self._rows.get(project, name))
         await self._rows.delete(project, name)
@@ -100,6 +102,7 @@ class Removal:
             row = self._rows.get(project, name)
             if self._catalog.status(project, name) != "Stopped":
                 raise Invalid("instance", name, text="Renaming of running container not allowed")
+            self._volumes.check_unread(project, name)
             pool = self._volumes.pool_of(self._catalog.expand(row).devices)
             arguments = {"project": project, "name": name, "new_name": new_name, "pool": pool}
             await run.step(lambda: self._move(arguments), undo=RENAME_BACK, arguments=arguments)
@@ -131,8 +134,9 @@ class Removal:
             await self._boot.forget(self._rows.get(project, new_name))
             await self._rows.rename(project, new_name, name)
         await self._boot.equip(self._rows.get(project, name))
-        if not self._volumes.exists(arguments["pool"], project, name):
-            await self._volumes.rename(arguments["pool"], project, new_name, name)
+        pool = arguments["pool"]
+        if not (self._volumes.exists(pool, project, name) and self._volumes.exists(pool, project, new_name)):
+            await self._volumes.rename(pool, project, new_name, name)  # what of it is back already stays
 
     def _publish(
         self,

@@ -1,26 +1,46 @@
 """Where an instance lives on disk: its pool, its volume, its description for `lxd recover`."""
 
+from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import yaml
 
 from lightervisor.config.merge import Devices, root_device
 from lightervisor.config.names import volume_name
+from lightervisor.db.instance_snapshots import SnapshotRows
 from lightervisor.db.instances import InstanceRow
 from lightervisor.errors import Conflict, Invalid
 from lightervisor.kernel import files
 from lightervisor.kernel.idmap import IdMap
 from lightervisor.kernel.threads import in_thread
-from lightervisor.storage.driver import MountedRoot, PlainDirectories, PlainDirectory, StorageDriver, Volume
+from lightervisor.storage.driver import (
+    MountedRoot,
+    PlainDirectories,
+    PlainDirectory,
+    Snapshot,
+    Still,
+    StorageDriver,
+    Volume,
+)
 from lightervisor.storage.pools import Pools
+
+
+class SnapshotPlace(NamedTuple):
+    """A snapshot of an instance."""
+
+    project: str
+    instance: str
+    name: str
 
 
 class InstanceVolumes:
     """The volumes of instances, over whichever pool each is in."""
 
-    def __init__(self, pools: Pools) -> None:
-        self._pools = pools
+    def __init__(self, pools: Pools, snapshots: SnapshotRows) -> None:
+        self._pools, self._snapshots = pools, snapshots
+        self._readers: Counter[SnapshotPlace] = Counter()
 
     def pool_of(self, devices: Devices) -> str:
         """The pool of the root disk. Raises Invalid without a root disk, NotFound for an unknown pool."""
@@ -89,8 +109,71 @@ class InstanceVolumes:
     async def write_description(self, row: InstanceRow, pool: str) -> None:
         """Write backup.yaml beside the root file system, so that the pool alone tells of the instance."""
         target = self.directory(pool, row.project, row.name) / "backup.yaml"
-        text = yaml.safe_dump({"container": msgspec.to_builtins(row), "pool": {"name": pool}}, sort_keys=False)
+        told = {
+            "container": msgspec.to_builtins(row),
+            "snapshots": [msgspec.to_builtins(one) for one in self._snapshots.of(row.project, row.name)],
+            "pool": {"name": pool},
+        }
+        text = yaml.safe_dump(told, sort_keys=False)
         await in_thread(files.write_whole, target, text, 0o400)
+
+    # Snapshots
+
+    async def create_snapshot(self, pool: str, place: SnapshotPlace, still: Still | None) -> None:
+        """Keep what the volume holds now; `still` holds a running instance still for the moment that needs it."""
+        await in_thread(self._pools.driver(pool).create_snapshot, _snapshot(place), still)
+
+    async def restore_snapshot(self, pool: str, place: SnapshotPlace, mark: str) -> None:
+        """Make the volume of a stopped instance what it was; `restored` tells afterwards that this was done."""
+        await in_thread(self._pools.driver(pool).restore_snapshot, _snapshot(place), mark)
+
+    def restored(self, pool: str, project: str, name: str) -> str:
+        """The mark of the restore that a volume is of."""
+        return self._pools.driver(pool).restored(_volume(project, name))
+
+    async def delete_snapshot(self, pool: str, place: SnapshotPlace) -> None:
+        """Remove a snapshot; nothing happens when it is gone."""
+        await in_thread(self._pools.driver(pool).delete_snapshot, _snapshot(place))
+
+    async def rename_snapshot(self, pool: str, place: SnapshotPlace, new_name: str) -> None:
+        """Give a snapshot another name."""
+        await in_thread(self._pools.driver(pool).rename_snapshot, _snapshot(place), new_name)
+
+    async def mount_snapshot(self, pool: str, place: SnapshotPlace) -> MountedRoot:
+        """Make the files visible with their plain owners, for one more reader."""
+        mounted = await in_thread(self._pools.driver(pool).mount_snapshot, _snapshot(place))
+        self._readers[place] += 1
+        return mounted
+
+    async def unmount_snapshot(self, pool: str, place: SnapshotPlace) -> None:
+        """One reader has done; with the last the mount goes."""
+        self._readers[place] -= 1
+        if not self._readers[place]:
+            del self._readers[place]
+            await in_thread(self._pools.driver(pool).unmount_snapshot, _snapshot(place))
+
+    def check_unread(self, project: str, instance: str, snapshot: str = "") -> None:
+        """Raise Conflict while somebody reads a snapshot, or any of an instance."""
+        for place in self._readers:
+            if place[:2] == (project, instance) and snapshot in ("", place.name):
+                name = f"{place.instance}/{place.name}"
+                raise Conflict("snapshot", name, cause="it is being read", remedy="wait until that is done")
+
+    def has_snapshot(self, pool: str, place: SnapshotPlace) -> bool:
+        """Whether a snapshot is on the disk."""
+        return self._pools.driver(pool).has_snapshot(_snapshot(place))
+
+    def snapshot_directory(self, pool: str, place: SnapshotPlace) -> Path:
+        """The snapshot's directory, which holds metadata.yaml and templates."""
+        return self._pools.driver(pool).snapshot_path(_snapshot(place))
+
+    async def snapshot_size(self, pool: str, place: SnapshotPlace) -> int:
+        """Bytes on disk that the snapshot has for itself, or shares with its instance alone."""
+        return await in_thread(self._pools.driver(pool).snapshot_size, _snapshot(place))
+
+
+def _snapshot(place: SnapshotPlace) -> Snapshot:
+    return Snapshot(_volume(place.project, place.instance), place.name)
 
 
 def _volume(project: str, name: str) -> Volume:

@@ -235,3 +235,28 @@ def is_frozen(groups: dict[str, Path]) -> bool:
         return (groups[""] / "cgroup.freeze").read_text().strip() == "1"
     except (KeyError, OSError):
         return False
+
+
+def hold(groups: dict[str, Path], *, patience_s: float) -> None:
+    """Freeze every process of a container and wait until none moves any more.
+
+    Raises HostError when one does not stop in time (it waits for a disk); then all go on.
+    """
+    set_frozen(groups, frozen=True)
+    limit = time.monotonic() + patience_s
+    while not _is_still(groups):
+        if time.monotonic() > limit:
+            set_frozen(groups, frozen=False)
+            cause = f"a process inside does not stop within {patience_s:g} s: it waits for the kernel"
+            raise HostError("freezer", cause=cause, remedy="try again when its disks are less busy")
+        time.sleep(0.001)
+
+
+def _is_still(groups: dict[str, Path]) -> bool:
+    """Whether the freezing is over. A container that has ended is still."""
+    try:
+        if "freezer" in groups:
+            return (groups["freezer"] / "freezer.state").read_text().strip() != "FREEZING"
+        return "frozen 1" in (groups[""] / "cgroup.events").read_text().splitlines()
+    except OSError:
+        return True

@@ -31,14 +31,17 @@ SOURCE = "lightervisor"
 
 
 class Layers(Struct, frozen=True, kw_only=True):
-    """What an overlay is made of: read-only trees, uppermost first, and a directory with `upper` and `work` in it."""
+    """What an overlay is made of: read-only trees, uppermost first, and a directory with `upper` and `work` in it.
+
+    Without `top` nothing can be written; there must be two trees then.
+    """
 
     lowers: Sequence[Path]
-    top: Path
+    top: Path | None = None
 
 
 def mount(layers: Layers, target: Path, idmap: IdMap | None, *, scratch: Path) -> None:
-    """Mount an overlay, writable and seen with the owners of an id map (or plain ones).
+    """Mount an overlay, writable if it has a top, and seen with the owners of an id map (or plain ones).
 
     `scratch` is a directory for the moment's mounts on kernels before 6.13. Raises HostError quoting the kernel.
     """
@@ -80,7 +83,7 @@ def _make(layers: Layers, target: Path, namespace: int | None, scratch: Path) ->
             try:
                 with contextlib.suppress(ByPathOnly):
                     configure(context, layers, namespace, stack)
-                    _attach(context, target)
+                    _attach(context, target, is_writable=layers.top is not None)
                     return
             except OSError as error:
                 raise OSError(error.errno, f"{error.strerror}{_complaints(context)}") from error
@@ -104,11 +107,12 @@ def configure(context: int, layers: Layers, namespace: int | None, stack: ExitSt
             if error.errno in (errno.EINVAL, errno.ENOENT, errno.EOPNOTSUPP):
                 raise ByPathOnly from error
             raise
-    top = _tree(layers.top, namespace, stack)
-    for option, name in (("upperdir", "upper"), ("workdir", "work")):
-        directory = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=top)
-        stack.callback(os.close, directory)
-        syscalls.fsconfig_descriptor(context, option, directory)
+    if layers.top is not None:
+        top = _tree(layers.top, namespace, stack)
+        for option, name in (("upperdir", "upper"), ("workdir", "work")):
+            directory = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=top)
+            stack.callback(os.close, directory)
+            syscalls.fsconfig_descriptor(context, option, directory)
     for option, value in OPTIONS.items():
         syscalls.fsconfig_string(context, option, value)
     syscalls.fsconfig_create(context)
@@ -120,10 +124,10 @@ def _tree(path: Path, namespace: int | None, stack: ExitStack) -> int:
     return tree
 
 
-def _attach(context: int, target: Path) -> None:
+def _attach(context: int, target: Path, *, is_writable: bool) -> None:
     mounted = syscalls.fsmount(context)
     try:
-        if os.fstatvfs(mounted).f_flag & os.ST_RDONLY:
+        if is_writable and os.fstatvfs(mounted).f_flag & os.ST_RDONLY:
             raise OSError(errno.EROFS, "the kernel mounted it read-only: it cannot write to the upper layer")
         syscalls.move_mount(mounted, target)
     finally:
@@ -142,18 +146,22 @@ def _complaints(context: int) -> str:
 def _make_by_paths(layers: Layers, target: Path, namespace: int | None, scratch: Path) -> None:
     with _scratch(scratch) as folder, ExitStack() as stack:
         places: list[str] = []
-        for number, path in enumerate([*layers.lowers, layers.top]):
+        trees = list(layers.lowers) if layers.top is None else [*layers.lowers, layers.top]
+        for number, path in enumerate(trees):
             place = folder / str(number)
             place.mkdir()
             tree = _tree(path, namespace, stack)
             syscalls.move_mount(tree, place)
             stack.callback(mounts.umount, place, lazy=True)
             places.append(str(place))
-        options = {"lowerdir": ":".join(places[:-1])} if layers.lowers else {}
-        options |= {"upperdir": f"{places[-1]}/upper", "workdir": f"{places[-1]}/work", **OPTIONS}
+        lowers = places[: len(layers.lowers)]
+        options = {"lowerdir": ":".join(lowers)} if lowers else {}
+        if layers.top:
+            options |= {"upperdir": f"{places[-1]}/upper", "workdir": f"{places[-1]}/work"}
+        options |= OPTIONS
         data = ",".join(f"{key}={value}" for key, value in options.items())
         syscalls.mount(SOURCE, target, "overlay", 0, data)
-        if os.statvfs(target).f_flag & os.ST_RDONLY:
+        if layers.top and os.statvfs(target).f_flag & os.ST_RDONLY:
             syscalls.umount2(target)
             raise OSError(errno.EROFS, "the kernel mounted it read-only: it cannot write to the upper layer")
 

@@ -39,6 +39,7 @@ _FSOPEN_CLOEXEC = _FSMOUNT_CLOEXEC = 1
 _FSCONFIG_SET_STRING, _FSCONFIG_SET_FD, _FSCONFIG_CMD_CREATE = 1, 5, 6
 _PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP = 28, 4
 _STATX_ATTR_MOUNT_ROOT = 0x2000
+_RENAME_EXCHANGE = 2
 
 StrPath = str | Path
 
@@ -136,6 +137,12 @@ def is_mount_root(path: StrPath) -> bool:
         raise OSError(code, os.strerror(code), os.fspath(path))
     (attributes,) = struct.unpack_from("Q", buffer, 8)
     return bool(attributes & _STATX_ATTR_MOUNT_ROOT)
+
+
+def exchange(one: StrPath, other: StrPath) -> None:
+    """Let two names of one file system change places, at once. Source: renameat2(2), RENAME_EXCHANGE."""
+    words = (AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other))
+    _checked("renameat2", _libc.renameat2(*words, ctypes.c_uint(_RENAME_EXCHANGE)))
 
 
 def file_system_magic(path: StrPath) -> int:

@@ -17,8 +17,14 @@ Life cycle of a volume. `create_volume` makes it from an image, or empty; its di
 disk owners are plain, seen through the mount they are the map's. What another map mounted is mounted again. `unmount`
 takes it away, also when someone still has a file open in it. A volume is renamed and deleted unmounted.
 
-Promises. An image or volume is there whole or not at all, also when the process is killed in the middle of any
-method; deleting is instant and the removing of files happens behind. Owners on disk never depend on the id map, so
+Life cycle of a snapshot. `create_snapshot` keeps what a volume holds now, with its metadata.yaml and templates; nothing
+that is done to the volume afterwards changes it. `restore_snapshot` makes an unmounted volume what it was then;
+snapshots are not affected. `mount_snapshot` shows its files, which nobody can write to. Snapshots follow their volume
+when it is renamed, and go when it is deleted. What is written while a snapshot is made is in it or not: who wants the
+files of one moment says how the volume's user is held still (`still`), which is done for as short as the driver can.
+
+Promises. An image, volume or snapshot is there whole or not at all, also when the process is killed in the middle of
+any method; deleting is instant and the removing of files happens behind. Owners on disk never depend on the id map, so
 that volumes are shared, copied and published without shifting. Nobody but root and the map's root can reach into a
 volume, so that a setuid program written by a guest is of no use to a user of the host.
 
@@ -32,6 +38,7 @@ Plain blocking functions, safe to call from several threads; one object per pool
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -43,7 +50,9 @@ from lightervisor.errors import Invalid
 from lightervisor.kernel.idmap import IdMap
 from lightervisor.storage.keys import pool_keys
 from lightervisor.storage.layout import PoolLayout
+from lightervisor.storage.mountpoint import Mountpoint
 
+RESTORED = "restored"
 VolumeKind = Literal["containers", "custom"]
 
 
@@ -56,6 +65,21 @@ class Volume(Struct, frozen=True):
     def __post_init__(self) -> None:
         if self.name in ("", ".", "..") or "/" in self.name or "\0" in self.name:
             raise Invalid("volume", self.name, cause="this cannot be the name of a directory")
+
+
+class Snapshot(Struct, frozen=True):
+    """A snapshot of a volume, by its own name."""
+
+    volume: Volume
+    name: str
+
+    def __post_init__(self) -> None:
+        if self.name in ("", ".", "..") or "/" in self.name or "\0" in self.name:
+            raise Invalid("snapshot", self.name, cause="this cannot be the name of a directory")
+
+
+Still = Callable[[], AbstractContextManager[None]]
+"""Holds whoever writes to a volume still for as long as the context lasts; called on the driver's thread."""
 
 
 class MountedRoot(Struct, frozen=True):
@@ -79,12 +103,14 @@ class StorageDriver(ABC):
 
     name: ClassVar[str] = ""
     keys: ClassVar[tuple[Key, ...]] = ()
+    FOLDERS: ClassVar[Mapping[str, int]] = {}
+    """Directories of the pool that only this driver has, with their modes."""
     VERSION: ClassVar[str] = "1"
     RANK: ClassVar[int] = 100
     """The smaller, the sooner it is chosen for a new pool."""
 
     def __init__(self, root: Path, config: Mapping[str, str]) -> None:
-        self.layout = PoolLayout(root)
+        self.layout = PoolLayout(root, self.FOLDERS)
         self.config = config
 
     def __init_subclass__(cls, *, name: str) -> None:
@@ -129,23 +155,35 @@ class StorageDriver(ABC):
 
     @abstractmethod
     def delete_volume(self, volume: Volume) -> None:
-        """Remove a volume, unmounting it if need be."""
-
-    @abstractmethod
-    def rename_volume(self, volume: Volume, new: Volume) -> None:
-        """Give an unmounted volume another name."""
+        """Remove a volume with its snapshots, unmounting what is mounted."""
 
     @abstractmethod
     def mount(self, volume: Volume, idmap: IdMap | None) -> MountedRoot:
         """Make the files visible for an id map, or with their plain owners."""
 
     @abstractmethod
-    def unmount(self, volume: Volume) -> None:
-        """Take the mount away."""
-
-    @abstractmethod
     def size(self, volume: Volume) -> int:
         """Bytes on disk that belong to this volume alone."""
+
+    @abstractmethod
+    def create_snapshot(self, snapshot: Snapshot, still: Still | None = None) -> None:
+        """Keep what a volume holds now. Without `still` nobody writes to it, as far as the caller knows."""
+
+    @abstractmethod
+    def restore_snapshot(self, snapshot: Snapshot, mark: str) -> None:
+        """Make an unmounted volume what it was; from that moment on `restored` answers with the mark."""
+
+    @abstractmethod
+    def delete_snapshot(self, snapshot: Snapshot) -> None:
+        """Remove a snapshot, unmounting it if need be."""
+
+    @abstractmethod
+    def mount_snapshot(self, snapshot: Snapshot) -> MountedRoot:
+        """Make the files visible with their plain owners, for reading only."""
+
+    @abstractmethod
+    def snapshot_size(self, snapshot: Snapshot) -> int:
+        """Bytes on disk that belong to this snapshot, or that it shares with the volume alone."""
 
     # What the layout answers for every driver
 
@@ -177,6 +215,65 @@ class StorageDriver(ABC):
     def volume_path(self, volume: Volume) -> Path:
         """The volume's directory, which holds rootfs, metadata.yaml, templates and backup.yaml."""
         return self.layout.root / volume.kind / volume.name
+
+    def rename_volume(self, volume: Volume, new: Volume) -> None:
+        """Give an unmounted volume, with its snapshots, another name."""
+        self.layout.rename(self.volume_path(volume), self.volume_path(new))
+        if self._snapshots_of(volume).is_dir():
+            self.layout.rename(self._snapshots_of(volume), self._snapshots_of(new))
+
+    def unmount(self, volume: Volume) -> None:
+        """Take the mount out of sight at once; the kernel's flush of it goes on behind."""
+        self._let_go(self.volume_path(volume))
+
+    def snapshot_path(self, snapshot: Snapshot) -> Path:
+        """The snapshot's directory, which holds rootfs, metadata.yaml and templates."""
+        return self._snapshots_of(snapshot.volume) / snapshot.name
+
+    def has_snapshot(self, snapshot: Snapshot) -> bool:
+        """Whether a snapshot is there."""
+        return self.snapshot_path(snapshot).is_dir()
+
+    def snapshots(self, volume: Volume) -> list[Snapshot]:
+        """The snapshots of a volume, by name."""
+        return [Snapshot(volume, name) for name in self.layout.entries(f"{volume.kind}-snapshots/{volume.name}")]
+
+    def rename_snapshot(self, snapshot: Snapshot, name: str) -> None:
+        """Give a snapshot that is not mounted another name."""
+        new = Snapshot(snapshot.volume, name)
+        self.layout.rename(self.snapshot_path(snapshot), self.snapshot_path(new))
+
+    def unmount_snapshot(self, snapshot: Snapshot) -> None:
+        """Take a snapshot's mount away."""
+        self._let_go(self.snapshot_path(snapshot))
+
+    def restored(self, volume: Volume) -> str:
+        """The mark of the restore that made a volume what it is, "" when it was never restored."""
+        try:
+            return (self.volume_path(volume) / RESTORED).read_text()
+        except FileNotFoundError:
+            return ""
+
+    def _place_snapshot(self, staged: Path, snapshot: Snapshot) -> None:
+        self._snapshots_of(snapshot.volume).mkdir(mode=0o700, exist_ok=True)
+        self.layout.place(staged, self.snapshot_path(snapshot))
+
+    def _tidy_snapshots(self, volume: Volume) -> None:
+        """Take away the directory of a volume's snapshots when the last is gone."""
+        with suppress(OSError):  # others are there
+            self._snapshots_of(volume).rmdir()
+
+    def _snapshots_of(self, volume: Volume) -> Path:
+        return self.layout.root / f"{volume.kind}-snapshots" / volume.name
+
+    def _let_go(self, directory: Path) -> None:
+        """Take the mount of a volume's or snapshot's directory out of sight; the kernel's flush goes on behind."""
+        try:
+            let_go = Mountpoint(directory).release()
+        except OSError as error:
+            raise self.layout.failure("mount", error) from error
+        if let_go is not None:
+            self.layout.trash.behind(let_go)
 
 
 class PlainDirectory(Struct, frozen=True):

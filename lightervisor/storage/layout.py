@@ -1,31 +1,40 @@
 """The directories of a pool, which are LXD's, and the one way things come into and go out of them.
 
-<pool>/containers/<name>/, <pool>/custom/<name>/ and <pool>/images/<fingerprint>/ each with `rootfs`; <pool>/trash/
-for what is being made or removed. Source: LXD's storage layout.
+<pool>/containers/<name>/, <pool>/custom/<name>/ and <pool>/images/<fingerprint>/ each with `rootfs`, the same of
+snapshots in <pool>/containers-snapshots/<name>/<snapshot>/; <pool>/trash/ for what is being made or removed. Source:
+LXD's storage layout.
 """
 
 import errno
 import os
 import stat
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from lightervisor.errors import Conflict, Failure, HostError, Invalid, NotFound
-from lightervisor.kernel import fsinfo, mounts, paths
+from lightervisor.kernel import fsinfo, mounts, paths, syscalls
 from lightervisor.storage.trash import Trash
 
 # A container's root walks through `containers` to its own volume; images hold setuid programs of root.
-FOLDERS = {"containers": 0o711, "custom": 0o711, "images": 0o700, "trash": 0o700}
+FOLDERS = {
+    "containers": 0o711,
+    "custom": 0o711,
+    "containers-snapshots": 0o700,
+    "custom-snapshots": 0o700,
+    "images": 0o700,
+    "trash": 0o700,
+}
 BESIDE = ("metadata.yaml", "templates")
 TEMPLATE_LIMIT = 64 << 20
 
 
 class PoolLayout:
-    """The directories below one pool's root."""
+    """The directories below one pool's root; `own` are those that only its driver has, with their modes."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, own: Mapping[str, int]) -> None:
         self.root = root
+        self._folders = {**FOLDERS, **own}
         self.trash = Trash(root / "trash")
 
     def prepare(self, source: Path | None) -> None:
@@ -34,7 +43,7 @@ class PoolLayout:
             self.root.mkdir(mode=0o711, parents=True, exist_ok=True)
             if source and not mounts.is_mountpoint(self.root):
                 mounts.bind(source, self.root)
-            for name, mode in FOLDERS.items():
+            for name, mode in self._folders.items():
                 (self.root / name).mkdir(exist_ok=True)
                 (self.root / name).chmod(mode)
             self.trash.empty()
@@ -54,7 +63,7 @@ class PoolLayout:
             if self.trash.directory.is_dir():
                 for place in self.trash.directory.iterdir():
                     self.trash.remove(place)
-            for name in FOLDERS:
+            for name in self._folders:
                 paths.remove_tree(self.root / name)
             mounts.umount(self.root, lazy=True)
             if self.root.is_dir():
@@ -100,6 +109,11 @@ class PoolLayout:
                 return False
             raise
         return True
+
+    def exchange(self, staged: Path, target: Path) -> None:
+        """Put what was made where something is, at once, and discard that."""
+        syscalls.exchange(staged, target)
+        self.trash.discard(staged)
 
     def rename(self, old: Path, new: Path) -> None:
         """Move a volume; nothing happens when that was done already. Raises Conflict when the name is taken."""

@@ -1,15 +1,16 @@
 """Dir: an instance is a plain copy of its unpacked image; works on any file system with id-mapped mounts."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from lightervisor.errors import NotFound
-from lightervisor.kernel import mounts, paths, process
+from lightervisor.kernel import copies, mounts, paths
 from lightervisor.kernel.idmap import IdMap
 from lightervisor.kernel.userns import namespace_of
 from lightervisor.storage import probe
-from lightervisor.storage.driver import MountedRoot, StorageDriver, Volume
+from lightervisor.storage.driver import RESTORED, MountedRoot, Snapshot, Still, StorageDriver, Volume
 from lightervisor.storage.mountpoint import Mountpoint
 
 
@@ -66,7 +67,7 @@ class Dir(StorageDriver, name="dir"):
         source = self.layout.image_path(image)
         begun_with = _identity(source)
         try:
-            process.run(["cp", "-a", "--reflink=auto", "--", source / "rootfs", staged / "rootfs"])
+            copies.copy_tree(source / "rootfs", staged / "rootfs")
             self.layout.copy_beside(source, staged)
         finally:
             # An image that is deleted is moved away first and removed then: the copy may lack files, without an error.
@@ -77,10 +78,8 @@ class Dir(StorageDriver, name="dir"):
         """Into the trash."""
         self.unmount(volume)
         self.layout.trash.discard(self.volume_path(volume))
-
-    def rename_volume(self, volume: Volume, new: Volume) -> None:
-        """Rename the directory."""
-        self.layout.rename(self.volume_path(volume), self.volume_path(new))
+        for snapshot in self.snapshots(volume):
+            self.delete_snapshot(snapshot)
 
     def mount(self, volume: Volume, idmap: IdMap | None) -> MountedRoot:
         """Show rootfs over itself with the owners of the map; without a map it is used as it is."""
@@ -99,18 +98,68 @@ class Dir(StorageDriver, name="dir"):
             raise self.layout.failure("mount", error) from error
         return MountedRoot(path=point.path, idmapped=idmap is not None)
 
-    def unmount(self, volume: Volume) -> None:
-        """Take the mount away."""
-        try:
-            let_go = Mountpoint(self.volume_path(volume)).release()
-        except OSError as error:
-            raise self.layout.failure("mount", error) from error
-        if let_go is not None:
-            let_go()
-
     def size(self, volume: Volume) -> int:
         """Bytes of the whole tree."""
         return paths.tree_size(self.volume_path(volume), "rootfs")
+
+    def create_snapshot(self, snapshot: Snapshot, still: Still | None = None) -> None:
+        """Copy the volume's tree."""
+        if self.has_snapshot(snapshot):
+            return
+        volume = self.volume_path(snapshot.volume)
+        if not volume.is_dir():
+            raise NotFound("storage pool volume", snapshot.volume.name)
+        with self.layout.making("snapshot") as staged, self._beneath(volume) as source:
+            with still() if still else nullcontext():
+                copies.copy_tree(source / "rootfs", staged / "rootfs")
+            self.layout.copy_beside(source, staged)
+            Mountpoint(staged).make()
+            self._place_snapshot(staged, snapshot)
+
+    @contextmanager
+    def _beneath(self, volume: Path) -> Generator[Path, None, None]:
+        """The volume's directory without what is mounted in it: files with their plain owners."""
+        place = self.layout.trash.new()
+        try:
+            mounts.bind(volume, place)
+            yield place
+        finally:
+            self.layout.trash.remove(place)
+
+    def restore_snapshot(self, snapshot: Snapshot, mark: str) -> None:
+        """Copy the snapshot's tree; it changes places with the volume's."""
+        source = self.snapshot_path(snapshot)
+        if not source.is_dir():
+            raise NotFound("snapshot", snapshot.name)
+        with self.layout.making("storage volume") as staged:
+            copies.copy_tree(source / "rootfs", staged / "rootfs")
+            self.layout.copy_beside(source, staged)
+            (staged / RESTORED).write_text(mark)
+            Mountpoint(staged).make()
+            self.unmount(snapshot.volume)
+            self.layout.exchange(staged, self.volume_path(snapshot.volume))
+
+    def delete_snapshot(self, snapshot: Snapshot) -> None:
+        """Into the trash."""
+        self.unmount_snapshot(snapshot)
+        self.layout.trash.discard(self.snapshot_path(snapshot))
+        self._tidy_snapshots(snapshot.volume)
+
+    def mount_snapshot(self, snapshot: Snapshot) -> MountedRoot:
+        """Show rootfs over itself, read-only."""
+        point = Mountpoint(self.snapshot_path(snapshot))
+        if not point.path.is_dir():
+            raise NotFound("snapshot", snapshot.name)
+        try:
+            with self._mounting:
+                point.ensure(None, lambda: mounts.bind(point.path, point.path, readonly=True))
+        except OSError as error:
+            raise self.layout.failure("mount", error) from error
+        return MountedRoot(path=point.path, idmapped=False)
+
+    def snapshot_size(self, snapshot: Snapshot) -> int:
+        """Bytes of the whole tree."""
+        return paths.tree_size(self.snapshot_path(snapshot), "rootfs")
 
 
 def _missing(image: str) -> NotFound:

@@ -1,47 +1,49 @@
 """Overlay: an instance is one writable layer over its image's tree; made and deleted in constant time.
 
-An image is unpacked once, with its real owners. A volume has `top/upper`, what was written, and `volume.json`, which
-names the directories of the pool below it, so that the pool alone tells what a volume is made of (docs/adr/0003).
-Everything is brought in through id-mapped mounts (`kernel/overlay.py`), so owners on disk are plain.
+An image is unpacked once, with its real owners. A volume writes to a layer of its own and lies on others
+(`storage/layers.py`), so that the pool alone tells what it is made of (docs/adr/0003). A snapshot of a volume at rest
+takes that layer as it is, and the volume gets a new one above it; of one in use, the layer is copied. Everything is
+brought in through id-mapped mounts (`kernel/overlay.py`), so owners on disk are plain.
 """
 
-import os
-import shutil
-import stat
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-
-import msgspec
+from typing import ClassVar
 
 from lightervisor.errors import HostError, NotFound, Unsupported
-from lightervisor.kernel import fsinfo, mounts, overlay, paths
+from lightervisor.kernel import copies, fsinfo, mounts, overlay, paths
 from lightervisor.kernel.idmap import IdMap
 from lightervisor.kernel.userns import namespace_of
-from lightervisor.storage import probe
-from lightervisor.storage.driver import MountedRoot, PlainDirectories, PlainDirectory, StorageDriver, Volume
+from lightervisor.storage import layers, probe
+from lightervisor.storage.driver import (
+    RESTORED,
+    MountedRoot,
+    PlainDirectories,
+    PlainDirectory,
+    Snapshot,
+    Still,
+    StorageDriver,
+    Volume,
+)
+from lightervisor.storage.layers import Chain, PoolLayers
 from lightervisor.storage.mountpoint import Mountpoint
 
+HIGHEST = 50
+"""Trees below a volume, above which its layer is copied: the kernel allows 500, each makes a mount a little slower."""
 PLAIN = ("var/lib/docker", "var/lib/containers", "var/lib/lxd")
-
-
-class Chain(msgspec.Struct, frozen=True, kw_only=True):
-    """volume.json: what a volume lies on, as paths below the pool, the uppermost first; empty without an image."""
-
-    version: int = 1
-    image: str = ""
-    lowers: list[str] = []
 
 
 class Overlay(StorageDriver, PlainDirectories, name="overlay"):
     """Layers on any file system that carries overlayfs and id-mapped mounts. Source: kernel, overlayfs.rst."""
 
+    FOLDERS: ClassVar = {layers.FOLDER: 0o700}
     RANK = 10
 
     def __init__(self, root: Path, config: Mapping[str, str]) -> None:
         super().__init__(root, config)
-        # Between looking whether an image is there, or used, and acting on it.
-        self._images_lock = threading.Lock()
+        self._layers = PoolLayers(self.layout)
         self._mounting = threading.Lock()
 
     @classmethod
@@ -53,14 +55,15 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
         with probe.trying(cls.name, root) as place:
             for name in ("lower/old", "top/upper", "top/work", "target", "scratch"):
                 (place / name).mkdir(parents=True)
-            layers = overlay.Layers(lowers=[place / "lower"], top=place / "top")
-            overlay.mount(layers, place / "target", probe.MAP, scratch=place / "scratch")
+            trees = overlay.Layers(lowers=[place / "lower"], top=place / "top")
+            overlay.mount(trees, place / "target", probe.MAP, scratch=place / "scratch")
             probe.check_writable(place / "target")
             (place / "target/old").rename(place / "target/new")
 
     def create(self) -> None:
         """Make the directories."""
         self.layout.prepare(self.source())
+        self._layers.sweep()
 
     def delete(self) -> None:
         """Remove the directories."""
@@ -69,7 +72,7 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
     def create_image(self, fingerprint: str, unpack: Callable[[Path], None]) -> None:
         """Keep it unpacked; one that was deleted while volumes lie on it comes back without unpacking."""
         target = self.layout.image_path(fingerprint)
-        with self._images_lock:
+        with self._layers.lock:
             if target.is_dir():
                 self.layout.tombstone(fingerprint).unlink(missing_ok=True)
                 return
@@ -80,63 +83,75 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
 
     def delete_image(self, fingerprint: str) -> None:
         """Hide it while volumes lie on it; it goes with the last of them."""
-        with self._images_lock:
+        with self._layers.lock:
             if self.layout.image_path(fingerprint).is_dir():
                 self.layout.tombstone(fingerprint).touch()
                 self._reap(fingerprint)
 
     def create_volume(self, volume: Volume, image: str | None) -> None:
         """Make an empty layer over the image's tree."""
-        if self.has_volume(volume):
-            return
-        with self._images_lock, self.layout.making("storage volume") as staged:
+        with self._layers.lock, self.layout.making("storage volume") as staged:
+            if self.has_volume(volume):
+                return
             if image is not None and not self.has_image(image):
                 raise NotFound("image", image, text=f"Image {image} is not in this storage pool")
-            for name in ("top", "top/upper", "top/work"):
-                (staged / name).mkdir(mode=0o700)
-            chain = Chain()
+            lowers: list[str] = []
             if image is not None:
-                source = self.layout.image_path(image)
-                chain = Chain(image=image, lowers=[f"images/{image}/rootfs"])
-                _same_root(source / "rootfs", staged / "top/upper")
-                self.layout.copy_beside(source, staged)
-            else:
-                (staged / "top/upper").chmod(0o755)
-            (staged / "volume.json").write_bytes(msgspec.json.format(msgspec.json.encode(chain)))
+                lowers = [f"images/{image}/rootfs"]
+                self.layout.copy_beside(self.layout.image_path(image), staged)
             Mountpoint(staged).make()
-            self.layout.place(staged, self.volume_path(volume))
+            with self._new_layer(lowers) as top:
+                self._layers.write(staged, Chain(image=image or "", top=top, lowers=lowers))
+                self.layout.place(staged, self.volume_path(volume))
+
+    @contextmanager
+    def _new_layer(self, lowers: Sequence[str]) -> Generator[str, None, None]:
+        """An empty layer to be written to; it goes again when what is to name it fails."""
+        top = self._layers.new(self.layout.root / lowers[0] if lowers else None)
+        try:
+            yield top
+        except BaseException:
+            self.layout.trash.discard(self._layers.path(top))
+            raise
 
     def delete_volume(self, volume: Volume) -> None:
-        """Into the trash, and its image too when it was the last volume of one that is deleted."""
-        if not self.has_volume(volume):
-            return
-        try:
-            image = self.chain(volume).image
-        except HostError:  # what cannot be read can be deleted all the same
-            image = ""
-        self.unmount(volume)
-        with self._images_lock:
-            self.layout.trash.discard(self.volume_path(volume))
-            if image and self.layout.tombstone(image).exists():
-                self._reap(image)
+        """Into the trash with its snapshots, and its image too when that is deleted and nothing else lies on it."""
+        if self.has_volume(volume):
+            self.unmount(volume)
+            self._discard(self.volume_path(volume))
+        for snapshot in self.snapshots(volume):
+            self.delete_snapshot(snapshot)
 
-    def rename_volume(self, volume: Volume, new: Volume) -> None:
-        """Rename the directory."""
-        self.layout.rename(self.volume_path(volume), self.volume_path(new))
+    def _discard(self, directory: Path) -> None:
+        """Throw a volume or snapshot away, and what it alone was made of."""
+        with self._layers.lock:
+            try:
+                chain = self._layers.read(directory)
+            except (HostError, NotFound):  # what cannot be read can be deleted all the same
+                chain = Chain()
+            self.layout.trash.discard(directory)
+            self._layers.drop(chain)
+            self._reap(chain.image)
 
     def mount(self, volume: Volume, idmap: IdMap | None) -> MountedRoot:
         """Mount the layers; a volume without any below it is shown as it is."""
-        point, top = Mountpoint(self.volume_path(volume)), self.volume_path(volume) / "top"
-        lowers = [self.layout.root / lower for lower in self.chain(volume).lowers]
+        directory = self.volume_path(volume)
+        chain = self._layers.read(directory)
+        return self._mounted(Mountpoint(directory), chain.lowers, chain.top, idmap)
+
+    def _mounted(self, point: Mountpoint, lowers: Sequence[str], top: str, idmap: IdMap | None) -> MountedRoot:
+        trees = [self.layout.root / lower for lower in lowers]
 
         def attach() -> None:
-            if lowers:
-                layers = overlay.Layers(lowers=lowers, top=top)
-                overlay.mount(layers, point.path, idmap, scratch=self.layout.trash.directory)
-            elif idmap is not None:
-                mounts.bind_idmapped(top / "upper", point.path, namespace_of(idmap))
+            if (top and trees) or len(trees) > 1:
+                both = overlay.Layers(lowers=trees, top=self._layers.path(top) if top else None)
+                overlay.mount(both, point.path, idmap, scratch=self.layout.trash.directory)
+                return
+            alone = self._layers.path(top) / "upper" if top else trees[0]
+            if idmap is not None:
+                mounts.bind_idmapped(alone, point.path, namespace_of(idmap))
             else:
-                mounts.bind(top / "upper", point.path)
+                mounts.bind(alone, point.path, readonly=not top)
 
         try:
             with self._mounting:
@@ -145,34 +160,93 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
             raise self.layout.failure("mount", error) from error
         return MountedRoot(path=point.path, idmapped=idmap is not None)
 
-    def unmount(self, volume: Volume) -> None:
-        """Take the mount out of sight at once; the kernel's flush of it goes on behind."""
-        try:
-            let_go = Mountpoint(self.volume_path(volume)).release()
-        except OSError as error:
-            raise self.layout.failure("mount", error) from error
-        if let_go is not None:
-            self.layout.trash.behind(let_go)
-
     def size(self, volume: Volume) -> int:
-        """Bytes of what was written, without the image."""
+        """Bytes of what was written, without the image and what snapshots share."""
         directory = self.volume_path(volume)
-        return sum(paths.tree_size(directory, name) for name in ("top", "plain"))
+        top = self._layers.path(self._layers.read(directory).top)
+        return paths.tree_size(top, "upper") + paths.tree_size(directory, "plain")
 
-    def chain(self, volume: Volume) -> Chain:
-        """What a volume lies on. Raises NotFound, and HostError when its description cannot be read."""
-        path = self.volume_path(volume) / "volume.json"
+    def create_snapshot(self, snapshot: Snapshot, still: Still | None = None) -> None:
+        """Take the volume's layer and give it another; copy it when somebody may write to it, or the pile is high."""
+        if self.has_snapshot(snapshot):
+            return
+        directory = self.volume_path(snapshot.volume)
+        chain = self._layers.read(directory)
+        is_in_use = mounts.is_mountpoint(directory / "rootfs")
+        with self.layout.making("snapshot") as staged:
+            self.layout.copy_beside(directory, staged)
+            Mountpoint(staged).make()
+            with still() if still else nullcontext():
+                if (directory / "plain").is_dir():
+                    copies.copy_tree(directory / "plain", staged / "plain")
+                if is_in_use or len(chain.lowers) >= HIGHEST:
+                    lowers = self._copied(chain)
+                elif self._layers.is_unwritten(chain):
+                    lowers = chain.lowers
+                else:
+                    lowers = self._frozen(directory, chain)
+            self._layers.write(staged, Chain(image=chain.image, lowers=lowers))
+            with self._layers.lock:
+                self._place_snapshot(staged, snapshot)
+
+    def _copied(self, chain: Chain) -> list[str]:
+        """A copy of the volume's own layer, over what that lies on."""
+        layer = self._layers.make()
         try:
-            return msgspec.json.decode(path.read_bytes(), type=Chain)
-        except FileNotFoundError as error:
-            raise NotFound("storage pool volume", volume.name) from error
-        except (OSError, msgspec.MsgspecError) as error:
-            raise HostError("storage volume", volume.name, cause=f"{path} cannot be read: {error}") from error
+            copies.copy_tree(self._layers.path(chain.top) / "upper", self._layers.path(layer) / "upper")
+        except BaseException:
+            self.layout.trash.discard(self._layers.path(layer))
+            raise
+        return [f"{layer}/upper", *chain.lowers]
+
+    def _frozen(self, directory: Path, chain: Chain) -> list[str]:
+        """The volume's own layer, which is no longer its own; it writes to a new one above."""
+        lowers = [f"{chain.top}/upper", *chain.lowers]
+        with self._new_layer(lowers) as top:
+            self._layers.write(directory, Chain(image=chain.image, top=top, lowers=lowers))
+        return lowers
+
+    def restore_snapshot(self, snapshot: Snapshot, mark: str) -> None:
+        """Make the volume an empty layer over those of the snapshot."""
+        source, directory = self.snapshot_path(snapshot), self.volume_path(snapshot.volume)
+        wanted, before = self._layers.read(source), self._layers.read(directory)
+        with self.layout.making("storage volume") as staged:
+            self.layout.copy_beside(source, staged)
+            if (source / "plain").is_dir():
+                copies.copy_tree(source / "plain", staged / "plain")
+            (staged / RESTORED).write_text(mark)
+            Mountpoint(staged).make()
+            with self._new_layer(wanted.lowers) as top:
+                self._layers.write(staged, Chain(image=wanted.image, top=top, lowers=wanted.lowers))
+                self.unmount(snapshot.volume)
+                self.layout.exchange(staged, directory)
+        with self._layers.lock:
+            self._layers.drop(before)
+
+    def delete_snapshot(self, snapshot: Snapshot) -> None:
+        """Into the trash, with the layers that no volume needs."""
+        if self.has_snapshot(snapshot):
+            self.unmount_snapshot(snapshot)
+            self._discard(self.snapshot_path(snapshot))
+        self._tidy_snapshots(snapshot.volume)
+
+    def mount_snapshot(self, snapshot: Snapshot) -> MountedRoot:
+        """Mount the layers without one to write to."""
+        directory = self.snapshot_path(snapshot)
+        return self._mounted(Mountpoint(directory), self._layers.read(directory).lowers, "", None)
+
+    def snapshot_size(self, snapshot: Snapshot) -> int:
+        """Bytes of the uppermost layer: what was written since the snapshot before."""
+        directory = self.snapshot_path(snapshot)
+        lowers = self._layers.read(directory).lowers
+        written = paths.tree_size(self.layout.root, lowers[0]) if lowers and lowers[0].startswith(layers.FOLDER) else 0
+        return written + paths.tree_size(directory, "plain")
 
     def plain_directories(self, volume: Volume) -> list[PlainDirectory]:
         """Directories in the volume beside its layers, for what has to make overlays itself."""
         directory, found = self.volume_path(volume), list[PlainDirectory]()
-        below = [directory / "top/upper", *(self.layout.root / lower for lower in self.chain(volume).lowers)]
+        chain = self._layers.read(directory)
+        below = [self._layers.path(chain.top) / "upper", *(self.layout.root / lower for lower in chain.lowers)]
         for guest in PLAIN:
             host = directory / "plain" / guest.replace("/", "-")
             if not host.is_dir():
@@ -182,28 +256,11 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
             found.append(PlainDirectory(host=host, guest=guest))
         return found
 
-    def _reap(self, fingerprint: str) -> None:
-        """Remove a deleted image that no volume lies on; the lock is held."""
-        layer = f"images/{fingerprint}/"
-        volumes = [*self.volumes("containers"), *self.volumes("custom")]
-        for volume in volumes:
-            try:
-                if any(lower.startswith(layer) for lower in self.chain(volume).lowers):
-                    return
-            except NotFound:
-                continue
-            except HostError:  # it may lie on this image
-                return
-        self.layout.trash.discard(self.layout.image_path(fingerprint))
-        self.layout.tombstone(fingerprint).unlink(missing_ok=True)
-
-
-def _same_root(lower: Path, upper: Path) -> None:
-    """Give a layer the owner, mode, times and attributes of the root below it: the merged root takes them from it."""
-    found = lower.stat()
-    shutil.copystat(lower, upper)
-    os.chown(upper, found.st_uid, found.st_gid)
-    upper.chmod(stat.S_IMODE(found.st_mode))
+    def _reap(self, image: str) -> None:
+        """Remove a deleted image that nothing lies on; the lock is held."""
+        if image and self.layout.tombstone(image).exists() and not self._layers.has_users(image):
+            self.layout.trash.discard(self.layout.image_path(image))
+            self.layout.tombstone(image).unlink(missing_ok=True)
 
 
 def _has_content(layer: Path, guest: str) -> bool:

@@ -82,6 +82,8 @@ async def services(tmp_path: Path) -> AsyncIterator[Services]:
         removal=ABSENT,
         update=ABSENT,
         states=ABSENT,
+        snapshots=ABSENT,
+        snapshot_taking=ABSENT,
         exec=ABSENT,
         images=ABSENT,
         downloads=ABSENT,

@@ -1,0 +1,149 @@
+"""Rows of snapshots of instances: what the instance was configured as when each was taken."""
+
+import sqlite3
+from datetime import datetime
+
+import msgspec
+
+from lightervisor.db.database import Database
+from lightervisor.errors import Conflict, NotFound
+from lightervisor.model.times import ZERO_TIME
+
+COLUMNS = (
+    "name, architecture, ephemeral, stateful, description, created_at, last_used_at, expires_at, config, devices,"
+    " profiles"
+)
+OWN = ", ".join(f"snapshot.{column.strip()}" for column in COLUMNS.split(","))
+_FROM = "from instance_snapshots snapshot join instances instance on instance.id = snapshot.instance_id"
+_OF_ONE = "instance_id = (select id from instances where project = ? and name = ?) and name = ?"
+_decode_map = msgspec.json.Decoder(dict[str, str]).decode
+_decode_devices = msgspec.json.Decoder(dict[str, dict[str, str]]).decode
+_decode_list = msgspec.json.Decoder(list[str]).decode
+
+
+class SnapshotRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One snapshot as it is stored; `name` is its own, `expires_at` year 1 when it stays for ever."""
+
+    project: str
+    instance: str
+    name: str
+    architecture: str
+    created_at: datetime
+    last_used_at: datetime
+    expires_at: datetime = ZERO_TIME
+    ephemeral: bool = False
+    stateful: bool = False
+    description: str = ""
+    config: dict[str, str] = {}
+    devices: dict[str, dict[str, str]] = {}
+    profiles: list[str] = []
+
+
+def _row(values: sqlite3.Row) -> SnapshotRow:
+    return SnapshotRow(
+        project=values[0],
+        instance=values[1],
+        name=values[2],
+        architecture=values[3],
+        ephemeral=bool(values[4]),
+        stateful=bool(values[5]),
+        description=values[6],
+        created_at=datetime.fromisoformat(values[7]),
+        last_used_at=datetime.fromisoformat(values[8]),
+        expires_at=datetime.fromisoformat(values[9]),
+        config=_decode_map(values[10]),
+        devices=_decode_devices(values[11]),
+        profiles=_decode_list(values[12]),
+    )
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+class SnapshotRows:
+    """All SQL about snapshots of instances."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def find(self, project: str, instance: str, name: str) -> SnapshotRow | None:
+        """One snapshot, None when there is none of this name."""
+        found = self._select(
+            "instance.project = ? and instance.name = ? and snapshot.name = ?", project, instance, name
+        )
+        return found[0] if found else None
+
+    def get(self, project: str, instance: str, name: str) -> SnapshotRow:
+        """One snapshot. Raises NotFound with LXD's text."""
+        found = self.find(project, instance, name)
+        if found is None:
+            text = f'Failed to fetch snapshot "{name}" of instance "{instance}" in project "{project}": '
+            raise NotFound("snapshot", name, text=f"{text}InstanceSnapshot not found", remedy=f"lxc info {instance}")
+        return found
+
+    def of(self, project: str, instance: str) -> list[SnapshotRow]:
+        """The snapshots of one instance, the oldest first."""
+        return self._select("instance.project = ? and instance.name = ?", project, instance)
+
+    def everything(self, project: str | None = None) -> list[SnapshotRow]:
+        """The snapshots of all instances of a project, or of all with None; of each the oldest first."""
+        return self._select("instance.project = ?", project) if project is not None else self._select("true")
+
+    def _select(self, where: str, *values: str) -> list[SnapshotRow]:
+        query = f"select instance.project, instance.name, {OWN} {_FROM} where {where} order by 1, 2, snapshot.id"
+        return [_row(row) for row in self._database.reader.execute(query, values)]
+
+    async def add(self, row: SnapshotRow) -> None:
+        """Store a new snapshot. Raises Conflict with LXD's text when the name is taken, NotFound without instance."""
+
+        def insert(connection: sqlite3.Connection) -> int:
+            marks = ", ".join("?" * 11)
+            query = (
+                f"insert into instance_snapshots (instance_id, {COLUMNS})"
+                f" select id, {marks} from instances where project = ? and name = ?"
+            )
+            values = (
+                row.name, row.architecture, row.ephemeral, row.stateful, row.description, row.created_at.isoformat(),
+                row.last_used_at.isoformat(), row.expires_at.isoformat(), _json(row.config), _json(row.devices),
+                _json(row.profiles),
+            )  # fmt: skip
+            return connection.execute(query, (*values, row.project, row.instance)).rowcount
+
+        try:
+            if not await self._database.write(insert):
+                raise NotFound("instance", row.instance, remedy="")
+        except sqlite3.IntegrityError as error:
+            raise taken(row.instance, row.name) from error
+
+    async def set_expiry(self, project: str, instance: str, name: str, expires_at: datetime) -> None:
+        """Change when a snapshot ends. Raises NotFound."""
+        values = (expires_at.isoformat(), project, instance, name)
+        query = f"update instance_snapshots set expires_at = ? where {_OF_ONE}"
+        if not await self._database.write(lambda connection: connection.execute(query, values).rowcount):
+            self.get(project, instance, name)
+
+    async def rename(self, project: str, instance: str, name: str, new_name: str) -> None:
+        """Give a snapshot another name. Raises Conflict when it is taken."""
+        values = (new_name, project, instance, name)
+        query = f"update instance_snapshots set name = ? where {_OF_ONE}"
+        try:
+            await self._database.write(lambda connection: connection.execute(query, values))
+        except sqlite3.IntegrityError as error:
+            raise Conflict("snapshot", new_name, text=f'Name "{new_name}" already in use') from error
+
+    async def delete(self, project: str, instance: str, name: str) -> None:
+        """Forget a snapshot; nothing happens when it is gone already."""
+        query = f"delete from instance_snapshots where {_OF_ONE}"
+        await self._database.write(lambda connection: connection.execute(query, (project, instance, name)))
+
+
+def taken(instance: str, name: str) -> Conflict:
+    """What is said of a name that another snapshot of the instance has."""
+    return Conflict(
+        "snapshot",
+        name,
+        text=f'Failed creating instance snapshot record "{instance}/{name}": '
+        'This "instances_snapshots" entry already exists',
+        remedy=f"choose another name, or replace it: lxc snapshot {instance} {name} --reuse",
+    )

@@ -1,0 +1,154 @@
+"""The layers of an overlay pool, and what each volume and snapshot is made of.
+
+<pool>/layers/<id>/ has `upper`, the files of one layer, and `work`, which the kernel needs beside a writable one. A
+volume's `volume.json` names the layer that it writes to, which is its own, and the trees below it, which it may share
+with snapshots and other volumes. Changing what a volume is made of is the replacement of that one file, so a killed
+daemon leaves it as it was or as it is to be; what nobody names any more goes with the pool's next start at the latest.
+"""
+
+import os
+import secrets
+import shutil
+import stat
+import threading
+from collections.abc import Generator
+from pathlib import Path
+
+import msgspec
+
+from lightervisor.errors import HostError, NotFound
+from lightervisor.kernel import files
+from lightervisor.storage.layout import PoolLayout
+
+FOLDER = "layers"
+PLACES = ("containers", "custom")
+_OF_OVERLAYFS = "trusted.overlay."
+
+
+class Chain(msgspec.Struct, frozen=True, kw_only=True):
+    """volume.json. Paths below the pool: `top`, the layer to write to ("" in a snapshot), and `lowers`, the trees
+    below it, the uppermost first; none without an image. `image` is the fingerprint of the one at the bottom.
+    """
+
+    version: int = 2
+    image: str = ""
+    top: str = ""
+    lowers: list[str] = []
+
+    def layers(self) -> list[str]:
+        """The layers that this lies on or writes to; the images' trees are not among them."""
+        named = [self.top] if self.top else []
+        return named + [lower.removesuffix("/upper") for lower in self.lowers if lower.startswith(f"{FOLDER}/")]
+
+
+class PoolLayers:
+    """The layers of one pool. Who makes or drops a reference to a shared one holds `lock`."""
+
+    def __init__(self, layout: PoolLayout) -> None:
+        self._layout = layout
+        self.lock = threading.Lock()
+
+    def path(self, layer: str) -> Path:
+        """The directory of a layer, which has `upper` and `work`."""
+        return self._layout.root / layer
+
+    def new(self, below: Path | None) -> str:
+        """Make an empty layer to be written to, over the root of a tree; the caller names it in a volume."""
+        layer = self.make()
+        upper = self.path(layer) / "upper"
+        upper.mkdir(mode=0o755)
+        if below is not None:
+            _same_root(below, upper)
+        return layer
+
+    def make(self) -> str:
+        """Make a layer without `upper`, to be filled with one."""
+        layer = f"{FOLDER}/{secrets.token_hex(8)}"
+        self.path(layer).mkdir(mode=0o700)
+        (self.path(layer) / "work").mkdir(mode=0o700)
+        return layer
+
+    def is_unwritten(self, chain: Chain) -> bool:
+        """Whether a volume's own layer has nothing that the trees below it have not."""
+        upper = self.path(chain.top) / "upper"
+        if not chain.lowers or any(upper.iterdir()):
+            return False
+        return _look(upper) == _look(self._layout.root / chain.lowers[0])
+
+    def read(self, directory: Path) -> Chain:
+        """What a volume or snapshot is made of. Raises NotFound, and HostError when that cannot be read."""
+        path = directory / "volume.json"
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Chain)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise NotFound("storage pool volume", directory.name) from error
+        except (OSError, msgspec.MsgspecError) as error:
+            raise HostError("storage volume", directory.name, cause=f"{path} cannot be read: {error}") from error
+
+    def write(self, directory: Path, chain: Chain) -> None:
+        """Say what a volume or snapshot is made of, at once."""
+        files.write_whole(directory / "volume.json", msgspec.json.format(msgspec.json.encode(chain)).decode(), 0o600)
+
+    def drop(self, chain: Chain, *, keep_top: bool = False) -> None:
+        """A volume or snapshot made of this is gone: discard what nobody else is made of. The lock is held."""
+        own, shared = [chain.top] if chain.top and not keep_top else [], set(chain.layers()) - {chain.top}
+        if shared:
+            used = self._used()
+            own += [] if used is None else sorted(shared - used)
+        for layer in own:
+            self._layout.trash.discard(self.path(layer))
+
+    def has_users(self, image: str) -> bool:
+        """Whether something lies on an image; also when that cannot be told. The lock is held."""
+        try:
+            return any(one.image == image for one in self._chains())
+        except HostError:
+            return True
+
+    def sweep(self) -> None:
+        """Discard layers that nothing is made of: for the pool's start, before anything else uses it."""
+        used = self._used()
+        if used is not None:
+            for name in self._layout.entries(FOLDER):
+                if f"{FOLDER}/{name}" not in used:
+                    self._layout.trash.discard(self._layout.root / FOLDER / name)
+
+    def _used(self) -> set[str] | None:
+        """The layers that volumes and snapshots name; None when one of them cannot be read: it may name any."""
+        try:
+            return {layer for chain in self._chains() for layer in chain.layers()}
+        except HostError:
+            return None
+
+    def _chains(self) -> Generator[Chain, None, None]:
+        for directory in self._directories():
+            try:
+                yield self.read(directory)
+            except NotFound:
+                continue
+
+    def _directories(self) -> Generator[Path, None, None]:
+        root = self._layout.root
+        for place in PLACES:
+            yield from (root / place / name for name in self._layout.entries(place))
+            for volume in self._layout.entries(f"{place}-snapshots"):
+                folder = f"{place}-snapshots/{volume}"
+                yield from (root / folder / name for name in self._layout.entries(folder))
+
+
+def _same_root(lower: Path, upper: Path) -> None:
+    """Give a layer the owner, mode, times and attributes of the root below it: the merged root takes them from it."""
+    found = lower.stat()
+    shutil.copystat(lower, upper)
+    for name in os.listxattr(upper):
+        if name.startswith(_OF_OVERLAYFS):
+            os.removexattr(upper, name)
+    os.chown(upper, found.st_uid, found.st_gid)
+    upper.chmod(stat.S_IMODE(found.st_mode))
+
+
+def _look(directory: Path) -> tuple[object, ...]:
+    found = directory.stat()
+    named = [name for name in os.listxattr(directory) if not name.startswith(_OF_OVERLAYFS)]
+    attributes = {name: os.getxattr(directory, name) for name in named}
+    return found.st_mode, found.st_uid, found.st_gid, found.st_mtime_ns, attributes
