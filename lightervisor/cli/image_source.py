@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from lightervisor.client.light import Server
 
 
+_WHERE = "lxc image list shows what is there; one of an image server is named with it: ubuntu:24.04, build:busybox"
+
+
 def resolve(session: Session, target_remote: str, raw: str) -> tuple[dict[str, Any], str]:
     """The source and, where it is known, the image's type."""
     remote, image = session.parse(raw)
@@ -36,15 +39,24 @@ def resolve(session: Session, target_remote: str, raw: str) -> tuple[dict[str, A
 
 
 def find(server: Server, image: str) -> tuple[str, str]:
-    """Fingerprint and type of an alias or a fingerprint's beginning."""
+    """Fingerprint and type of an alias or a fingerprint's beginning. Raises ApiError (404) for what is neither."""
     try:
         alias = server.get(url("images", "aliases", image))
     except ApiError as error:
         if error.code != 404:
             raise
-        found = server.get(url("images", image))
+        found = _by_fingerprint(server, image)
         return str(found["fingerprint"]), str(found.get("type") or "")
     return str(alias["target"]), str(alias.get("type") or "")
+
+
+def _by_fingerprint(server: Server, image: str) -> dict[str, Any]:
+    try:
+        return server.get(url("images", image))
+    except ApiError as error:
+        if error.code != 404:
+            raise
+        raise ApiError(error.text, 404, _WHERE) from error
 
 
 def certificate_of(session: Session, remote: str) -> str:
