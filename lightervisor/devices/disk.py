@@ -4,41 +4,40 @@ The source is first mounted in a directory of ours that the container's root can
 /root, say), and liblxc binds that. Source: LXD, device type disk; lxc.container.conf(5), lxc.mount.entry.
 """
 
-import contextlib
+import errno
+import logging
 import os
 import posixpath
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
+from lightervisor.config import sizes
 from lightervisor.config.key import key
 from lightervisor.config.types import Bool, Size, Text, integer, is_true, matching, one_of
+from lightervisor.devices import disk_owners
 from lightervisor.devices.device import Device, DeviceStart, Options, Slot, device_scope
-from lightervisor.errors import HostError, Invalid
-from lightervisor.kernel import guest_mounts, mounts, process, syscalls
+from lightervisor.devices.disk_owners import VolumeSource
+from lightervisor.devices.disk_stage import Looks, Stage
+from lightervisor.errors import Failure, HostError, Invalid
+from lightervisor.kernel import guest_mounts, locked_mounts, syscalls
 from lightervisor.kernel.guests import Guest
+from lightervisor.kernel.sources import open_source
+from lightervisor.kernel.userns import namespace_of
 
+log = logging.getLogger(__name__)
 SCOPE = device_scope("disk")
+MEMORY = "tmpfs:"
 PROPAGATIONS = {
     "private": syscalls.MS_PRIVATE, "shared": syscalls.MS_SHARED, "slave": syscalls.MS_SLAVE,
     "unbindable": syscalls.MS_UNBINDABLE,
 }  # fmt: skip
 Propagation = one_of(*PROPAGATIONS, *(f"r{one}" for one in PROPAGATIONS))
 DiskLimit = matching("bytes or iops per second", r"\d+ *(iops|[kMGTPE]?i?B)?", "Invalid limit {value!r}")
-NOT_YET = ("limits.read", "limits.write", "limits.max", "size.state", "ceph.cluster_name", "ceph.user_name")
-
-
-@dataclass(frozen=True, kw_only=True)
-class MountedSource:
-    """The resource of a disk with `pool`: where the volume is mounted on the host."""
-
-    path: Path
-    idmapped: bool = False
+NOT_YET = ("size.state", "ceph.cluster_name", "ceph.user_name")
 
 
 class Disk(Device, type="disk"):
-    """Takes a MountedSource as its resource when `pool` is set and the path is not "/"."""
+    """Takes a VolumeSource as its resource when `pool` is set and the path is not "/"."""
 
     ORDER = 1
     KEYS = tuple(
@@ -46,9 +45,9 @@ class Disk(Device, type="disk"):
             default=default, group="disk", help=text)
         for name, kind, default, text in (
             ("path", Text, "", "Where it is shown inside"),
-            ("source", Text, "", "Directory, file or block device of the host, or a volume of `pool`"),
+            ("source", Text, "", "Path of the host, a volume of `pool`, or `tmpfs:` for memory"),
             ("pool", Text, "", "Storage pool of the volume"),
-            ("size", Size, "", "Most bytes of the root disk"),
+            ("size", Size, "", "Most bytes of the root disk, or of a disk in memory"),
             ("size.state", Size, "", "For virtual machines"),
             ("readonly", Bool, "false", "Refuse writing"),
             ("recursive", Bool, "false", "Show what is mounted below the source, too"),
@@ -56,7 +55,7 @@ class Disk(Device, type="disk"):
             ("optional", Bool, "", "Older name for the contrary of `required`"),
             ("propagation", Propagation, "private", "Whether later mounts are seen on the other side"),
             ("raw.mount.options", Text, "", "More options for the mount"),
-            ("shift", Bool, "false", "Show the source's owners as the container's own"),
+            ("shift", Bool, "", "Show owners as the container's own; unset: of a user's files, all but root's"),
             ("limits.read", DiskLimit, "", "Most bytes or requests per second"),
             ("limits.write", DiskLimit, "", "Most bytes or requests per second"),
             ("limits.max", DiskLimit, "", "Both limits at once"),
@@ -75,35 +74,40 @@ class Disk(Device, type="disk"):
             raise Invalid("device", name, text=complaint)
 
     def check_host(self) -> None:
-        """Raise Invalid when a required source is not there."""
-        source = self._source()
-        if source is not None and not source.exists() and self._is_required():
-            remedy = "create it, or set required=false"
-            text = f'Missing source path "{source}" for disk "{self.name}"'
-            raise Invalid("device", self.name, text=text, remedy=remedy)
+        """Raise Invalid when a required source is not there, or is a link that must not be followed."""
+        source = self._opened()
+        if source is not None:
+            os.close(source)
 
     def start(self, slot: Slot) -> DeviceStart:
         """Mount the source where the container can reach it; the root disk needs nothing here."""
         stage = self._staged()
         if stage is None:
             return DeviceStart()
-        return DeviceStart(lines=(("lxc.mount.entry", self._entry(stage, is_file=not stage.is_dir())),))
+        return DeviceStart(lines=(("lxc.mount.entry", self._entry(stage)),))
 
     def plug(self, slot: Slot, guest: Guest) -> DeviceStart:
         """Mount the source where a start would show it."""
         stage = self._staged()
         if stage is None:
             return DeviceStart()
+        recursive = is_true(self.options.get("recursive"))
         try:
-            tree = syscalls.open_tree(stage, recursive=is_true(self.options.get("recursive")))
+            if guest.idmap is None:
+                tree = syscalls.open_tree(stage.path, recursive=recursive)
+            else:
+                tree = locked_mounts.clone(stage.path, recursive=recursive)
             try:
-                self._dress(tree, guest)
-                guest_mounts.attach(guest, tree, self._inside(), is_file=not stage.is_dir())
+                self._dress(tree)
+                guest_mounts.attach(guest, tree, self._inside(), is_file=stage.is_file)
             finally:
                 os.close(tree)
         except OSError as error:
             self.stop()
             raise HostError("disk", self.name, cause=f"cannot mount at /{self._inside()}: {error.strerror}") from error
+        except HostError:
+            self.stop()
+            raise
         return DeviceStart()
 
     def unplug(self, guest: Guest) -> None:
@@ -116,7 +120,16 @@ class Disk(Device, type="disk"):
             cause = f"cannot unmount /{self._inside()}: {error.strerror}"
             raise HostError("disk", self.name, cause=cause) from error
 
-    def _dress(self, tree: int, guest: Guest) -> None:
+    def stop(self) -> None:
+        """Unmount and remove the place of the mount."""
+        self._stage().remove()
+
+    def update(self, options: Options) -> bool:
+        """Limits are the instance's as a whole, and told to the kernel there: nothing is mounted anew for them."""
+        changed = {name for name in self.options.keys() | options.keys() if self.options.get(name) != options.get(name)}
+        return changed <= {"limits.read", "limits.write", "limits.max"}
+
+    def _dress(self, tree: int) -> None:
         """Give the detached mount what _entry says in liblxc's words."""
         wanted = self.options.get("propagation") or "private"
         recursive = wanted.startswith("r") or is_true(self.options.get("recursive"))
@@ -124,88 +137,107 @@ class Disk(Device, type="disk"):
             # As liblxc's mounts in a user namespace: what the guest does there must not reach the host.
             syscalls.mount_setattr(tree, propagation=syscalls.MS_SLAVE, recursive=recursive)
         syscalls.mount_setattr(tree, propagation=PROPAGATIONS[wanted.removeprefix("r")], recursive=recursive)
-        if self._is_to_be_shifted():
-            namespace = os.open(f"/proc/{guest.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                syscalls.mount_setattr(tree, set=syscalls.MOUNT_ATTR_IDMAP, namespace=namespace, recursive=recursive)
-            finally:
-                os.close(namespace)
 
-    def _staged(self) -> Path | None:
-        """The source mounted in our own directory, where the container can reach it; None without a source."""
-        source = self._source()
-        if source is None or not source.exists():
+    def _staged(self) -> Stage | None:
+        """The source mounted in our own directory, as it is to be seen; None without a source."""
+        if self.options.get("path") == "/":
             return None
         stage = self._stage()
-        self.stop()
-        stage.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
-        mode = source.stat().st_mode
-        is_file = not (stat.S_ISDIR(mode) or stat.S_ISBLK(mode))
+        stage.remove()
+        source = None if self._is_memory() else self._opened()
         try:
-            stage.touch() if is_file else stage.mkdir()
-            self._mount(source, stage, is_block=stat.S_ISBLK(mode))
+            if source is None and not self._is_memory():
+                return None
+            self._show(source, stage)
         except OSError as error:
-            self.stop()
-            raise HostError("disk", self.name, cause=f"cannot mount {source}: {error.strerror}") from error
-        except HostError:
-            self.stop()
+            stage.remove()
+            raise HostError("disk", self.name, cause=f"cannot mount {self._words()}: {error.strerror}") from error
+        except Failure:
+            stage.remove()
             raise
+        finally:
+            if source is not None:
+                os.close(source)
         return stage
 
-    def stop(self) -> None:
-        """Unmount and remove the place of the mount."""
-        stage = self._stage()
-        with contextlib.suppress(FileNotFoundError):
-            mounts.umount_alone(stage)
-            stage.rmdir() if stage.is_dir() else stage.unlink()
-            with contextlib.suppress(OSError):  # others may be in there
-                stage.parent.rmdir()
-
-    def _mount(self, source: Path, stage: Path, *, is_block: bool) -> None:
-        readonly = is_true(self.options.get("readonly"))
-        if is_block:
-            wanted = [part for part in ("ro" if readonly else "", self.options.get("raw.mount.options", "")) if part]
-            flags = ["-o", ",".join(wanted)] if wanted else []
-            process.run(["mount", *flags, "--", source, stage], timeout_s=60)
+    def _show(self, source: int | None, stage: Stage) -> None:
+        readonly = "ro" if is_true(self.options.get("readonly")) else ""
+        options = (readonly, *self.options.get("raw.mount.options", "").split(","))
+        looks = Looks(options, is_true(self.options.get("recursive")), None)
+        if source is None:
+            stage.mount_tmpfs(self._memory_options(), looks)
             return
-        mounts.bind(source, stage, recursive=is_true(self.options.get("recursive")), readonly=readonly)
+        found = os.fstat(source)
+        show = stage.mount_block if stat.S_ISBLK(found.st_mode) else stage.bind
+        shift = disk_owners.wanted(self.options, self.instance.idmap, self.resource, found)
+        if shift is None:
+            show(source, looks)
+            return
+        try:
+            show(source, looks._replace(namespace=namespace_of(shift.idmap)))
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EPERM):
+                raise
+            stage.remove()
+            if shift.is_asked:
+                raise disk_owners.refusal(self.name, self.instance.name, self._words(), found) from error
+            log.warning("disk %s of %s: its file system cannot show other owners", self.name, self.instance.name)
+            show(source, looks)
 
-    def _entry(self, stage: Path, *, is_file: bool) -> str:
+    def _entry(self, stage: Stage) -> str:
         words = [
             "rbind" if is_true(self.options.get("recursive")) else "bind",
-            f"create={'file' if is_file else 'dir'}",
+            f"create={'file' if stage.is_file else 'dir'}",
         ]
         if is_true(self.options.get("readonly")):
             words.append("ro")
         if self.options.get("propagation"):
             words.append(self.options["propagation"])
-        if self._is_to_be_shifted():
-            words.append("idmap=container")
-        return mount_entry(str(stage), self._inside(), words)
+        return mount_entry(str(stage.path), self._inside(), words)
 
     def _inside(self) -> str:
-        return posixpath.normpath(f"/{self.options.get('path', '')}").strip("/")
-
-    def _is_to_be_shifted(self) -> bool:
-        is_shifted = isinstance(self.resource, MountedSource) and self.resource.idmapped
-        return is_true(self.options.get("shift")) and not self.instance.privileged and not is_shifted
+        return _beneath(self.options.get("path", ""))
 
     def _is_required(self) -> bool:
         if self.options.get("optional"):
             return not is_true(self.options["optional"])
         return is_true(self.options.get("required") or "true")
 
-    def _source(self) -> Path | None:
-        if self.options.get("path") == "/":
-            return None
-        if isinstance(self.resource, MountedSource):
-            return self.resource.path
-        if self.options.get("pool"):
-            raise Invalid("device", self.name, text="Custom storage volumes are not supported by this server yet")
-        return Path(self.options["source"])
+    def _is_memory(self) -> bool:
+        return self.options.get("source") == MEMORY
 
-    def _stage(self) -> Path:
-        return self.host_side("disk", self._inside())
+    def _memory_options(self) -> str:
+        """An empty directory of the container's root, with half of the host's memory at most unless a size is given."""
+        idmap = self.instance.idmap
+        owner = (idmap.host_root, idmap.host_root_gid) if idmap else (0, 0)
+        size = self.options.get("size")
+        return f"mode=0755,uid={owner[0]},gid={owner[1]}" + (f",size={sizes.parse(size)}" if size else "")
+
+    def _opened(self) -> int | None:
+        """A descriptor of the source, None where there is none to be mounted. Raises Invalid."""
+        if self.options.get("path") == "/" or self._is_memory():
+            return None
+        if isinstance(self.resource, VolumeSource):
+            return self.resource.open()
+        source = self.options["source"]
+        try:
+            return open_source(source)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if not self._is_required():
+                return None
+            remedy = "create it, or set required=false"
+            text = f'Missing source path "{source}" for disk "{self.name}"'
+            raise Invalid("device", self.name, text=text, remedy=remedy) from error
+        except OSError as error:
+            text = f'Cannot use source path "{source}" for disk "{self.name}": {error.strerror}'
+            raise Invalid("device", self.name, text=text) from error
+
+    def _words(self) -> str:
+        pool = self.options.get("pool")
+        return f"volume {self.options['source']} of pool {pool}" if pool else self.options["source"]
+
+    def _stage(self) -> Stage:
+        return Stage(self.host_side("disk", self._inside()))
 
 
 def mount_entry(source: str, target: str, options: Sequence[str]) -> str:
@@ -220,18 +252,27 @@ def _escaped(field: str) -> str:
     return field.replace("\\", "\\134").replace(" ", "\\040").replace("#", "\\043")
 
 
+def _beneath(path: str) -> str:
+    """A path inside, relative to the root; "" for the root itself."""
+    return posixpath.normpath("/" + path.lstrip("/")).strip("/")
+
+
 def _complaint(path: str, source: str, options: Options) -> str:
     both_words = options.get("required") and options.get("optional")
     deep_readonly = is_true(options.get("recursive")) and is_true(options.get("readonly"))
     rules = (
         (both_words, 'Cannot use both "required" and deprecated "optional" properties at the same time'),
         (not path or not source, 'Disk entry is missing the required "source" or "path" property'),
-        (options.get("size"), "Only the root disk may have a size quota"),
+        (options.get("size") and source != MEMORY, "Only the root disk may have a size quota"),
+        (source == MEMORY and options.get("pool"), f'A disk in a pool cannot have the source "{MEMORY}"'),
         (deep_readonly, "Recursive read-only bind-mounts aren't currently supported by the kernel"),
-        (posixpath.normpath(f"/{path}") == "/", f"Invalid path {path!r}"),
+        (not _beneath(path), f"Invalid path {path!r}"),
         (options.get("pool") and source.startswith("/"), "Storage volumes cannot be specified as absolute paths"),
         (source.startswith(("ceph:", "cephfs:")), f'Invalid source "{source}": Ceph is not supported by this server'),
-        (not options.get("pool") and not source.startswith("/"), "Source path must be absolute for local sources"),
+        (
+            not options.get("pool") and not source.startswith("/") and source != MEMORY,
+            "Source path must be absolute for local sources",
+        ),
         *((options.get(one), f'The option "{one}" is not supported by this server yet') for one in NOT_YET),
     )
     return next((complaint for applies, complaint in rules if applies), "")
@@ -242,5 +283,4 @@ def _root_complaint(options: Options) -> str:
         return 'Root disk entry may not have a "source" property set'
     if not options.get("pool"):
         return 'Root disk entry must have a "pool" property set'
-    limits = ("limits.read", "limits.write", "limits.max")
-    return next((f'The option "{one}" is not supported by this server yet' for one in limits if options.get(one)), "")
+    return ""

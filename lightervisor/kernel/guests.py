@@ -50,6 +50,17 @@ def in_mounts(guest: Guest, work: Callable[[int], None]) -> None:
     _on_a_thread(enter)
 
 
+def in_mount_namespace(pid: int, work: Callable[[], None]) -> None:
+    """Call `work` in the mount namespace of a process of ours. Raises OSError, and what `work` raises."""
+
+    def enter() -> None:
+        with _Namespace(pid, "mnt") as namespace:
+            syscalls.enter_mount_namespace(namespace)
+        work()
+
+    _on_a_thread(enter)
+
+
 def in_network(guest: Guest, work: Callable[[], None]) -> None:
     """Call `work` in the network namespace. Raises OSError when the container has ended, and what `work` raises."""
 

@@ -59,6 +59,11 @@ def carve(base: IdMap, entries: Iterable[IdRange]) -> IdMap:
     return carved
 
 
+def without_root(idmap: IdMap) -> IdMap:
+    """A map in which root inside and its group are nobody."""
+    return IdMap(tuple(piece for one in idmap.ranges for piece in _without(one, 0, 1)))
+
+
 def _entry(line: str) -> IdRange:
     words = line.split()
     if len(words) != 3:

@@ -1,4 +1,4 @@
-"""Rows E1, E2, E6, E7, E10, E12, E16, E17: configuration and limits."""
+"""Rows E1, E2, E4, E5, E6, E7, E8, E10, E12, E16, E17: configuration and limits."""
 
 from __future__ import annotations
 
@@ -42,6 +42,39 @@ def test_e1_edit_changes_what_was_edited(lxc: Lxc, running: str, editor: Callabl
 def test_e2_set_takes_the_old_form(shell: Shell, running: str) -> None:
     shell(f"lxc config set {running} user.key value").ok()
     assert shell(f"lxc config get {running} user.key").ok().stdout == "value\n"
+
+
+def test_e4_a_home_directory_is_mounted_at_once(shell: Shell, daemon: Daemon, running: str, name: str) -> None:
+    home = daemon.state / f"home-{name}"
+    home.mkdir(mode=0o750)
+    (home / "note").write_text("mine")
+    for place in (home, home / "note"):
+        os.chown(place, 23456, 23456)
+    try:
+        done = shell(f"lxc config device add {running} homedir disk source={home} path=/home/ubuntu").ok()
+        assert done.stdout == f"Device homedir added to {running}\n"
+        script = "cat /home/ubuntu/note && echo more >>/home/ubuntu/note"
+        shown = shell(f"lxc exec {running} --user 23456 --group 23456 -- sh -c '{script}'").ok().stdout
+        assert shown == "mine"
+        assert (home / "note").read_text() == "minemore\n"
+        shell(f"lxc config device remove {running} homedir").ok()
+    finally:
+        (home / "note").unlink()
+        home.rmdir()
+
+
+def test_e5_a_relative_path_is_below_the_root(shell: Shell, running: str) -> None:
+    shell(f"lxc config device add {running} opt disk source=/opt path=opt").ok()
+    assert " /opt " in shell(f"lxc exec {running} -- cat /proc/mounts").ok().stdout
+
+
+def test_e8_none_masks_an_inherited_device(shell: Shell, daemon: Daemon, running: str) -> None:
+    assert "eth0" in shell(f"lxc exec {running} -- ls /sys/class/net").ok().stdout
+    done = shell(f"lxc config device add {running} eth0 none").ok()
+    assert done.stdout == f"Device eth0 added to {running}\n"
+    assert "eth0" not in shell(f"lxc exec {running} -- ls /sys/class/net").ok().stdout
+    shell(f"lxc config device remove {running} eth0").ok()
+    assert "eth0" in shell(f"lxc exec {running} -- ls /sys/class/net").ok().stdout
 
 
 def test_e6_processors_live(shell: Shell, running: str) -> None:

@@ -84,16 +84,6 @@ def test_a_name_with_control_characters_is_unknown(name: str) -> None:
         REGISTRY.check(SCOPE, name, "1")
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [("security.idmap.isolated", "true"), ("security.idmap.size", "65536"), ("raw.idmap", "both 1000 1000")],
-)
-def test_a_promise_that_is_not_kept_yet_is_not_made(name: str, value: str) -> None:
-    with pytest.raises(Invalid, match="not supported by this server yet"):
-        REGISTRY.check(SCOPE, name, value)
-    REGISTRY.check(SCOPE, "security.idmap.isolated", "false")
-
-
 def test_every_key_is_explained() -> None:
     declared = REGISTRY.keys()
     assert [key.name for key in declared if not key.help] == []
