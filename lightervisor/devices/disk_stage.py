@@ -64,7 +64,7 @@ class Stage:
         mounted = self.path.stat().st_dev
         # btrfs has numbers of its own, with major 0.
         if os.major(mounted) and mounted != os.fstat(source).st_rdev:
-            raise HostError("disk", device, cause="it was replaced while it was mounted")
+            raise HostError("disk", str(device), cause="it was replaced while it was mounted")
         if looks.namespace is not None:
             tree = syscalls.open_tree(self.path)
             mounts.umount_alone(self.path)
