@@ -34,7 +34,8 @@ Line = tuple[str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class InstanceFacts:
-    """What a device may know of its instance. `config` is the expanded configuration with the volatile keys.
+    """What a device may know of its instance. `config` is the expanded configuration with the volatile keys, `devices`
+    are the options of all its devices.
 
     `devices_dir` is a directory of this instance for host sides of devices ($LXD_DIR/devices/<name>); `idmap` is the
     id map that it runs with or is being started with, None when it is privileged. What neither starts nor plugs
@@ -44,6 +45,7 @@ class InstanceFacts:
     name: str
     project: str = "default"
     config: Mapping[str, str] = field(default_factory=dict[str, str])
+    devices: Mapping[str, Options] = field(default_factory=dict[str, Options])
     devices_dir: Path = Path()
     idmap: IdMap | None = None
 
@@ -138,8 +140,11 @@ class Device(ABC):
     def unplug(self, guest: Guest) -> None:  # noqa: B027 (most types need nothing)
         """Take from a running container what `stop` cannot take from outside. Raises HostError."""
 
-    def rebooted(self) -> None:  # noqa: B027 (most types need nothing)
-        """The container was restarted by its monitor, with the same lines: set again what was lost with that."""
+    def mend(self, pid: int) -> None:  # noqa: B027 (most types need nothing)
+        """Set again what may have been lost; `pid` is the container's init. May be called at any time while it runs.
+
+        That is after its monitor restarted it, with the same lines, and when the daemon finds it running.
+        """
 
     def choose(self) -> Mapping[str, str]:
         """Whole volatile keys that a new device gets once and keeps; nothing is done on the host."""

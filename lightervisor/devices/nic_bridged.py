@@ -27,7 +27,7 @@ from lightervisor.config.types import (
     one_of,
     subnet,
 )
-from lightervisor.devices import nic_limits
+from lightervisor.devices import nic_limits, nic_ports
 from lightervisor.devices.device import Device, DeviceStart, InstanceFacts, Line, Options, Slot, device_scope
 from lightervisor.devices.ports import BridgePort, HostEntry
 from lightervisor.errors import Conflict, HostError, Invalid
@@ -164,8 +164,8 @@ class BridgedNic(Device, type="nic", variant="bridged"):
                 raise
         return DeviceStart(volatile=volatile)
 
-    def rebooted(self) -> None:
-        """The cable is another one with the same name."""
+    def mend(self, pid: int) -> None:
+        """After a reboot the cable is another one with the same name."""
         if host_name := self.instance.config.get(f"volatile.{self.name}.host_name"):
             self._settle(host_name)
 
@@ -221,6 +221,8 @@ class BridgedNic(Device, type="nic", variant="bridged"):
                 (Path("/sys/class/net") / host_name / "brport/isolated").write_text("1")
             except OSError as error:
                 raise HostError("device", self.name, cause=f"port isolation: {error.strerror}") from error
+        if any(is_true(one.get("nat")) for one in self.instance.devices.values() if one.get("type") == "proxy"):
+            nic_ports.reflect(host_name)
         if any(self.options.get(option) for option in ("limits.ingress", "limits.egress", "limits.max")):
             nic_limits.apply(host_name, self.options)
 

@@ -1,13 +1,11 @@
-"""nftables rules of a network: data first, then one transaction.
+"""nftables rules: data first, then one transaction.
 
-Table and chains are named as LXD names them (table `inet lxd`; chains `fwd.NAME`, `pstrt.NAME`, `in.NAME`,
-`out.NAME`), so that tools which know LXD's find ours. The table is shared with others and never removed.
-Source: nft(8), libnftables-json(5).
+Table and chains are named as LXD names them (tables `inet lxd`, `bridge lxd`, ...), so that tools which know LXD's find
+ours. The tables are shared with others and never removed. Source: nft(8), libnftables-json(5).
 """
 
-from collections.abc import Iterable
+import contextlib
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network
 
 import msgspec
 
@@ -16,153 +14,99 @@ from lightervisor.kernel import process
 
 TABLE = "lxd"
 Json = dict[str, object]
-# Errors and neighbours are let through to and from the bridge even when the host drops the rest. As LXD.
-ICMP_IN, ICMP_OUT = (3, 11, 12), (3, 11, 12)
-ICMPV6_IN, ICMPV6_OUT = (1, 2, 3, 4, 133, 135, 136, 143), (1, 2, 3, 4, 128, 134, 135, 136, 143)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Family:
-    """What a network wants for one version of IP. `nat` is off without a subnet."""
-
-    version: int
-    subnet: IPv4Network | IPv6Network | None = None
-    firewall: bool = True
-    routing: bool = True
-    dhcp: bool = False
-    nat: bool = False
-    nat_address: str = ""
+Rule = tuple[Json, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chain:
-    """One base chain: where it hangs and its rules, each a list of nft expressions."""
+    """One base chain: where it hangs and its rules, each a list of nft expressions. `device` is for family netdev."""
 
     name: str
     type: str
     hook: str
     priority: int
-    rules: tuple[tuple[Json, ...], ...] = ()
+    rules: tuple[Rule, ...] = ()
+    family: str = "inet"
+    device: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ruleset:
-    """All chains a network can have; those without rules are not on the host."""
+    """All chains that an owner ("network lxdbr0") can have; those without rules are not on the host."""
 
-    network: str
+    owner: str
     chains: tuple[Chain, ...]
 
 
-def ruleset(network: str, families: Iterable[Family] = ()) -> Ruleset:
-    """The rules of a network; without families every chain is empty, and replacing with it removes them."""
-    present = [family for family in families if family.subnet is not None]
-    guarded = [family for family in present if family.firewall]
-    forward = tuple(rule for family in guarded for rule in _forward(network, family))
-    nat = tuple(_nat(family) for family in present if family.nat)
-    return Ruleset(
-        network=network,
-        chains=(
-            Chain(name=f"fwd.{network}", type="filter", hook="forward", priority=0, rules=forward),
-            Chain(name=f"pstrt.{network}", type="nat", hook="postrouting", priority=100, rules=nat),
-            Chain(name=f"in.{network}", type="filter", hook="input", priority=0, rules=_input(network, guarded)),
-            Chain(name=f"out.{network}", type="filter", hook="output", priority=0, rules=_output(network, guarded)),
-        ),
-    )
-
-
 def replace(rules: Ruleset) -> None:
-    """Make the host have exactly these rules for the network, in one transaction.
+    """Make the host have exactly these rules for the owner, in one transaction.
 
     Raises HostError with what nft said; then the host is as it was.
     """
     try:
         process.run(["nft", "-j", "-f", "-"], stdin=transaction(rules), timeout_s=30)
     except HostError as error:
-        raise HostError(
-            "firewall", f"of network {rules.network}", cause=f"nft: {error.cause}", remedy=error.remedy
-        ) from error
+        raise HostError("firewall", f"of {rules.owner}", cause=f"nft: {error.cause}", remedy=error.remedy) from error
+
+
+def remove(rules: Ruleset) -> None:
+    """Have none of these chains on the host; without a working nft there can be none."""
+    with contextlib.suppress(HostError):
+        listing = process.run(["nft", "-j", "list", "chains"], timeout_s=30)
+        entries = msgspec.json.decode(listing, type=dict[str, list[dict[str, dict[str, object]]]])["nftables"]
+        present = {(one["chain"]["family"], one["chain"]["name"]) for one in entries if "chain" in one}
+        places = [_place(chain) for chain in rules.chains if (chain.family, chain.name) in present]
+        if places:
+            commands = [{"delete": {"chain": place}} for place in places]
+            process.run(["nft", "-j", "-f", "-"], stdin=msgspec.json.encode({"nftables": commands}), timeout_s=30)
 
 
 def transaction(rules: Ruleset) -> bytes:
     """The serializer: what `nft -j -f -` reads. Raises Invalid for control characters."""
-    if not rules.network.isprintable() or not rules.network:
-        raise Invalid("network name", rules.network, cause="control characters are not allowed")
-    commands: list[Json] = [_add("table", {"family": "inet", "name": TABLE})]
+    if not rules.owner.isprintable() or not all(chain.name.isprintable() for chain in rules.chains):
+        raise Invalid("firewall", f"of {rules.owner}", cause="control characters are not allowed in a name")
+    commands: list[Json] = [
+        _add("table", {"family": family, "name": TABLE}) for family in sorted({chain.family for chain in rules.chains})
+    ]
     for chain in rules.chains:
-        place = {"family": "inet", "table": TABLE, "name": chain.name}
-        base = {"type": chain.type, "hook": chain.hook, "prio": chain.priority, "policy": "accept"}
+        place = _place(chain)
+        base: Json = {"type": chain.type, "hook": chain.hook, "prio": chain.priority, "policy": "accept"}
+        if chain.device:
+            base["dev"] = chain.device
         commands.append(_add("chain", {**place, **base}))  # so that the next command finds it
         if not chain.rules:
             commands.append({"delete": {"chain": place}})
             continue
         commands.append({"flush": {"chain": place}})
         for rule in chain.rules:
-            commands.append(_add("rule", {"family": "inet", "table": TABLE, "chain": chain.name, "expr": list(rule)}))
+            where: Json = {"family": chain.family, "table": TABLE, "chain": chain.name}
+            commands.append(_add("rule", {**where, "expr": list(rule)}))
     return msgspec.json.encode({"nftables": commands})
+
+
+def _place(chain: Chain) -> Json:
+    return {"family": chain.family, "table": TABLE, "name": chain.name}
 
 
 def _add(kind: str, value: Json) -> Json:
     return {"add": {kind: value}}
 
 
-def _match(left: Json, right: object, operator: str = "==") -> Json:
+def match(left: Json, right: object, operator: str = "==") -> Json:
+    """A comparison."""
     return {"match": {"op": operator, "left": left, "right": right}}
 
 
-def _interface(direction: str, network: str) -> Json:
-    return _match({"meta": {"key": direction}}, network)
+def interface(direction: str, name: str) -> Json:
+    """Packets of an interface: direction is iifname or oifname."""
+    return match({"meta": {"key": direction}}, name)
 
 
-def _field(protocol: str, field: str, right: object, operator: str = "==") -> Json:
-    return _match({"payload": {"protocol": protocol, "field": field}}, right, operator)
+def field(protocol: str, name: str, right: object, operator: str = "==") -> Json:
+    """A comparison of a header's field."""
+    return match({"payload": {"protocol": protocol, "field": name}}, right, operator)
 
 
-def _verdict(word: str) -> Json:
+def verdict(word: str) -> Json:
+    """What is done with the packet: accept, drop, reject, masquerade."""
     return {word: None}
-
-
-def _statement(word: str, value: object) -> Json:
-    return {word: value}
-
-
-def _forward(network: str, family: Family) -> Iterable[tuple[Json, ...]]:
-    version = _match({"meta": {"key": "nfproto"}}, f"ipv{family.version}")
-    verdict = _verdict("accept" if family.routing else "reject")
-    for direction in ("oifname", "iifname"):
-        yield version, _interface(direction, network), verdict
-
-
-def _nat(family: Family) -> tuple[Json, ...]:
-    if family.subnet is None:  # never: the caller filters; said for the type checker
-        return ()
-    protocol = "ip" if family.version == 4 else "ip6"
-    prefix: Json = {"prefix": {"addr": str(family.subnet.network_address), "len": family.subnet.prefixlen}}
-    snat = _statement("snat", {"family": protocol, "addr": family.nat_address})
-    target = snat if family.nat_address else _statement("masquerade", None)
-    return _field(protocol, "saddr", prefix), _field(protocol, "daddr", prefix, "!="), target
-
-
-def _input(network: str, families: Iterable[Family]) -> tuple[tuple[Json, ...], ...]:
-    rules: list[tuple[Json, ...]] = []
-    bridge, accept = _interface("iifname", network), _verdict("accept")
-    for family in families:
-        icmp, types, port = ("icmp", ICMP_IN, 67) if family.version == 4 else ("icmpv6", ICMPV6_IN, 547)
-        rules.append((bridge, _field(icmp, "type", {"set": list(types)}), accept))
-        if family.dhcp:
-            rules.append((bridge, _field("udp", "dport", port), accept))
-    if rules:
-        rules = [(bridge, _field(protocol, "dport", 53), accept) for protocol in ("tcp", "udp")] + rules
-    return tuple(rules)
-
-
-def _output(network: str, families: Iterable[Family]) -> tuple[tuple[Json, ...], ...]:
-    rules: list[tuple[Json, ...]] = []
-    bridge, accept = _interface("oifname", network), _verdict("accept")
-    for family in families:
-        icmp, types, port = ("icmp", ICMP_OUT, 67) if family.version == 4 else ("icmpv6", ICMPV6_OUT, 547)
-        rules.append((bridge, _field(icmp, "type", {"set": list(types)}), accept))
-        if family.dhcp:
-            rules.append((bridge, _field("udp", "sport", port), accept))
-    if rules:
-        rules = [(bridge, _field(protocol, "sport", 53), accept) for protocol in ("tcp", "udp")] + rules
-    return tuple(rules)

@@ -240,8 +240,7 @@ class Boot:
         """The runtime says that init has ended, and whether the guest rebooted."""
         project, name = self._names[container]
         if target == "reboot":
-            row = self._rows.get(project, name)
-            await self._devices.rebooted(row, self._catalog.expand(row))
+            await self._mend(self._rows.get(project, name))
             self._events.lifecycle("instance-restarted", f"/1.0/instances/{name}", project=project)
             return
         if target == "restart" and self._restart is not None:
@@ -260,6 +259,11 @@ class Boot:
             self._events.lifecycle("instance-shutdown", f"/1.0/instances/{name}", project=project)
         if container not in self._kept and container not in self._remembered:
             await self._end_ephemeral(project, name)
+
+    async def _mend(self, row: InstanceRow) -> None:
+        pid = self.containers.init_pid(volume_name(row.project, row.name))
+        if pid is not None:
+            await self._devices.mend(row, self._catalog.expand(row), pid)
 
     async def _end_ephemeral(self, project: str, name: str) -> None:
         """An ephemeral instance ends with its stop. A daemon that dies here ends it at its next start."""
@@ -332,7 +336,7 @@ class Boot:
         try:
             match await self.containers.find(container):
                 case "whole":
-                    return
+                    return await self._mend(row)
                 case "half":
                     log.warning("instance %s is taken down: the daemon died while it was starting it", row.name)
                     await self._take_down(row)

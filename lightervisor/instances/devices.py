@@ -86,14 +86,14 @@ class InstanceDevices:
 
         await in_thread(work)
 
-    async def rebooted(self, row: InstanceRow, expanded: Expanded) -> None:
-        """The guest rebooted without us: set again what its new cables and mounts lack."""
+    async def mend(self, row: InstanceRow, expanded: Expanded, pid: int) -> None:
+        """The guest rebooted without us, or was found running: set again what its devices may lack."""
         devices = self._known(row, expanded)
 
         def work() -> None:
             for device in devices:
                 with _logged(device):
-                    device.rebooted()
+                    device.mend(pid)
 
         await in_thread(work)
 
@@ -127,6 +127,7 @@ class InstanceDevices:
             name=row.name,
             project=row.project,
             config=expanded.config,
+            devices=expanded.devices,
             devices_dir=self.directory(row.project, row.name),
             idmap=idmap,
         )

@@ -56,6 +56,34 @@ def has_ended(pidfd: int) -> bool:
     return bool(poll.poll(0))
 
 
+def of_program(pid_file: Path, word: str) -> int | None:
+    """A descriptor of the process that a pid file names, for the caller to close; None when it is gone.
+
+    The pid file alone proves nothing: `word` must be among what the process was started with.
+    """
+    try:
+        pid = int(pid_file.read_text())
+        found = os.pidfd_open(pid)
+    except (OSError, ValueError):
+        return None
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        words = []
+    if os.fsencode(word) in words:
+        return found
+    os.close(found)
+    return None
+
+
+def end(pidfd: int, *, timeout_s: float = 5) -> None:
+    """End a process, politely for so long, then not, and wait for it. Blocking."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        send(pidfd, number)
+        if select.select([pidfd], [], [], timeout_s)[0]:
+            return
+
+
 def start_time(pid: int) -> int:
     """When the process was started, in clock ticks since boot: with the pid it names one process. 0 if it is gone."""
     try:

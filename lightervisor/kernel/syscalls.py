@@ -7,7 +7,6 @@ openat2(2), statx(2), capabilities(7), linux/mount.h.
 import ctypes
 import os
 import struct
-from pathlib import Path
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -36,14 +35,16 @@ RESOLVE_IN_ROOT = 0x10
 
 _OPEN_TREE_CLONE = 1
 _MOVE_MOUNT_F_EMPTY_PATH, _MOVE_MOUNT_T_EMPTY_PATH = 0x04, 0x40
-_CLONE_FS, _CLONE_NEWNS, _CLONE_NEWNET = 0x200, 0x20000, 0x40000000
+_CLONE_FS, _CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWNET = 0x200, 0x20000, 0x10000000, 0x40000000
 _FSOPEN_CLOEXEC = _FSMOUNT_CLOEXEC = 1
 _FSCONFIG_SET_STRING, _FSCONFIG_SET_FD, _FSCONFIG_CMD_CREATE = 1, 5, 6
 _PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP = 28, 4
+_PR_SET_NO_NEW_PRIVS, _CAPABILITY_VERSION_3 = 38, 0x20080522
+CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 1, 2
 _STATX_ATTR_MOUNT_ROOT = 0x2000
 _RENAME_EXCHANGE = 2
 
-StrPath = str | Path
+StrPath = str | os.PathLike[str]  # not pathlib, which is too large for the processes of proxies
 
 
 def _call(what: str, number: int, *arguments: int | bytes | None) -> int:
@@ -166,6 +167,25 @@ def enter_mount_namespace(namespace: int) -> None:
 def enter_network_namespace(namespace: int) -> None:
     """Move the calling thread, and no other, into a network namespace. Source: setns(2)."""
     _checked("setns", _libc.setns(namespace, _CLONE_NEWNET))
+
+
+def enter_user_namespace(namespace: int) -> None:
+    """Move the calling process, of one thread, into a user namespace, with all capabilities there and none outside.
+
+    Source: setns(2), user_namespaces(7).
+    """
+    _checked("setns", _libc.setns(namespace, _CLONE_NEWUSER))
+
+
+def keep_capabilities(*kept: int) -> None:
+    """Give up all capabilities of the calling thread but these, and for ever what programs could give it.
+
+    Source: capset(2), PR_SET_NO_NEW_PRIVS.
+    """
+    _checked("prctl", _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+    bits = sum(1 << one for one in kept)
+    sets = [part for word in (bits & 0xFFFFFFFF, bits >> 32) for part in (word, word, 0)]
+    _checked("capset", _libc.capset(struct.pack("=Ii", _CAPABILITY_VERSION_3, 0), struct.pack("=6I", *sets)))
 
 
 def act_as(uid: int, gid: int) -> None:

@@ -1,6 +1,5 @@
 """A bridge of our own with DHCP, DNS, router advertisements, routing and NAT. Source: LXD, network type bridge."""
 
-import contextlib
 import os
 import random
 import shutil
@@ -10,7 +9,7 @@ from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface, ip
 from lightervisor.config.types import is_true
 from lightervisor.devices.ports import BridgePort
 from lightervisor.errors import HostError, Invalid, Unsupported
-from lightervisor.firewall import foreign, nft
+from lightervisor.firewall import foreign, network_rules, nft
 from lightervisor.kernel.netlink import Netlink
 from lightervisor.model.network import NetworkLease
 from lightervisor.networks import subnets
@@ -95,9 +94,7 @@ class Bridge(NetworkDriver, name="bridge"):
     def stop(self) -> None:
         """Stop dnsmasq, remove rules and the bridge; its ports stay, unplugged."""
         dnsmasq.stop(self.plan.directory)
-        # Without a working nft there can be no rules of ours.
-        with contextlib.suppress(HostError):
-            nft.replace(nft.ruleset(self.plan.name))
+        nft.remove(network_rules.ruleset(self.plan.name))
         foreign.withdraw(self.plan.name)
         with Netlink() as host:
             link = host.link(self.plan.name)
@@ -204,7 +201,7 @@ class Bridge(NetworkDriver, name="bridge"):
     def _set_firewall(self) -> list[str]:
         families = [self._family("ipv4"), self._family("ipv6")]
         try:
-            nft.replace(nft.ruleset(self.plan.name, families))
+            nft.replace(network_rules.ruleset(self.plan.name, families))
         except HostError as error:
             if self.plan.asked & {"ipv4.nat", "ipv6.nat"} and self._nat_wanted():
                 raise
@@ -216,9 +213,9 @@ class Bridge(NetworkDriver, name="bridge"):
     def _nat_wanted(self) -> bool:
         return any(is_true(self.plan.config.get(key)) for key in ("ipv4.nat", "ipv6.nat"))
 
-    def _family(self, version: str) -> nft.Family:
+    def _family(self, version: str) -> network_rules.Family:
         config, address = self.plan.config, _interface(self.plan.config, version)
-        return nft.Family(
+        return network_rules.Family(
             version=int(version[-1]),
             subnet=address.network if address else None,
             firewall=_flag(config, f"{version}.firewall"),

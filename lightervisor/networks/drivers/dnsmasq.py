@@ -9,7 +9,6 @@ Source: dnsmasq(8).
 import contextlib
 import os
 import pwd
-import select
 import signal
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from pathlib import Path
 from lightervisor.config.types import is_true
 from lightervisor.devices.ports import HostEntry
 from lightervisor.errors import HostError, Invalid
-from lightervisor.kernel import files, process
+from lightervisor.kernel import files, pidfd, process
 from lightervisor.model.network import NetworkLease
 from lightervisor.networks.drivers.dhcp_release import Lease4, Lease6, release4, release6
 
@@ -174,9 +173,9 @@ class HostsDirectory:
                 release4(lease, self._server)
 
     def _reload(self) -> None:
-        with running(self._directory) as pidfd:
-            if pidfd is not None:
-                signal.pidfd_send_signal(pidfd, signal.SIGHUP)
+        with running(self._directory) as found:
+            if found is not None:
+                pidfd.send(found, signal.SIGHUP)
 
 
 def _file_name(owner: str) -> str:
@@ -198,9 +197,9 @@ def ensure(service: Service, *, fresh: bool) -> None:
         raise Invalid("raw.dnsmasq", cause="control characters are not allowed")
     wanted = {"dnsmasq.conf": serialize(settings(service, _user(directory))), "dnsmasq.raw": raw}
     same = all(_read(directory / name) == text for name, text in wanted.items())
-    with running(directory) as pidfd:
-        if pidfd is not None and same and not fresh:
-            signal.pidfd_send_signal(pidfd, signal.SIGHUP)
+    with running(directory) as found:
+        if found is not None and same and not fresh:
+            pidfd.send(found, signal.SIGHUP)
             return
     stop(directory)
     for name, text in wanted.items():
@@ -222,36 +221,22 @@ def _explained(service: Service, error: HostError) -> HostError:
 
 def stop(directory: Path, *, timeout_s: float = 5) -> None:
     """End the dnsmasq of this directory and wait for it; nothing happens when none runs."""
-    with running(directory) as pidfd:
-        if pidfd is None:
+    with running(directory) as found:
+        if found is None:
             return
-        for number, wait_s in ((signal.SIGTERM, timeout_s), (signal.SIGKILL, timeout_s)):
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(pidfd, number)
-            if select.select([pidfd], [], [], wait_s)[0]:
-                break
+        pidfd.end(found, timeout_s=timeout_s)
     (directory / "dnsmasq.pid").unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def running(directory: Path) -> Generator[int | None]:
-    """A pidfd of the dnsmasq that serves this directory, or None; closed at the end.
-
-    The pid file alone proves nothing: the process must have been started with our file.
-    """
-    pidfd = None
-    with contextlib.suppress(OSError, ValueError):
-        pid = int(_read(directory / "dnsmasq.pid"))
-        pidfd = os.pidfd_open(pid)
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        if os.fsencode(f"--conf-file={directory / 'dnsmasq.conf'}") not in words:
-            os.close(pidfd)
-            pidfd = None
+    """A pidfd of the dnsmasq that serves this directory, or None; closed at the end."""
+    found = pidfd.of_program(directory / "dnsmasq.pid", f"--conf-file={directory / 'dnsmasq.conf'}")
     try:
-        yield pidfd
+        yield found
     finally:
-        if pidfd is not None:
-            os.close(pidfd)
+        if found is not None:
+            os.close(found)
 
 
 def parse_leases(text: str) -> list[NetworkLease]:

@@ -9,16 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightervisor.errors import Invalid
-from lightervisor.firewall import nft
+from lightervisor.firewall import network_rules, nft
 
-V4 = nft.Family(version=4, subnet=ip_network("10.1.2.0/24"), nat=True, dhcp=True)
-
-
-def commands(*families: nft.Family) -> list[dict[str, Any]]:
-    return json.loads(nft.transaction(nft.ruleset("br0", families)))["nftables"]
+V4 = network_rules.Family(version=4, subnet=ip_network("10.1.2.0/24"), nat=True, dhcp=True)
 
 
-def rules(chain: str, *families: nft.Family) -> list[str]:
+def commands(*families: network_rules.Family) -> list[dict[str, Any]]:
+    return json.loads(nft.transaction(network_rules.ruleset("br0", families)))["nftables"]
+
+
+def rules(chain: str, *families: network_rules.Family) -> list[str]:
     added = [command["add"]["rule"] for command in commands(*families) if "rule" in command.get("add", {})]
     return [json.dumps(rule["expr"]) for rule in added if rule["chain"] == chain]
 
@@ -30,17 +30,17 @@ def test_nat_hides_the_subnet_from_all_but_itself() -> None:
 
 
 def test_an_address_for_nat_makes_it_snat() -> None:
-    family = nft.Family(version=4, subnet=V4.subnet, nat=True, nat_address="192.0.2.9")
+    family = network_rules.Family(version=4, subnet=V4.subnet, nat=True, nat_address="192.0.2.9")
     assert '"snat": {"family": "ip", "addr": "192.0.2.9"}' in rules("pstrt.br0", family)[0]
 
 
 def test_without_routing_packets_are_rejected() -> None:
-    family = nft.Family(version=4, subnet=V4.subnet, routing=False)
+    family = network_rules.Family(version=4, subnet=V4.subnet, routing=False)
     assert all("reject" in rule for rule in rules("fwd.br0", family))
 
 
 def test_without_firewall_only_nat_is_left() -> None:
-    family = nft.Family(version=4, subnet=V4.subnet, nat=True, firewall=False)
+    family = network_rules.Family(version=4, subnet=V4.subnet, nat=True, firewall=False)
     assert rules("fwd.br0", family) == rules("in.br0", family) == []
     assert rules("pstrt.br0", family)
 
@@ -57,7 +57,7 @@ def test_the_table_is_never_removed_because_others_share_it() -> None:
 @given(st.text(max_size=20))
 def test_any_name_is_either_quoted_or_refused(name: str) -> None:
     try:
-        text = nft.transaction(nft.ruleset(name, [V4]))
+        text = nft.transaction(network_rules.ruleset(name, [V4]))
     except Invalid:
         return
     chains = [command["add"]["chain"]["name"] for command in json.loads(text)["nftables"]
@@ -67,4 +67,4 @@ def test_any_name_is_either_quoted_or_refused(name: str) -> None:
 
 def test_a_line_break_in_a_name_is_refused() -> None:
     with pytest.raises(Invalid):
-        nft.transaction(nft.ruleset("br0\nx", [V4]))
+        nft.transaction(network_rules.ruleset("br0\nx", [V4]))
