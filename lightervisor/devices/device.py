@@ -140,8 +140,8 @@ class Device(ABC):
     def unplug(self, guest: Guest) -> None:  # noqa: B027 (most types need nothing)
         """Take from a running container what `stop` cannot take from outside. Raises HostError."""
 
-    def mend(self, pid: int) -> None:  # noqa: B027 (most types need nothing)
-        """Set again what may have been lost; `pid` is the container's init. May be called at any time while it runs.
+    def mend(self, guest: Guest) -> None:  # noqa: B027 (most types need nothing)
+        """Set again what may have been lost. May be called at any time while the container runs.
 
         That is after its monitor restarted it, with the same lines, and when the daemon finds it running.
         """

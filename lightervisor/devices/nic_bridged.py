@@ -164,7 +164,7 @@ class BridgedNic(Device, type="nic", variant="bridged"):
                 raise
         return DeviceStart(volatile=volatile)
 
-    def mend(self, pid: int) -> None:
+    def mend(self, guest: Guest) -> None:
         """After a reboot the cable is another one with the same name."""
         if host_name := self.instance.config.get(f"volatile.{self.name}.host_name"):
             self._settle(host_name)

@@ -117,12 +117,12 @@ class Proxy(Device, type="proxy"):
         if stat.S_ISSOCK(paths.stat(root, self._listen.host).st_mode):
             paths.unlink(root, self._listen.host)
 
-    def mend(self, pid: int) -> None:
+    def mend(self, guest: Guest) -> None:
         """Listen for the instance as it runs now, unless that is so."""
         if not self._is_nat and (found := self._running()) is not None:
             os.close(found)
             return
-        self._run(pid)
+        self._run(guest.pid)
 
     @property
     def _is_nat(self) -> bool:

@@ -261,9 +261,9 @@ class Boot:
             await self._end_ephemeral(project, name)
 
     async def _mend(self, row: InstanceRow) -> None:
-        pid = self.containers.init_pid(volume_name(row.project, row.name))
-        if pid is not None:
-            await self._devices.mend(row, self._catalog.expand(row), pid)
+        guest = self._guest(volume_name(row.project, row.name))
+        if guest is not None:
+            await self._devices.mend(row, self._catalog.expand(row), guest)
 
     async def _end_ephemeral(self, project: str, name: str) -> None:
         """An ephemeral instance ends with its stop. A daemon that dies here ends it at its next start."""

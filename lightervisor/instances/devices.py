@@ -86,14 +86,14 @@ class InstanceDevices:
 
         await in_thread(work)
 
-    async def mend(self, row: InstanceRow, expanded: Expanded, pid: int) -> None:
+    async def mend(self, row: InstanceRow, expanded: Expanded, guest: Guest) -> None:
         """The guest rebooted without us, or was found running: set again what its devices may lack."""
-        devices = self._known(row, expanded)
+        devices = self._known(row, expanded, guest.idmap)
 
         def work() -> None:
             for device in devices:
                 with _logged(device):
-                    device.mend(pid)
+                    device.mend(guest)
 
         await in_thread(work)
 
@@ -111,12 +111,12 @@ class InstanceDevices:
     def _all(self, row: InstanceRow, expanded: Expanded, idmap: IdMap | None = None) -> list[Device]:
         return [self._load(row, name, expanded, idmap) for name in _real(expanded.devices)]
 
-    def _known(self, row: InstanceRow, expanded: Expanded) -> list[Device]:
+    def _known(self, row: InstanceRow, expanded: Expanded, idmap: IdMap | None = None) -> list[Device]:
         """Those whose networks are still there: what cannot be resolved must not keep the others from ending."""
         found: list[Device] = []
         for name in _real(expanded.devices):
             try:
-                found.append(self._load(row, name, expanded))
+                found.append(self._load(row, name, expanded, idmap))
             except Failure as failure:
                 log.warning("device %s of %s: %s", name, row.name, failure.message())
         return found

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lightervisor.kernel import guests
+from lightervisor.kernel.idmap import map_of_process
 
 Serve = Callable[[socket.socket], None]
 
@@ -24,14 +25,13 @@ def socket_in(pid: int | None, make: Callable[[], socket.socket]) -> socket.sock
 
 def listener_at(pid: int, path: str) -> socket.socket:
     """A stream listener at a path inside a container, made as its root, for everybody."""
-    identities = [int(Path(f"/proc/{pid}/{kind}_map").read_text().split()[1]) for kind in ("uid", "gid")]
     made: list[socket.socket] = []
 
     def make(_root: int) -> None:
         made.append(listener(path))
         Path(path).chmod(0o666)
 
-    guests.in_mounts(guests.Guest(pid, *identities), make)
+    guests.in_mounts(guests.Guest(pid, map_of_process(pid)), make)
     return made[0]
 
 
