@@ -20,6 +20,7 @@ from lightervisor.events.stream import Events
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.devices import InstanceDevices
 from lightervisor.instances.idmaps import NEXT, IdMaps
+from lightervisor.instances.live import guest_of
 from lightervisor.instances.nesting import nesting_lines
 from lightervisor.instances.templates import PENDING, Templates
 from lightervisor.instances.volumes import InstanceVolumes
@@ -261,7 +262,7 @@ class Boot:
             await self._end_ephemeral(project, name)
 
     async def _mend(self, row: InstanceRow) -> None:
-        guest = self._guest(volume_name(row.project, row.name))
+        guest = guest_of(self.containers, volume_name(row.project, row.name))
         if guest is not None:
             await self._devices.mend(row, self._catalog.expand(row), guest)
 

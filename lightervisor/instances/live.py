@@ -35,7 +35,7 @@ class LiveChanges:
 
     async def _apply(self, row: InstanceRow, before: Expanded, after: Expanded) -> None:
         containers, name = self._containers, volume_name(row.project, row.name)
-        guest = _guest(containers, name)
+        guest = guest_of(containers, name)
         limits_changed = guest is not None and any(
             before.config.get(key) != after.config.get(key)
             for key in before.config.keys() | after.config.keys()
@@ -54,7 +54,8 @@ class LiveChanges:
             containers.note_change(name)
 
 
-def _guest(containers: Containers, container: str) -> Guest | None:
+def guest_of(containers: Containers, container: str) -> Guest | None:
+    """What devices need to know of a running container, None when it has ended."""
     pid = containers.init_pid(container)
     if pid is None:
         return None
