@@ -58,6 +58,7 @@ from lightervisor.instances.console import Consoles
 from lightervisor.instances.create import Creation
 from lightervisor.instances.delete import Removal
 from lightervisor.instances.devices import InstanceDevices
+from lightervisor.instances.disk_limits import DiskLimits
 from lightervisor.instances.exec import Execution
 from lightervisor.instances.files import Files
 from lightervisor.instances.guest_roots import GuestRoots
@@ -226,7 +227,12 @@ def _parts(
     kept = _snapshots(snapshot_rows, catalog, boot, volumes, renderer, acts)
     removal = Removal(instances, catalog, boot, volumes, operations, events)
     update = Update(
-        instances, catalog, checks, LiveChanges(instances, devices, idmaps, containers), volumes, operations
+        instances,
+        catalog,
+        checks,
+        LiveChanges(instances, devices, DiskLimits(volumes), idmaps, containers),
+        volumes,
+        operations,
     )
     _register(journal, creation, removal, kept)
     certificate = server_certificate.ensure(paths.state)

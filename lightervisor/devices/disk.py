@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from lightervisor.config import sizes
 from lightervisor.config.key import key
-from lightervisor.config.types import Bool, Size, Text, integer, is_true, matching, one_of
+from lightervisor.config.types import Bool, Size, Text, any_of, integer, is_true, matching, one_of
 from lightervisor.devices import disk_owners
 from lightervisor.devices.device import Device, DeviceStart, Options, Slot, device_scope
 from lightervisor.devices.disk_owners import VolumeSource
@@ -32,7 +32,7 @@ PROPAGATIONS = {
     "unbindable": syscalls.MS_UNBINDABLE,
 }  # fmt: skip
 Propagation = one_of(*PROPAGATIONS, *(f"r{one}" for one in PROPAGATIONS))
-DiskLimit = matching("bytes or iops per second", r"\d+ *(iops|[kMGTPE]?i?B)?", "Invalid limit {value!r}")
+DiskLimit = any_of("bytes or iops per second", matching("iops", r"\d{1,9}iops", ""), Size)
 NOT_YET = ("size.state", "ceph.cluster_name", "ceph.user_name")
 
 
@@ -58,7 +58,7 @@ class Disk(Device, type="disk"):
             ("shift", Bool, "", "Show owners as the container's own; unset: of a user's files, all but root's"),
             ("limits.read", DiskLimit, "", "Most bytes or requests per second"),
             ("limits.write", DiskLimit, "", "Most bytes or requests per second"),
-            ("limits.max", DiskLimit, "", "Both limits at once"),
+            ("limits.max", DiskLimit, "", "Both limits at once; counts when one of them is given too"),
             ("boot.priority", integer(0), "", "For virtual machines"),
             ("ceph.cluster_name", Text, "ceph", "Ceph cluster"),
             ("ceph.user_name", Text, "admin", "Ceph user"),

@@ -19,6 +19,7 @@ from lightervisor.errors import Failure, HostError, NotFound
 from lightervisor.events.stream import Events
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.devices import InstanceDevices
+from lightervisor.instances.disk_limits import DiskLimits
 from lightervisor.instances.idmaps import NEXT, IdMaps
 from lightervisor.instances.live import guest_of
 from lightervisor.instances.nesting import nesting_lines
@@ -63,7 +64,7 @@ class Boot:
     ) -> None:
         self._rows, self._catalog, self._volumes, self._idmaps = rows, catalog, volumes, idmaps
         self._devices, self._places, self._events = devices, places, events
-        self._templates = templates
+        self._templates, self._disks = templates, DiskLimits(volumes)
         self._containers: Containers | None = None
         self._names: dict[str, tuple[str, str]] = {}
         self._kept: set[str] = set()
@@ -120,15 +121,14 @@ class Boot:
             if idmap is not None:
                 await in_thread(check_delegated, idmap)
             await self.containers.begin(container)
-            wanted = expanded.config.get("linux.kernel_modules", "").split(",")
-            await in_thread(modules.load, [name.strip() for name in wanted if name.strip()])
+            await in_thread(modules.load, modules.wanted(expanded.config))
             await self.expect_start(row, pool)
             root = await self._volumes.mount(pool, row.project, row.name, idmap)
             started = await self._devices.start(row, expanded, idmap)
             lines = [line for _, start in started for line in start.lines]
             lines += await nesting_lines(self._volumes, pool, row, expanded.config)
             renders_again = await self._templates.apply(row, expanded, pool, root, idmap)
-            spec = self._spec(row, expanded, root.path, idmap, lines)
+            spec = await in_thread(self._spec, row, expanded, root.path, idmap, lines)
             await self.containers.start(spec)
             if renders_again:
                 self.containers.note_change(container)  # a guest's reboot is a start of the daemon's then
@@ -182,6 +182,7 @@ class Boot:
             idmap=idmap,
             architecture=row.architecture,
             device_lines=device_lines,
+            throttles=self._disks.throttles(row, expanded),
         )
 
     def log_directory(self, project: str, name: str) -> Path:
@@ -335,7 +336,7 @@ class Boot:
         container = volume_name(row.project, row.name)
         self._names[container] = (row.project, row.name)
         try:
-            match await self.containers.find(container):
+            match await self.containers.find(container, self._catalog.expand(row).config):
                 case "whole":
                     return await self._mend(row)
                 case "half":

@@ -1,23 +1,34 @@
 """Changes to an instance's configuration as they reach it: its next id map, its limits if it runs, its devices."""
 
-import asyncio
-
 from lightervisor.config.merge import Expanded
 from lightervisor.config.names import volume_name
 from lightervisor.db.instances import InstanceRow, InstanceRows
+from lightervisor.instances import disk_limits
 from lightervisor.instances.devices import InstanceDevices
+from lightervisor.instances.disk_limits import DiskLimits
 from lightervisor.instances.idmaps import KEYS as IDMAP_KEYS
 from lightervisor.instances.idmaps import IdMaps
+from lightervisor.kernel import modules
 from lightervisor.kernel.guests import Guest
 from lightervisor.kernel.idmap import map_of_process
+from lightervisor.kernel.threads import in_thread
 from lightervisor.runtime.containers import Containers
+from lightervisor.runtime.limiter import Wanted
 
 
 class LiveChanges:
     """Applies what changed; what fails changes nothing."""
 
-    def __init__(self, rows: InstanceRows, devices: InstanceDevices, idmaps: IdMaps, containers: Containers) -> None:
-        self._rows, self._devices, self._idmaps, self._containers = rows, devices, idmaps, containers
+    def __init__(
+        self,
+        rows: InstanceRows,
+        devices: InstanceDevices,
+        disks: DiskLimits,
+        idmaps: IdMaps,
+        containers: Containers,
+    ) -> None:
+        self._rows, self._devices, self._disks = rows, devices, disks
+        self._idmaps, self._containers = idmaps, containers
 
     async def apply(self, row: InstanceRow, before: Expanded, after: Expanded) -> None:
         """Make an instance follow a change: its devices, and its limits if it runs. What fails changes nothing.
@@ -36,22 +47,30 @@ class LiveChanges:
     async def _apply(self, row: InstanceRow, before: Expanded, after: Expanded) -> None:
         containers, name = self._containers, volume_name(row.project, row.name)
         guest = guest_of(containers, name)
-        limits_changed = guest is not None and any(
-            before.config.get(key) != after.config.get(key)
-            for key in before.config.keys() | after.config.keys()
-            if key.startswith("limits.")
-        )
+        if guest is not None:
+            await in_thread(modules.load, modules.wanted(after.config, besides=before.config))
+        limits_changed = guest is not None and _limits_of(before) != _limits_of(after)
         if limits_changed:
-            await asyncio.to_thread(containers.apply_limits, name, after.config)
+            await in_thread(self._limit, row, after)
         outcome = await self._devices.change(row, before, after, guest)
         if outcome.volatile:
             await self._rows.merge_config(row.project, row.name, outcome.volatile)
         if outcome.failure is not None:
             if limits_changed:
-                await asyncio.to_thread(containers.apply_limits, name, before.config)
+                await in_thread(self._limit, row, before)
             raise outcome.failure
         if guest is not None:
             containers.note_change(name)
+
+    def _limit(self, row: InstanceRow, expanded: Expanded) -> None:
+        wanted = Wanted(expanded.config, self._disks.throttles(row, expanded))
+        self._containers.apply_limits(volume_name(row.project, row.name), wanted)
+
+
+def _limits_of(expanded: Expanded) -> tuple[object, ...]:
+    """What decides the limits of a running instance."""
+    keys = {key: value for key, value in expanded.config.items() if key.startswith("limits.")}
+    return keys, expanded.devices if disk_limits.are_given(expanded.devices) else {}
 
 
 def guest_of(containers: Containers, container: str) -> Guest | None:

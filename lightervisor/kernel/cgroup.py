@@ -13,6 +13,7 @@ from typing import NamedTuple
 from lightervisor.errors import HostError
 
 ROOT = Path("/sys/fs/cgroup")
+HUGE_PAGES = Path("/sys/kernel/mm/hugepages")
 STILL_BUSY_S = 0.5
 
 
@@ -98,7 +99,7 @@ def _cpu_ns(groups: dict[str, Path]) -> int:
     return next((int(line.split()[1]) * 1000 for line in lines if line.startswith("usage_usec")), 0)
 
 
-def write(groups: dict[str, Path], setting: tuple[str, str, str, str], *, is_wanted: bool = True) -> None:
+def write(groups: Mapping[str, Path], setting: tuple[str, str, str, str], *, is_wanted: bool = True) -> None:
     """Write one limit, (v1 file, v2 file, v1 value, v2 value), to whichever hierarchy has its controller.
 
     Raises HostError when the kernel refuses the value. A value that only lifts a limit (not `is_wanted`) may
@@ -113,17 +114,24 @@ def write(groups: dict[str, Path], setting: tuple[str, str, str, str], *, is_wan
     else:
         return
     try:
-        descriptor = os.open(target, os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            os.write(descriptor, value.encode())
-        finally:
-            os.close(descriptor)
+        put(target, value)
     except FileNotFoundError as error:
         if is_wanted:
-            raise HostError("limit", v1 or v2, cause="this kernel does not have it") from error
+            raise HostError("limit", target.name, cause="this kernel does not have it") from error
     except OSError as error:
         cause = f"the kernel refused {value!r} for {target.name}: {error.strerror}"
-        raise HostError("limit", v1 or v2, cause=cause) from error
+        is_used = error.errno == errno.EBUSY and controller == "memory"
+        remedy = "the instance uses more than that: end programs in it first" if is_used else ""
+        raise HostError("limit", target.name, cause=cause, remedy=remedy) from error
+
+
+def put(target: Path, value: str) -> None:
+    """Write a value into one file of a cgroup. Raises OSError."""
+    descriptor = os.open(target, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, value.encode())
+    finally:
+        os.close(descriptor)
 
 
 def remove(groups: Iterable[Path]) -> None:
@@ -174,14 +182,22 @@ def processes(groups: Iterable[Path]) -> set[int]:
 
 
 class Offered(NamedTuple):
-    """What this host's cgroups have: files of v1 controllers, and the names of v2's controllers."""
+    """What this host's cgroups have: files of v1 controllers, the names of v2's controllers, and files of these.
+
+    Which files of v2 there are is known only of controllers that some cgroup of the host uses.
+    """
 
     files_v1: frozenset[str]
     controllers_v2: frozenset[str]
+    files_v2: frozenset[str] = frozenset()
 
     def has(self, name: str, *, version: int) -> bool:
         """Whether a file such as "memory.max" can be written in that version's hierarchy."""
-        return name in self.files_v1 if version == 1 else name.partition(".")[0] in self.controllers_v2
+        if version == 1:
+            return name in self.files_v1
+        controller = name.partition(".")[0]
+        is_seen = any(file.startswith(f"{controller}.") for file in self.files_v2)
+        return name in self.files_v2 if is_seen else controller in self.controllers_v2
 
 
 @functools.cache
@@ -205,9 +221,27 @@ def offered() -> Offered:
     unified = ROOT if (ROOT / "cgroup.controllers").exists() else ROOT / "unified"
     try:
         controllers = (unified / "cgroup.controllers").read_text().split()
+        files_v2 = {file.name for child in unified.iterdir() if child.is_dir() for file in child.iterdir()}
+        if "hugetlb" in controllers:  # it may be that no cgroup has it yet
+            files_v2 |= {f"hugetlb.{size}.max" for size in _huge_page_sizes()}
     except OSError:
         return Offered(frozenset(files), frozenset())
-    return Offered(frozenset(files), frozenset([*controllers, "devices"]))
+    return Offered(frozenset(files), frozenset([*controllers, "devices"]), frozenset(files_v2))
+
+
+def _huge_page_sizes() -> list[str]:
+    """The sizes that this host has, spelled as in the names of cgroup files. Source: hugetlbpage.rst."""
+    sizes = [int(one.name.rpartition("-")[2].removesuffix("kB")) for one in HUGE_PAGES.glob("hugepages-*kB")]
+    return [f"{kib}KB" if kib < 1024 else f"{kib >> 10}MB" if kib < 1 << 20 else f"{kib >> 20}GB" for kib in sizes]
+
+
+def enable(controllers: Iterable[str]) -> None:
+    """On a hybrid host let cgroups have these controllers of v2 (else liblxc does); what fails, a limit will tell."""
+    root = ROOT / "unified"
+    for controller in sorted(controllers):
+        with contextlib.suppress(OSError):
+            if controller not in (root / "cgroup.subtree_control").read_text().split():
+                put(root / "cgroup.subtree_control", f"+{controller}")
 
 
 def set_frozen(groups: dict[str, Path], *, frozen: bool) -> None:

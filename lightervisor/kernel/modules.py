@@ -1,6 +1,6 @@
 """Kernel modules, loaded by the host's own program."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from lightervisor.errors import Failure
@@ -17,3 +17,10 @@ def load(names: Iterable[str]) -> None:
         except Failure as error:
             text = f"Failed to load kernel module '{name}': {error.cause}"
             raise Failure("kernel module", name, text=text) from error
+
+
+def wanted(config: Mapping[str, str], *, besides: Mapping[str, str] | None = None) -> list[str]:
+    """The modules that linux.kernel_modules names, without those that another configuration names already."""
+    known = wanted(besides) if besides else []
+    names = [name.strip() for name in config.get("linux.kernel_modules", "").split(",")]
+    return [name for name in names if name and name not in known]

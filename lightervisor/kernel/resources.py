@@ -7,23 +7,14 @@ not tell (virtual machines, containers) is left out or 0; nothing here fails bec
 import os
 from pathlib import Path
 
+from lightervisor.kernel import cpuset
 from lightervisor.kernel.sysfs import PROC, SYS, Node, entries, known, number, text
-
-
-def cpus(text_of: str) -> set[int]:
-    """The numbers of a kernel list such as `0-3,8`."""
-    found: set[int] = set()
-    for part in text_of.split(","):
-        first, _, last = part.partition("-")
-        if first.isdecimal():
-            found.update(range(int(first), int(last or first) + 1))
-    return found
 
 
 def cpu(sys: Path = SYS, proc: Path = PROC) -> Node:
     """Sockets, cores and threads; frequencies in MHz, caches in bytes."""
     root = sys / "devices/system/cpu"
-    isolated, info = cpus(text(root / "isolated")), _cpuinfo(proc)
+    isolated, info = cpuset.parse(text(root / "isolated")), _cpuinfo(proc)
     sockets: dict[int, Node] = {}
     directories = sorted(root.glob("cpu[0-9]*"), key=lambda path: int(path.name[3:]))
     for directory in directories:

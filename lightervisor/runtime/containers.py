@@ -22,10 +22,11 @@ from lightervisor.kernel.cgroup import Usage
 from lightervisor.runtime import console_log, failures, init_program, signals
 from lightervisor.runtime.attached import Attached
 from lightervisor.runtime.exits import Exits
+from lightervisor.runtime.limiter import Limiter, Wanted
 from lightervisor.runtime.notes import PATIENCE_S, Note, Notes, Process, end_failed, end_remains
 from lightervisor.runtime.render import render
 from lightervisor.runtime.running import Running, not_running
-from lightervisor.runtime.settings import apparmor, cpu, hooks, limits, seccomp, setting
+from lightervisor.runtime.settings import apparmor, hooks, seccomp
 from lightervisor.runtime.spawner import Spawner
 from lightervisor.runtime.spec import ContainerSpec, HostFacts
 
@@ -46,6 +47,7 @@ class Containers:
     def __init__(self, spawner: Spawner, directory: Path, host: HostFacts, on_exit: OnExit) -> None:
         self._spawner, self._path, self._host, self._on_exit = spawner, str(directory), host, on_exit
         self._running: dict[str, Running] = {}
+        self._limiter = Limiter(self._running, host)
         directory.mkdir(mode=0o711, parents=True, exist_ok=True)
         self._notes = Notes(directory / ".running")
         self._exits = Exits(directory / ".running/.exits", self._told)
@@ -132,9 +134,8 @@ class Containers:
             raise
 
     async def _start(self, spec: ContainerSpec) -> None:
-        for file in setting.missing(limits.settings(spec.config, self._host), self._host):
-            log.warning("instance %s: this host has no cgroup file %s, the limit has no effect", spec.hostname, file)
-        cpus = self._shares({spec.name: spec.config}).get(spec.name)
+        self._limiter.prepare(spec)
+        cpus = self._limiter.cpus_for(spec.name, spec.config)
         text = render(spec, self._host, cpus=cpus, fifo=self._exits.path)
         spec.log_dir.mkdir(parents=True, exist_ok=True)
         seccomp.write(spec)
@@ -155,10 +156,10 @@ class Containers:
         except Failure as error:
             await end_failed(self._path, spec.name, groups)
             raise HostError("instance", spec.hostname, text=failures.died_at_once(spec, logfile)) from error
-        running.cpus = cpus
+        running.cpus, running.throttles = cpus, spec.throttles
         if self._host.has_apparmor:
             apparmor.link(spec, Path(self._path))
-        self._rebalance()
+        await asyncio.to_thread(self._limiter.complete, running)
 
     async def _spawn(self, name: str, config: Path) -> tuple[int, list[Path]]:
         """Have the spawner start it, noting the process that does before it begins.
@@ -205,6 +206,7 @@ class Containers:
         try:
             while await self._rebooted(running):
                 self._notes.write(running.name, running.note())
+                await asyncio.to_thread(self._limiter.complete, running)
                 await self._on_exit(running.name, "reboot")
             running.ending = True
             self._exits.read()
@@ -218,7 +220,7 @@ class Containers:
             if self._running.get(running.name) is running:
                 del self._running[running.name]
             running.gone.set()
-        self._rebalance()
+        await asyncio.to_thread(self._limiter.rebalance)
 
     async def _rebooted(self, running: Running) -> bool:
         """Wait for init's end; whether another init followed it."""
@@ -355,25 +357,9 @@ class Containers:
         """What the container uses now. Raises Invalid when it does not run."""
         return cgroup.usage(self._required(name).payload())
 
-    def apply_limits(self, name: str, config: Mapping[str, str]) -> None:
-        """Make a running container follow its limits, lifted ones too; blocking.
-
-        Raises HostError for what the kernel refuses; the limits are then as they were.
-        """
-        running = self._required(name)
-        groups, before = running.payload(), running.config
-        try:
-            for one, is_wanted in limits.changes(before, config, self._host):
-                cgroup.write(groups, one, is_wanted=is_wanted and not setting.missing([one], self._host))
-        except HostError:
-            for one, _ in limits.changes(config, before or {}, self._host):
-                running.try_write(one)
-            raise
-        running.config = config
-        if before is not None and before.get(limits.CPUS) and not config.get(limits.CPUS):
-            running.cpus = None
-            cgroup.write(groups, cpu.pin(cpu.online()))
-        self._rebalance()
+    def apply_limits(self, name: str, wanted: Wanted) -> None:
+        """Make a running container follow its limits; blocking. Raises as `Limiter.apply`, and Invalid."""
+        self._limiter.apply(self._required(name), wanted)
 
     def note_change(self, name: str) -> None:
         """The configuration of a running container is no longer what it was started with."""
@@ -381,18 +367,6 @@ class Containers:
 
     def _mark(self, name: str) -> Path:
         return hooks.changed_mark(self._exits.path, name)
-
-    def _shares(self, more: Mapping[str, Mapping[str, str]]) -> dict[str, set[int]]:
-        """Which CPUs each container gets that has limits.cpu, with these beside those that run."""
-        configs = {name: one.config or {} for name, one in self._running.items() if not one.ending} | dict(more)
-        wanted = {name: config[limits.CPUS] for name, config in configs.items() if config.get(limits.CPUS)}
-        return cpu.share_out(wanted, cpu.online()) if wanted else {}
-
-    def _rebalance(self) -> None:
-        for name, cpus in self._shares({}).items():
-            running = self._running[name]
-            if running.cpus != cpus and running.try_write(cpu.pin(cpus)):
-                running.cpus = cpus
 
 
 def _report(watcher: "asyncio.Task[None]") -> None:

@@ -18,7 +18,9 @@ from lightervisor.runtime.settings import (
     rlimits,
     seccomp,
     security,
+    setting,
     sysctl,
+    throttles,
 )
 from lightervisor.runtime.spec import ContainerSpec, HostFacts, Lines
 
@@ -44,6 +46,7 @@ def render(
         *sysctl.lines(spec.config),
         *nvidia.lines(spec.config),
         *limits.lines(spec.config, host, cpus),
+        *setting.lines(throttles.settings(spec.throttles), host),
         *spec.device_lines,
     ]
     return serialize(lines) + raw_lxc.text(spec.config)

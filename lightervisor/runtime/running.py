@@ -11,7 +11,9 @@ from pathlib import Path
 from lightervisor.errors import HostError, Invalid
 from lightervisor.kernel import cgroup, pidfd
 from lightervisor.runtime.notes import Note, Process
+from lightervisor.runtime.settings.setting import Setting
 from lightervisor.runtime.spawner import Followed
+from lightervisor.runtime.spec import Throttle
 
 log = logging.getLogger(__name__)
 ENDING_S = 1.0
@@ -41,6 +43,7 @@ class Running:
     monitor: int
     groups: list[Path]
     config: Mapping[str, str] | None = None
+    throttles: tuple[Throttle, ...] = ()
     cpus: set[int] | None = None
     frozen: bool = False
     stop_wanted: bool = False
@@ -72,6 +75,7 @@ class Running:
             return False
         os.close(self.init)
         self.init_pid, self.init, self.frozen, self.reboot_wanted = pid, init, False, False
+        self.cpus = None  # it is on those that its configuration file names
         return True
 
     async def is_ending(self) -> bool:
@@ -96,10 +100,10 @@ class Running:
         if cgroup.is_frozen(groups := self.payload()):
             cgroup.set_frozen(groups, frozen=False)
 
-    def try_write(self, setting: tuple[str, str, str, str]) -> bool:
-        """Write one limit as `cgroup.write` takes it; what the kernel refuses is told in the log."""
+    def try_write(self, setting: Setting) -> bool:
+        """Write one limit; what the kernel refuses is told in the log."""
         try:
-            cgroup.write(self.payload(), setting, is_wanted=False)
+            cgroup.write(self.payload(), setting.files, is_wanted=False)
         except HostError as error:
             log.warning("instance %s: %s", self.name, error.sentence())
             return False

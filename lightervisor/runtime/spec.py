@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from lightervisor.kernel.cgroup import Offered, offered
 from lightervisor.kernel.idmap import IdMap
@@ -21,9 +22,23 @@ class HostFacts:
     cgroups: Offered = field(default_factory=offered)
 
 
+class Throttle(NamedTuple):
+    """Most bytes and requests per second on a block device ("254:0"); 0 is no limit."""
+
+    device: str
+    read_bytes: int = 0
+    write_bytes: int = 0
+    read_requests: int = 0
+    write_requests: int = 0
+
+    def limits(self) -> tuple[int, int, int, int]:
+        """Bytes read and written, requests to read and to write."""
+        return self.read_bytes, self.write_bytes, self.read_requests, self.write_requests
+
+
 @dataclass(frozen=True, kw_only=True)
 class ContainerSpec:
-    """One container: its liblxc name, expanded configuration, mounted root and device lines.
+    """One container: its liblxc name, expanded configuration, mounted root, device lines, limits of its disks.
 
     `devlxd` is the directory with the guest API's socket.
     """
@@ -38,3 +53,4 @@ class ContainerSpec:
     architecture: str = "x86_64"
     devlxd: Path | None = None
     device_lines: Lines = field(default_factory=list[tuple[str, str]])
+    throttles: tuple[Throttle, ...] = ()

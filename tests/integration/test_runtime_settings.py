@@ -9,6 +9,7 @@ import pytest
 
 from lightervisor.errors import HostError
 from lightervisor.kernel import cgroup
+from lightervisor.runtime.limiter import Wanted
 from tests.harness.runtime_host import Host, proc
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="containers need root")
@@ -28,12 +29,12 @@ async def test_limits_hold_from_the_start_and_change_live(host: Host) -> None:
     assert _limit(host, "memory.limit_in_bytes") == str(64 << 20)
     assert _limit(host, "memory.soft_limit_in_bytes") == str((64 << 20) * 9 // 10 // 4096 * 4096)
     assert (_limit(host, "pids.max"), _limit(host, "cpu.cfs_quota_us")) == ("50", "20000")
-    host.containers.apply_limits(host.name, {"limits.memory": "32MiB", "limits.cpu": "0-0"})
+    host.containers.apply_limits(host.name, Wanted({"limits.memory": "32MiB", "limits.cpu": "0-0"}))
     assert _limit(host, "memory.limit_in_bytes") == str(32 << 20)
     assert (_limit(host, "pids.max"), _limit(host, "cpu.cfs_quota_us")) == ("max", "-1")
     assert _limit(host, "cpuset.cpus") == "0"
     with pytest.raises(HostError, match="refused"):
-        host.containers.apply_limits(host.name, {"limits.memory": "1B", "limits.cpu": "0-0"})
+        host.containers.apply_limits(host.name, Wanted({"limits.memory": "1B", "limits.cpu": "0-0"}))
     assert _limit(host, "memory.limit_in_bytes") == str(32 << 20)
 
 

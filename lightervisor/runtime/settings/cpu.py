@@ -5,28 +5,21 @@ Source: LXD; scheduler/sched-bwc.rst, cgroup-v1/cpusets.rst, cgroup-v2.rst.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 from lightervisor.config.types import cpu_set
+from lightervisor.kernel import cpuset
 from lightervisor.runtime.settings.setting import Setting
 from lightervisor.runtime.spec import HostFacts
 
 KEYS = ("limits.cpu.allowance", "limits.cpu.priority")
-ONLINE = Path("/sys/devices/system/cpu/online")
 HIGHEST_PRIORITY = 10
-
-
-def online() -> set[int]:
-    """The CPUs of the host that run now."""
-    found = cpu_set(ONLINE.read_text().strip())
-    return found if isinstance(found, set) else {found}
 
 
 def share_out(wanted: Mapping[str, str], cpus: Iterable[int]) -> dict[str, set[int]]:
     """The CPUs of each container, from the values of limits.cpu of all that run.
 
-    A set stays as it is, as far as the host has its CPUs; a number gets the CPUs that fewest others have.
-    Names are taken in order, so the same question has the same answer.
+    A set stays as it is, as far as the host has its CPUs; a number gets the CPUs that fewest others have. Zero is
+    no limit, as on LXD. Names are taken in order, so the same question has the same answer.
     """
     available = sorted(cpus)
     load: Counter[int] = Counter()
@@ -35,7 +28,7 @@ def share_out(wanted: Mapping[str, str], cpus: Iterable[int]) -> dict[str, set[i
     for name, value in sorted(wanted.items()):
         chosen = cpu_set(value)
         if isinstance(chosen, int):
-            counts.append((name, min(max(chosen, 1), len(available))))
+            counts.append((name, min(chosen or len(available), len(available))))
         else:
             found[name] = chosen & set(available) or set(available)
             load.update(found[name])
@@ -47,8 +40,7 @@ def share_out(wanted: Mapping[str, str], cpus: Iterable[int]) -> dict[str, set[i
 
 def pin(cpus: Iterable[int]) -> Setting:
     """The setting that keeps a container on these CPUs."""
-    text = ",".join(map(str, sorted(cpus)))
-    return Setting("cpuset.cpus", "cpuset.cpus", text, text)
+    return Setting("cpuset.cpus", "cpuset.cpus", cpuset.listed(cpus), cpuset.listed(cpus))
 
 
 def settings(config: Mapping[str, str], _host: HostFacts, *, reset: bool = False) -> list[Setting]:

@@ -9,6 +9,7 @@ KEYS = ("limits.processes",)
 
 
 def settings(config: Mapping[str, str], _host: HostFacts, *, reset: bool = False) -> list[Setting]:
-    """The most processes and threads."""
+    """The most processes and threads; a negative number is no limit, as on LXD."""
     value = config.get("limits.processes") or ("max" if reset else "")
+    value = "max" if value.startswith("-") else value.removeprefix("+")
     return [Setting("pids.max", "pids.max", value, value)] if value else []

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
-import pytest
 
 from lightervisor.kernel import resources, resources_devices
 from lightervisor.model.resources import ResourcesCPU, ResourcesMemory, ResourcesStorage
@@ -16,11 +15,6 @@ def write(root: Path, files: dict[str, str]) -> None:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content + "\n")
-
-
-@pytest.mark.parametrize(("text", "expected"), [("", set()), ("0-2,5", {0, 1, 2, 5}), ("3", {3}), ("x", set())])
-def test_lists_of_processors_are_read(text: str, expected: set[int]) -> None:
-    assert resources.cpus(text) == expected
 
 
 def test_threads_are_sorted_into_cores_and_sockets(tmp_path: Path) -> None:

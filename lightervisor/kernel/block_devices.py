@@ -1,0 +1,44 @@
+"""Which block devices hold a path, as cgroups name them: "254:0". Source: sysfs."""
+
+import os
+from pathlib import Path
+
+from lightervisor.kernel.sysfs import PROC, SYS, entries, text
+
+
+def holding(path: Path, sys: Path = SYS, proc: Path = PROC) -> list[str]:
+    """The whole disks that a file or directory lies on; none for memory, networks and what lies on several layers.
+
+    Blocking. Raises OSError when the path is not there.
+    """
+    facts = path.stat()
+    # A device node stands for itself: it will be mounted.
+    number = facts.st_rdev if facts.st_rdev and path.is_block_device() else facts.st_dev
+    device = f"{os.major(number)}:{os.minor(number)}"
+    if os.major(number):
+        return _whole(device, sys)
+    # Of file systems with devices of their own making (btrfs, overlay) the table of mounts names the source.
+    source = _source(device, proc)
+    if source is None or not source.is_block_device():
+        return []
+    number = source.stat().st_rdev
+    return _whole(f"{os.major(number)}:{os.minor(number)}", sys)
+
+
+def _whole(device: str, sys: Path) -> list[str]:
+    node = sys / "dev/block" / device
+    if not node.exists():
+        return []
+    if (node / "partition").exists():
+        node = node.resolve().parent
+        device = text(node / "dev")
+    return [device] if entries(node / "queue") else []
+
+
+def _source(device: str, proc: Path) -> Path | None:
+    for line in text(proc / "self/mountinfo").splitlines():
+        left, _, right = line.partition(" - ")
+        words = right.split()
+        if left.split()[2] == device and len(words) > 1 and words[1].startswith("/"):
+            return Path(words[1])
+    return None
