@@ -39,7 +39,8 @@ class DiskLimits:
                 continue
             holding = block_devices.holding(source) if source else []
             if not holding:
-                text = f'Cannot limit device "{name}": {source or device.get("source", "")} is on no block device of this host'
+                place = source or device.get("source", "")
+                text = f'Cannot limit device "{name}": {place} is on no block device of this host'
                 remedy = "unset its limits.*, or use a pool on a disk or partition"
                 raise HostError("disk limit", name, text=text, remedy=remedy)
             for one in holding:
