@@ -2,6 +2,7 @@
 BIN = .venv/bin
 K =
 SECONDS = 60
+WORKERS = auto
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build dev demo clean-demo test check unit fuzz integration test-vm bench docs fix install uninstall clean
@@ -24,20 +25,20 @@ demo: setup build  ## a running container from nothing; shows what to type next
 clean-demo:  ## remove every trace of the demo
 	@scripts/clean-demo
 
-test: dev  ## all that CI runs: check, then unit, property, integration, fault and seed tests
-	@scripts/test
+test: dev  ## all that CI runs: check, then unit, property, integration, fault and seed tests; WORKERS=N at a time
+	@scripts/test -n $(WORKERS)
 
 check: dev  ## format, lint, types, imports, spelling, generated pages
 	@scripts/check
 
 unit: dev  ## tests that need no root, no network and no container
-	@$(BIN)/python -m pytest -q tests/unit tests/contracts
+	@$(BIN)/python -m pytest -q -n $(WORKERS) tests/unit tests/contracts
 
 fuzz: dev  ## try what reads strangers' bytes with wrong ones, SECONDS=N for each target
 	@FUZZ_SECONDS=$(SECONDS) $(BIN)/python -m pytest -q tests/fuzz
 
 integration: dev  ## tests with real containers; K=WORD picks some
-	@$(BIN)/python -m pytest tests/integration tests/peers tests/faults tests/seeds $(if $(K),-k '$(K)')
+	@$(BIN)/python -m pytest -n $(WORKERS) tests/integration tests/peers tests/faults tests/seeds $(if $(K),-k '$(K)')
 
 test-vm: dev  ## what this kernel may lack (AppArmor, cgroup v2), systemd and a restart, in a virtual machine
 	@scripts/setup --vm && scripts/vm/build && scripts/vm/run

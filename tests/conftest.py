@@ -15,6 +15,7 @@ from tests.harness.client_lxc import OURS, STOCK, Lxc
 from tests.harness.client_pylxd import Pylxd
 from tests.harness.daemon import Daemon
 
+pytest_plugins = ["tests.harness.workers"]
 IMAGE = "test-busybox"
 
 

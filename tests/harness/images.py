@@ -117,11 +117,12 @@ def archive_of(path: Path, members: Mapping[str, bytes]) -> Path:
 
 
 def _open(path: Path) -> tarfile.TarFile:
+    # The least of every compression: hundreds of tests make one.
     suffix = path.name.rpartition(".")[2]
     if suffix == "gz":
-        return tarfile.open(path, "w:gz")
+        return tarfile.open(path, "w:gz", compresslevel=1)
     if suffix == "xz":
         return tarfile.open(path, "w:xz", preset=0)
     if suffix == "bz2":
-        return tarfile.open(path, "w:bz2")
+        return tarfile.open(path, "w:bz2", compresslevel=1)
     return tarfile.open(path, "w:")

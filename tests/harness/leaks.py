@@ -2,7 +2,8 @@
 
 A picture is taken before the daemon starts and another one after it is gone; what is new and belongs to one of our
 daemons is a leak. Other engines and other test runs may be at work on the same machine, so each kind has a rule for
-"ours": the state directory's path, the bridge's name, or that nobody holds it any more.
+"ours": the state directory's path, the bridge's name, or that nobody holds it any more. By the last rule other workers
+of the same run would be suspected, whose tests kill and break: there it is the whole run that looks, at its end.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -18,10 +20,11 @@ from pathlib import Path
 from tests.harness import processes
 from tests.harness.daemon import Daemon
 
-PATIENCE_S = 3.0
+PATIENCE_S = 30.0  # not waited for unless something is suspect
 CGROUPS = Path("/sys/fs/cgroup")
 NET = Path("/sys/class/net")
-FOLDERS = (Path("/run"), Path("/var/log"), Path("/var/log/lxd"), Path("/dev/shm"), Path("/tmp"), Path("/var/lib"))
+FOLDERS = ("/run", "/var/log", "/var/log/lxd", "/dev/shm", "/var/lib")
+RUN_PREFIX = "lv-run-"
 
 
 @dataclass(frozen=True)
@@ -33,9 +36,15 @@ class Picture:
     folders: frozenset[str]
 
 
+def is_worker() -> bool:
+    """Whether other processes run tests of the same run."""
+    return "PYTEST_XDIST_WORKER" in os.environ
+
+
 def take() -> Picture:
     """The picture of this moment."""
-    folders = (str(entry) for folder in FOLDERS if folder.is_dir() for entry in folder.iterdir())
+    places = {Path(place) for place in (tempfile.gettempdir(), *(() if is_worker() else FOLDERS))}
+    folders = (str(entry) for place in places if place.is_dir() for entry in place.iterdir())
     return Picture(frozenset(_cgroups()), frozenset(_links()), frozenset(folders))
 
 
@@ -48,11 +57,20 @@ def find(before: Picture, daemons: Sequence[Daemon]) -> list[str]:
     found += [f"process: {pid} {command}" for pid, command in _processes() if _mentions(command, states)]
     found += [f"loop device: {line}" for line in _loop_devices() if _mentions(line, states)]
     found += [f"nft: {line}" for line in _nft() if _names(line, bridges)]
-    found += [f"link: {link}" for link in _lasting(now.links - before.links, _is_orphan)]
     found += [f"link: {link}" for link in now.links - before.links if link in bridges]
-    found += [f"cgroup: {group}" for group in _lasting(now.cgroups - before.cgroups, _is_empty)]
     found += [f"file: {path}" for path in now.folders - before.folders if _names_us(path)]
-    return sorted(found)
+    return sorted(found if is_worker() else found + _abandoned(before, now))
+
+
+def of_run(before: Picture, temporary: Path) -> list[str]:
+    """One line for each thing that a run left, whose temporary files were here, now that all its workers have ended."""
+    now = take()
+    found = [f"file: {path}" for path in now.folders - before.folders if _names_us(path)]
+    found += [f"file: {path}" for path in temporary.glob("*/*")]
+    found += [f"mount: {place}" for place in _mounts() if place.startswith(f"{temporary}/")]
+    # A worker itself was started with the directory above its own.
+    found += [f"process: {pid} {command}" for pid, command in _processes() if f"TMPDIR={temporary}/" in command]
+    return sorted(found + _abandoned(before, now))
 
 
 def of_instance(daemon: Daemon, name: str) -> list[str]:
@@ -80,6 +98,12 @@ def of_stopped(daemon: Daemon, name: str) -> list[str]:
         if str(daemon.state) in command and command.split().count(name)
     ]
     return sorted(found)
+
+
+def _abandoned(before: Picture, now: Picture) -> list[str]:
+    """What is new and nobody's."""
+    found = [f"link: {link}" for link in _lasting(now.links - before.links, _is_orphan)]
+    return found + [f"cgroup: {group}" for group in _lasting(now.cgroups - before.cgroups, _is_empty)]
 
 
 def _lasting(names: Iterable[str], is_abandoned: Callable[[str], bool]) -> set[str]:
@@ -157,7 +181,7 @@ def _processes() -> list[tuple[int, str]]:
             environment = (entry / "environ").read_bytes().decode(errors="replace")
         except OSError:  # gone meanwhile
             continue
-        settings = [word for word in environment.split("\0") if word.startswith("LXD_DIR=")]
+        settings = [word for word in environment.split("\0") if word.startswith(("LXD_DIR=", "TMPDIR="))]
         found.append((int(entry.name), " ".join([command, *settings])))
     return found
 
@@ -173,4 +197,7 @@ def _nft() -> list[str]:
 
 def _names_us(path: str) -> bool:
     name = path.rpartition("/")[2]
+    other_run = re.match(rf"{RUN_PREFIX}(\d+)-", name)
+    if other_run and Path("/proc", other_run[1]).exists():
+        return False
     return name.startswith(("lightervisor", "lv-", "lxd-", "lvt"))

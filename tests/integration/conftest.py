@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
+from tests.harness.daemon import Daemon
 from tests.harness.runtime_host import Host
 
 
@@ -20,3 +23,12 @@ async def host() -> AsyncIterator[Host]:
         yield host
     finally:
         await host.close()
+
+
+@pytest.fixture
+def vault(daemon: Daemon) -> Iterator[Path]:
+    """A directory of the host's below $LXD_DIR, which every directory leads to and no guest may reach."""
+    place = Path(tempfile.mkdtemp(prefix="vault-", dir=daemon.state))
+    place.chmod(0o711)
+    yield place
+    shutil.rmtree(place)

@@ -29,9 +29,9 @@ def push(daemon: Daemon, name: str, path: str, data: bytes = b"pushed", **header
 
 
 @pytest.fixture
-def secret(daemon: Daemon) -> Path:
+def secret(vault: Path) -> Path:
     """A file of the host that no instance has, in a directory that anybody may enter."""
-    file = daemon.state / "secret"
+    file = vault / "secret"
     file.write_text("the host's")
     file.chmod(0o666)
     return file

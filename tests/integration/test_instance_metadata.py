@@ -127,8 +127,10 @@ def archive(*links: tuple[str, str]) -> bytes:
 
 
 @pytest.mark.parametrize("target", ["{0}", "../../../../../../../..{0}", "/proc/self/root{0}"])
-def test_a_link_among_the_templates_leads_nowhere(daemon: Daemon, created: Callable[[bytes], str], target: str) -> None:
-    secret = daemon.state / "secret"
+def test_a_link_among_the_templates_leads_nowhere(
+    daemon: Daemon, created: Callable[[bytes], str], vault: Path, target: str
+) -> None:
+    secret = vault / "secret"
     secret.write_text("the host's")
     name = created(archive(("templates/evil.tpl", target.format(secret))))
     url = f"/1.0/instances/{name}/metadata/templates"
@@ -137,15 +139,12 @@ def test_a_link_among_the_templates_leads_nowhere(daemon: Daemon, created: Calla
     assert daemon.request("POST", f"{url}?path=evil.tpl", b"mine").status == 200
     assert daemon.request("GET", f"{url}?path=evil.tpl").body == b"mine"
     assert secret.read_text() == "the host's"
-    secret.unlink()
 
 
 @pytest.mark.parametrize("what", ["metadata.yaml", "templates"])
-def test_a_link_in_the_volume_leads_nowhere(daemon: Daemon, instance: str, what: str) -> None:
+def test_a_link_in_the_volume_leads_nowhere(daemon: Daemon, instance: str, vault: Path, what: str) -> None:
     """What no import lets through, put there by hand."""
-    secret = daemon.state / "secret"
-    secret.mkdir()
-    (secret / "metadata.yaml").write_text("architecture: secret\n")
+    (vault / "metadata.yaml").write_text("architecture: secret\n")
     volume = next(daemon.state.glob(f"storage-pools/*/containers/{instance}"))
     place = volume / what
     if place.is_dir():
@@ -154,13 +153,11 @@ def test_a_link_in_the_volume_leads_nowhere(daemon: Daemon, instance: str, what:
         place.rmdir()
     else:
         place.unlink(missing_ok=True)
-    place.symlink_to(secret / "metadata.yaml" if what == "metadata.yaml" else secret)
+    place.symlink_to(vault / "metadata.yaml" if what == "metadata.yaml" else vault)
     url = f"/1.0/instances/{instance}/metadata"
     assert b"secret" not in daemon.request("GET", url).body
     assert b"secret" not in daemon.request("GET", f"{url}/templates").body
     daemon.request("PUT", url, {"architecture": "x86_64"})
     daemon.request("POST", f"{url}/templates?path=new.tpl", b"x")
-    assert [file.name for file in secret.iterdir()] == ["metadata.yaml"]
-    assert (secret / "metadata.yaml").read_text() == "architecture: secret\n"
-    (secret / "metadata.yaml").unlink()
-    secret.rmdir()
+    assert [file.name for file in vault.iterdir()] == ["metadata.yaml"]
+    assert (vault / "metadata.yaml").read_text() == "architecture: secret\n"

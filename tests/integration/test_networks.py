@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from ipaddress import IPv4Interface
 
 import pytest
 import yaml
 
+from lightervisor.networks import subnets
 from tests.harness import processes
 from tests.harness.client import Client, ClientFailure
 from tests.harness.client_lxc import Lxc
@@ -23,12 +25,18 @@ def bridge(daemon: Daemon) -> Iterator[str]:
     daemon.request("DELETE", f"/1.0/networks/{chosen}")
 
 
+@pytest.fixture
+def gateway() -> IPv4Interface:
+    """An address in a subnet that this host does not use: other test runs have theirs."""
+    return subnets.free_ipv4(subnets.in_use())
+
+
 def links() -> str:
     return processes.run(["ip", "-o", "link"]).ok().stdout
 
 
-def test_a_bridge_is_made_listed_and_deleted(client: Client, bridge: str) -> None:
-    client.create_network(bridge, {"ipv4.address": "10.243.77.1/24", "ipv6.address": "none"})
+def test_a_bridge_is_made_listed_and_deleted(client: Client, bridge: str, gateway: IPv4Interface) -> None:
+    client.create_network(bridge, {"ipv4.address": str(gateway), "ipv6.address": "none"})
     assert bridge in client.networks()
     assert f" {bridge}:" in links()
     client.delete_network(bridge)
@@ -108,8 +116,8 @@ def test_the_cable_has_the_address_that_was_asked_for(lxc: Lxc, image: str, name
     eventually(lambda: wanted in lxc("list", name, "-c", "4", "-f", "csv").stdout, timeout_s=30, what="the address")
 
 
-def test_show_get_set_and_info(either: Lxc, bridge: str) -> None:
-    either.create_network(bridge, {"ipv4.address": "10.243.78.1/24", "ipv6.address": "none"})
+def test_show_get_set_and_info(either: Lxc, bridge: str, gateway: IPv4Interface) -> None:
+    either.create_network(bridge, {"ipv4.address": str(gateway), "ipv6.address": "none"})
     either("network", "set", bridge, "ipv4.nat=true").ok()
     assert either("network", "get", bridge, "ipv4.nat").ok().stdout == "true\n"
     assert bridge in processes.run(["nft", "list", "ruleset"]).stdout
@@ -117,6 +125,6 @@ def test_show_get_set_and_info(either: Lxc, bridge: str) -> None:
     assert shown["type"] == "bridge"
     assert shown["managed"] is True
     info = either("network", "info", bridge).ok().stdout
-    assert "10.243.78.1" in info
+    assert str(gateway.ip) in info
     either("network", "unset", bridge, "ipv4.nat").ok()
     assert either("network", "get", bridge, "ipv4.nat").ok().stdout.strip() == ""
