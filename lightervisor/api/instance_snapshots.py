@@ -1,9 +1,12 @@
 """/1.0/instances/{name}/snapshots. Source: LXD REST API, instance snapshots."""
 
+from datetime import datetime
+
+import msgspec
 from aiohttp import web
 
 from lightervisor.api import envelope, etag, urls
-from lightervisor.api.instance_paths import kind_of, named, routes
+from lightervisor.api.instance_paths import named, routes
 from lightervisor.api.requests import body, recursion, requestor
 from lightervisor.api.services import Services, services
 from lightervisor.errors import Invalid, Unsupported
@@ -13,6 +16,10 @@ from lightervisor.model.instance import (
     InstanceSnapshotPut,
     InstanceSnapshotsPost,
 )
+
+
+class _Patch(msgspec.Struct, frozen=True):
+    expires_at: datetime | None = None
 
 
 def _snapshot(request: web.Request) -> tuple[str, str, str]:
@@ -33,8 +40,8 @@ async def everything(request: web.Request) -> web.StreamResponse:
     found, (project, instance) = services(request), named(request)
     if recursion(request):
         return envelope.sync(found.snapshots.all_of(project, instance))
-    kind, names = kind_of(request), found.snapshots.names(project, instance)
-    return envelope.sync([urls.of(kind, instance, "snapshots", name, project=project) for name in names])
+    names = found.snapshots.names(project, instance)  # in each of the three trees under /1.0/instances, as LXD does
+    return envelope.sync([urls.of("instances", instance, "snapshots", name, project=project) for name in names])
 
 
 async def create(request: web.Request) -> web.StreamResponse:
@@ -49,11 +56,18 @@ async def show(request: web.Request) -> web.StreamResponse:
     return envelope.sync(snapshot, etag=_etag(snapshot))
 
 
-async def change(request: web.Request) -> web.StreamResponse:
-    """PUT and PATCH /1.0/instances/{name}/snapshots/{snapshot}: `expires_at` alone can be changed."""
+async def replace(request: web.Request) -> web.StreamResponse:
+    """PUT /1.0/instances/{name}/snapshots/{snapshot}: `expires_at` alone can be changed; without it, it never ends."""
     found, put = services(request), await body(request, InstanceSnapshotPut)
     await _check_unchanged(request, found)
     return envelope.background(found.snapshots.expire(*_snapshot(request), put.expires_at, requestor(request)))
+
+
+async def merge(request: web.Request) -> web.StreamResponse:
+    """PATCH /1.0/instances/{name}/snapshots/{snapshot}: as PUT, but what is not given stays."""
+    found, patch = services(request), await body(request, _Patch)
+    await _check_unchanged(request, found)
+    return envelope.background(found.snapshots.expire(*_snapshot(request), patch.expires_at, requestor(request)))
 
 
 async def rename(request: web.Request) -> web.StreamResponse:
@@ -75,8 +89,8 @@ ROUTES = [
     *routes("GET", "/{name}/snapshots", everything),
     *routes("POST", "/{name}/snapshots", create),
     *routes("GET", "/{name}/snapshots/{snapshot}", show),
-    *routes("PUT", "/{name}/snapshots/{snapshot}", change),
-    *routes("PATCH", "/{name}/snapshots/{snapshot}", change),
+    *routes("PUT", "/{name}/snapshots/{snapshot}", replace),
+    *routes("PATCH", "/{name}/snapshots/{snapshot}", merge),
     *routes("POST", "/{name}/snapshots/{snapshot}", rename),
     *routes("DELETE", "/{name}/snapshots/{snapshot}", delete),
 ]

@@ -85,9 +85,14 @@ async def show(request: web.Request) -> web.StreamResponse:
 
 
 async def replace(request: web.Request) -> web.StreamResponse:
-    """PUT /1.0/instances/{name}."""
+    """PUT /1.0/instances/{name}: the configuration, or `restore` with the name of a snapshot."""
     found, put = services(request), await body(request, InstancePut)
     _check_unchanged(request)
+    if put.restore:
+        restoring = found.snapshot_restoring.restore(
+            *named(request), put.restore, stateful=put.stateful, requestor=requestor(request)
+        )
+        return envelope.background(restoring)
     return envelope.background(found.update.replace(*named(request), put, found.events, requestor(request)))
 
 

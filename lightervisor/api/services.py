@@ -26,6 +26,7 @@ from lightervisor.instances.files import Files
 from lightervisor.instances.logs import Logs
 from lightervisor.instances.metadata import Metadata
 from lightervisor.instances.power import Power
+from lightervisor.instances.snapshot_restore import SnapshotRestoring
 from lightervisor.instances.snapshot_take import SnapshotTaking
 from lightervisor.instances.snapshots import Snapshots
 from lightervisor.instances.state import States
@@ -97,6 +98,7 @@ class Services:
     states: States
     snapshots: Snapshots
     snapshot_taking: SnapshotTaking
+    snapshot_restoring: SnapshotRestoring
     exec: Execution
     images: Images
     downloads: Downloads

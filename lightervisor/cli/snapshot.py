@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 def snapshot(session: Session, arguments: list[str], flags: Flags) -> None:
     """Take a snapshot; the server names it when no name is given."""
     server, name = session.resolve_name(arguments[0])
-    if "/" in name:
-        raise CommandError("Invalid instance name")
-    wanted = arguments[1] if len(arguments) > 1 else ""
+    name, slash, wanted = name.partition("/")  # "c1/snap0" is how LXD's first versions had it
+    if slash and len(arguments) > 1:
+        raise CommandError("Invalid instance name", f"lxc snapshot {name} {arguments[1]}")
+    wanted = arguments[1] if len(arguments) > 1 else wanted
     if wanted and flags.on("reuse") and server.exists(url("instances", name, "snapshots", wanted)):
         session.run(server, server.delete(url("instances", name, "snapshots", wanted)))
     request: dict[str, Any] = {"name": wanted, "stateful": flags.on("stateful")}

@@ -49,7 +49,7 @@ from lightervisor.images.secrets import Secrets
 from lightervisor.images.sources.source import Tools
 from lightervisor.images.store import Images
 from lightervisor.images.upkeep import Upkeep
-from lightervisor.instances import create, delete, snapshot_take, snapshots
+from lightervisor.instances import create, delete, snapshot_restore, snapshot_take, snapshots
 from lightervisor.instances.autostart import Due, wanted_at_boot
 from lightervisor.instances.boot import Boot, Places
 from lightervisor.instances.catalog import Catalog
@@ -68,6 +68,7 @@ from lightervisor.instances.logs import Logs
 from lightervisor.instances.metadata import Metadata
 from lightervisor.instances.power import Power
 from lightervisor.instances.snapshot_acts import SnapshotActs
+from lightervisor.instances.snapshot_restore import SnapshotRestoring
 from lightervisor.instances.snapshot_take import SnapshotTaking
 from lightervisor.instances.snapshots import Snapshots
 from lightervisor.instances.state import States
@@ -224,7 +225,6 @@ def _parts(
     boot.restart_with(power.start_again)
     creation = Creation(instances, catalog, checks, images, downloads, boot, volumes, operations)
     acts = SnapshotActs(catalog, volumes, operations, events)
-    kept = _snapshots(snapshot_rows, catalog, boot, volumes, renderer, acts)
     removal = Removal(instances, catalog, boot, volumes, operations, events)
     update = Update(
         instances,
@@ -233,6 +233,11 @@ def _parts(
         LiveChanges(instances, devices, DiskLimits(volumes), idmaps, containers),
         volumes,
         operations,
+    )
+    kept = _Kept(
+        snapshots=Snapshots(snapshot_rows, catalog, volumes, acts),
+        taking=SnapshotTaking(snapshot_rows, catalog, boot, volumes, renderer, acts),
+        restoring=SnapshotRestoring(snapshot_rows, catalog, update, volumes, power, acts),
     )
     _register(journal, creation, removal, kept)
     certificate = server_certificate.ensure(paths.state)
@@ -253,6 +258,7 @@ def _parts(
         states=States(containers),
         snapshots=kept.snapshots,
         snapshot_taking=kept.taking,
+        snapshot_restoring=kept.restoring,
         exec=Execution(catalog, boot, operations, events),
         images=images,
         downloads=downloads,
@@ -296,18 +302,7 @@ class _Kept(NamedTuple):
 
     snapshots: Snapshots
     taking: SnapshotTaking
-
-
-def _snapshots(
-    rows: SnapshotRows,
-    catalog: Catalog,
-    boot: Boot,
-    volumes: InstanceVolumes,
-    renderer: Renderer,
-    acts: SnapshotActs,
-) -> _Kept:
-    taking = SnapshotTaking(rows, catalog, boot, volumes, renderer, acts)
-    return _Kept(snapshots=Snapshots(rows, catalog, volumes, acts), taking=taking)
+    restoring: SnapshotRestoring
 
 
 def _register(journal: Journal, creation: Creation, removal: Removal, kept: _Kept) -> None:
@@ -316,6 +311,7 @@ def _register(journal: Journal, creation: Creation, removal: Removal, kept: _Kep
     journal.register(delete.FINISH_DELETE, removal.finish)
     journal.register(delete.RENAME_BACK, removal.rename_back)
     journal.register(snapshot_take.UNDO, kept.taking.undo)
+    journal.register(snapshot_restore.UNDO, kept.restoring.undo)
     journal.register(snapshots.FINISH_DELETE, kept.snapshots.finish)
     journal.register(snapshots.RENAME_BACK, kept.snapshots.rename_back)
 

@@ -130,7 +130,7 @@ class SnapshotRows:
         try:
             await self._database.write(lambda connection: connection.execute(query, values))
         except sqlite3.IntegrityError as error:
-            raise Conflict("snapshot", new_name, text=f'Name "{new_name}" already in use') from error
+            raise renamed_to_taken(instance, new_name) from error
 
     async def delete(self, project: str, instance: str, name: str) -> None:
         """Forget a snapshot; nothing happens when it is gone already."""
@@ -143,7 +143,12 @@ def taken(instance: str, name: str) -> Conflict:
     return Conflict(
         "snapshot",
         name,
-        text=f'Failed creating instance snapshot record "{instance}/{name}": '
+        text=f'Failed creating instance snapshot record "{name}": Add snapshot info to the database: '
         'This "instances_snapshots" entry already exists',
         remedy=f"choose another name, or replace it: lxc snapshot {instance} {name} --reuse",
     )
+
+
+def renamed_to_taken(instance: str, name: str) -> Conflict:
+    """What is said of a new name that another snapshot of the instance has."""
+    return Conflict("snapshot", name, text=f"Name '{instance}/{name}' already in use", remedy=f"lxc info {instance}")

@@ -8,6 +8,8 @@ that alone cleans up after it, so that nothing depends on who asked.
 
 import asyncio
 import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 from lightervisor.db.instances import InstanceRows
 from lightervisor.errors import Failure, Invalid
@@ -170,6 +172,29 @@ class Power:
             await self.stop(project, name, timeout_s=timeout_s, force=force, requestor=requestor)
         await self.start(project, name, requestor)
         self._publish("restarted", project, name, requestor)
+
+    @asynccontextmanager
+    async def stopped_meanwhile(
+        self, project: str, name: str, requestor: EventLifecycleRequestor | None = None
+    ) -> AsyncGenerator[None, None]:
+        """An instance that runs is stopped, at once, while the context lasts, and started again at its end.
+
+        Should the daemon die meanwhile, it is started with the next one. The caller holds the instance's lock.
+        """
+        if self._catalog.status(project, name) == "Stopped":
+            yield
+            return
+        with self._boot.kept(project, name), self._boot.power_remembered(project, name):
+            await self.stop(project, name, timeout_s=0, force=True, requestor=requestor)
+        try:
+            yield
+        except BaseException:
+            try:
+                await self.start(project, name, requestor)
+            except Failure as failure:
+                log.error("instance %s could not be started again: %s", name, failure.message())
+            raise
+        await self.start(project, name, requestor)
 
     async def _freeze(self, project: str, name: str, requestor: EventLifecycleRequestor | None) -> None:
         status = self._catalog.status(project, name)

@@ -30,7 +30,6 @@ class SnapshotActs:
     def start(self, description: str, work: Work, place: SnapshotPlace) -> Operation:
         """Start an operation on a snapshot, which holds its instance's lock."""
         resources = {kind: [f"/1.0/{kind}/{place.instance}"] for kind in ("instances", "containers")}
-        resources["instances_snapshots"] = [f"/1.0/instances/{place.instance}/snapshots/{place.name}"]
         locks = [instance_lock(place.project, place.instance)]
         return self._operations.start(description, work, project=place.project, resources=resources, locks=locks)
 
@@ -45,6 +44,12 @@ class SnapshotActs:
         url = f"/1.0/instances/{place.instance}/snapshots/{place.name}"
         what = f"instance-snapshot-{action}"
         self._events.lifecycle(what, url, project=place.project, context=context, requestor=requestor)
+
+    def publish_restored(self, place: SnapshotPlace, requestor: EventLifecycleRequestor | None) -> None:
+        """Tell listeners that an instance was restored from a snapshot."""
+        context = {"snapshot": f"{place.instance}/{place.name}"}
+        url = f"/1.0/instances/{place.instance}"
+        self._events.lifecycle("instance-restored", url, project=place.project, context=context, requestor=requestor)
 
 
 def arguments_of(place: SnapshotPlace, pool: str) -> dict[str, str]:

@@ -15,11 +15,13 @@ def check(name: str) -> None:
     if not name:
         complaint = "No name provided"
     elif "/" in name:
-        complaint = "Invalid instance snapshot name: Cannot contain '/'"
-    elif name in (".", "..") or any(ord(character) < 33 or ord(character) == 127 for character in name):
-        complaint = f"Invalid instance snapshot name: {name!r} cannot be one"
+        complaint = 'Invalid snapshot name: Cannot contain "/"'
+    elif any(character.isspace() for character in name):
+        complaint = "Invalid instance snapshot name: Cannot contain space or / characters"
+    elif name in (".", "..") or not name.isprintable():
+        complaint = f"Invalid instance snapshot name: {name!r} cannot be the name of a directory"
     elif len(name.encode(errors="surrogateescape")) > LONGEST:
-        complaint = "Invalid instance snapshot name: It is longer than 255 bytes"
+        complaint = f"Invalid instance snapshot name: Longer than {LONGEST} bytes"
     if complaint:
         raise Invalid("snapshot", name, text=complaint, remedy="use letters, digits, dots, dashes and underscores")
 

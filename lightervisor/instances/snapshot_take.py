@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
+from typing import NoReturn
 
 from lightervisor.config import expiry
 from lightervisor.db.instance_snapshots import SnapshotRow, SnapshotRows, taken
 from lightervisor.db.instances import InstanceRow
-from lightervisor.errors import Failure, NotFound, Unsupported
+from lightervisor.errors import Failure, Invalid, NotFound, Unsupported
 from lightervisor.instances import snapshot_names
 from lightervisor.instances.boot import Boot
 from lightervisor.instances.catalog import Catalog
@@ -18,7 +19,7 @@ from lightervisor.kernel.threads import in_thread
 from lightervisor.model.event import EventLifecycleRequestor
 from lightervisor.model.instance import InstanceSnapshotsPost
 from lightervisor.model.operation import Operation
-from lightervisor.model.times import ZERO_TIME, now
+from lightervisor.model.times import ZERO_TIME, in_utc, now
 from lightervisor.operations.operations import Run
 from lightervisor.storage.driver import Still
 from lightervisor.templates.renderer import Job, Renderer
@@ -55,12 +56,12 @@ class SnapshotTaking:
         """
         row = self._catalog.row(project, instance)
         if post.stateful:
-            cause = "what processes have in memory cannot be kept yet"
-            raise Unsupported("stateful snapshot", cause=cause, remedy=f"lxc snapshot {instance}, without --stateful")
+            self._refuse_stateful(project, instance)
         config = self._catalog.expand(row).config
         moment = now()
-        ends = post.expires_at
-        if ends is None:
+        if post.expires_at is not None:
+            ends = in_utc(post.expires_at)
+        else:
             ends = expiry.after(moment, config.get("snapshots.expiry", "")) or ZERO_TIME
         if post.name:
             snapshot_names.check(post.name)
@@ -75,6 +76,13 @@ class SnapshotTaking:
             self._acts.publish("created", place, requestor)
 
         return self._acts.start("Snapshotting instance", work, place)
+
+    def _refuse_stateful(self, project: str, instance: str) -> NoReturn:
+        text = "Unable to create a stateful snapshot. "
+        if self._boot.containers.init_pid(self._boot.container_name(project, instance)) is None:
+            raise Invalid("snapshot", instance, text=text + "The instance isn't running")
+        text += "What its processes have in memory cannot be kept yet"
+        raise Unsupported("snapshot", instance, text=text, remedy="leave out --stateful: its files are kept")
 
     async def _next_name(self, row: InstanceRow, config: Mapping[str, str], moment: datetime) -> str:
         pattern = config.get("snapshots.pattern") or snapshot_names.DEFAULT_PATTERN
@@ -103,7 +111,7 @@ class SnapshotTaking:
             name=name,
             architecture=row.architecture,
             created_at=now(),
-            last_used_at=row.last_used_at,
+            last_used_at=ZERO_TIME,
             expires_at=ends,
             ephemeral=row.ephemeral,
             description=row.description,

@@ -9,8 +9,8 @@ from contextlib import suppress
 from datetime import datetime
 
 from lightervisor.config.merge import expand
-from lightervisor.db.instance_snapshots import SnapshotRow, SnapshotRows
-from lightervisor.errors import Conflict, NotFound
+from lightervisor.db.instance_snapshots import SnapshotRow, SnapshotRows, renamed_to_taken
+from lightervisor.errors import NotFound
 from lightervisor.instances import snapshot_names
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.snapshot_acts import SnapshotActs, arguments_of, place_of
@@ -18,11 +18,12 @@ from lightervisor.instances.volumes import InstanceVolumes, SnapshotPlace
 from lightervisor.model.event import EventLifecycleRequestor
 from lightervisor.model.instance import InstanceSnapshot
 from lightervisor.model.operation import Operation
+from lightervisor.model.times import in_utc
 from lightervisor.operations.operations import Run
 
 FINISH_DELETE = "finish deleting snapshot"
 RENAME_BACK = "give snapshot its old name back"
-_SIZE_UNKNOWN = -1
+SIZE_UNKNOWN = -1
 
 
 class Snapshots:
@@ -60,7 +61,7 @@ class Snapshots:
         self._catalog.row(project, instance)
         return self._snapshots.get(project, instance, name)
 
-    def _view(self, row: SnapshotRow, size: int = _SIZE_UNKNOWN) -> InstanceSnapshot:
+    def _view(self, row: SnapshotRow, size: int | None = None) -> InstanceSnapshot:
         expanded = expand(self._catalog.known_profiles(row.project, row.profiles), row.config, row.devices)
         return InstanceSnapshot(
             architecture=row.architecture,
@@ -75,7 +76,7 @@ class Snapshots:
             name=row.name,
             profiles=row.profiles,
             stateful=row.stateful,
-            size=size,
+            size=SIZE_UNKNOWN if size is None else size,
         )
 
     # Changing
@@ -85,15 +86,17 @@ class Snapshots:
         project: str,
         instance: str,
         name: str,
-        expires_at: datetime,
+        expires_at: datetime | None,
         requestor: EventLifecycleRequestor | None = None,
     ) -> Operation:
-        """Start changing when a snapshot ends, year 1 for never. Raises NotFound."""
+        """Start changing when a snapshot ends, year 1 for never, None as it is. Raises NotFound, Invalid."""
         self._get(project, instance, name)
+        ends = None if expires_at is None else in_utc(expires_at)
         place = SnapshotPlace(project, instance, name)
 
         async def work(_run: Run) -> None:
-            await self._snapshots.set_expiry(*place, expires_at)
+            if ends is not None:
+                await self._snapshots.set_expiry(*place, ends)
             await self._acts.describe(place)
             self._acts.publish("updated", place, requestor)
 
@@ -112,7 +115,7 @@ class Snapshots:
         snapshot_names.check(new_name)
         place, new = SnapshotPlace(project, instance, name), SnapshotPlace(project, instance, new_name)
         if self._snapshots.find(*new) is not None:
-            raise Conflict("snapshot", new_name, text=f'Name "{new_name}" already in use')
+            raise renamed_to_taken(instance, new_name)
 
         async def work(run: Run) -> None:
             self._get(*place)

@@ -10,7 +10,7 @@ from lightervisor.config import architectures
 from lightervisor.config.merge import Expanded, expand, without_empty
 from lightervisor.db.instances import InstanceRow, InstanceRows
 from lightervisor.db.profiles import ProfileRow
-from lightervisor.errors import Invalid, Unsupported
+from lightervisor.errors import Invalid
 from lightervisor.events.stream import Events
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.checks import InstanceChecks
@@ -47,13 +47,11 @@ class Update:
         requestor: EventLifecycleRequestor | None = None,
     ) -> Operation:
         """PUT: start replacing the configuration. Raises NotFound, and Invalid for what the checks refuse."""
-        if put.restore not in (msgspec.UNSET, ""):
-            raise Unsupported("snapshot", cause="snapshots are not offered yet")
-        self._check(self._replaced(self._rows.get(project, name), put))
+        self.check(self._replaced(self._rows.get(project, name), put))
 
         async def work(_run: Run) -> None:
             # The row as it is under the lock: a start that was under way has left keys of its own there.
-            await self._change(self._replaced(self._rows.get(project, name), put))
+            await self.change(self._replaced(self._rows.get(project, name), put))
             events.lifecycle("instance-updated", f"/1.0/instances/{name}", project=project, requestor=requestor)
 
         return self._operations.start(
@@ -85,8 +83,8 @@ class Update:
                 ephemeral=put.ephemeral or old.ephemeral,
             )
             new = self._replaced(old, merged)
-            self._check(new)
-            await self._change(new)
+            self.check(new)
+            await self.change(new)
         events.lifecycle("instance-updated", f"/1.0/instances/{name}", project=project, requestor=requestor)
 
     @staticmethod
@@ -103,16 +101,18 @@ class Update:
             ephemeral=put.ephemeral,
         )
 
-    def _check(self, new: InstanceRow) -> Expanded:
+    def check(self, new: InstanceRow) -> Expanded:
+        """Raise Invalid unless an instance may become this; what it would end up with."""
         layers = self._catalog.profiles_named(new.project, new.profiles)
         expanded = expand(layers, new.config, new.devices)
         self._checks.check_config(new.config)
         self._checks.check_expanded(expanded.config, expanded.devices)
         return expanded
 
-    async def _change(self, new: InstanceRow) -> None:
+    async def change(self, new: InstanceRow) -> None:
+        """Make an instance this, whole or not at all; the caller holds its lock. Raises Invalid, HostError."""
         old = self._rows.get(new.project, new.name)
-        before, after = self._catalog.expand(old), self._check(new)
+        before, after = self._catalog.expand(old), self.check(new)
         self._refuse_moving_root(before, after)
         await self._rows.replace(new)
         try:
@@ -122,6 +122,13 @@ class Update:
             raise
         stored = self._rows.get(new.project, new.name)
         await self._volumes.write_description(stored, self._volumes.pool_of(after.devices))
+
+    async def change_back(self, old: InstanceRow) -> None:
+        """Undo `change`, whether or not it was done; may be called twice."""
+        before = self._catalog.expand(self._rows.get(old.project, old.name))
+        await self._put_back(old)
+        stored = self._rows.get(old.project, old.name)
+        await self._live.apply(stored, before, self._catalog.expand(stored))
 
     async def _put_back(self, old: InstanceRow) -> None:
         """Store the old row again, with the volatile keys as they are now: devices that were put back have new ones."""

@@ -182,8 +182,8 @@ class StorageDriver(ABC):
         """Make the files visible with their plain owners, for reading only."""
 
     @abstractmethod
-    def snapshot_size(self, snapshot: Snapshot) -> int:
-        """Bytes on disk that belong to this snapshot, or that it shares with the volume alone."""
+    def snapshot_size(self, snapshot: Snapshot) -> int | None:
+        """Bytes on disk that were written since the snapshot before; None where telling takes long."""
 
     # What the layout answers for every driver
 

@@ -157,9 +157,9 @@ class Dir(StorageDriver, name="dir"):
             raise self.layout.failure("mount", error) from error
         return MountedRoot(path=point.path, idmapped=False)
 
-    def snapshot_size(self, snapshot: Snapshot) -> int:
-        """Bytes of the whole tree."""
-        return paths.tree_size(self.snapshot_path(snapshot), "rootfs")
+    def snapshot_size(self, snapshot: Snapshot) -> int | None:
+        """Nothing is known of it: a whole tree would have to be walked."""
+        return None
 
 
 def _missing(image: str) -> NotFound:

@@ -235,7 +235,7 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
         directory = self.snapshot_path(snapshot)
         return self._mounted(Mountpoint(directory), self._layers.read(directory).lowers, "", None)
 
-    def snapshot_size(self, snapshot: Snapshot) -> int:
+    def snapshot_size(self, snapshot: Snapshot) -> int | None:
         """Bytes of the uppermost layer: what was written since the snapshot before."""
         directory = self.snapshot_path(snapshot)
         lowers = self._layers.read(directory).lowers

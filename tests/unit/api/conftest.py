@@ -84,6 +84,7 @@ async def services(tmp_path: Path) -> AsyncIterator[Services]:
         states=ABSENT,
         snapshots=ABSENT,
         snapshot_taking=ABSENT,
+        snapshot_restoring=ABSENT,
         exec=ABSENT,
         images=ABSENT,
         downloads=ABSENT,
