@@ -8,6 +8,7 @@ from lightervisor.api import envelope
 from lightervisor.api.instance_paths import named, routes
 from lightervisor.api.requests import body, requestor
 from lightervisor.api.services import services
+from lightervisor.instances.catalog import is_ready
 from lightervisor.model.exec import InstanceExecPost
 from lightervisor.model.instance_state import InstanceStatePut
 
@@ -15,8 +16,8 @@ from lightervisor.model.instance_state import InstanceStatePut
 async def show(request: web.Request) -> web.StreamResponse:
     """GET /1.0/instances/{name}/state."""
     found = services(request)
-    found.catalog.row(*named(request))
-    return envelope.sync(await asyncio.to_thread(found.states.get, *named(request)))
+    ready = is_ready(found.catalog.row(*named(request)))
+    return envelope.sync(await asyncio.to_thread(found.states.get, *named(request), is_ready=ready))
 
 
 async def change(request: web.Request) -> web.StreamResponse:

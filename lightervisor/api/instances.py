@@ -40,7 +40,8 @@ def _check_unchanged(request: web.Request) -> None:
 
 def _full(found: Services, instance: Instance, snapshots: list[InstanceSnapshot] | None) -> InstanceFull:
     fields = {name: getattr(instance, name) for name in OWN_FIELDS}
-    state = found.states.get(instance.project, instance.name)
+    ready = instance.status == "Ready"
+    state = found.states.get(instance.project, instance.name, is_ready=ready)
     return InstanceFull(**fields, state=state, snapshots=snapshots or None)
 
 

@@ -13,6 +13,7 @@ for _name, _help in (
     ("idmap.current", "The id map that is in use"),
     ("idmap.next", "The id map that the next start uses"),
     ("last_state.idmap", "The id map of the files on disk; empty when they are mapped at mount"),
+    ("last_state.ready", "Whether the guest has said that it is ready"),
     ("last_state.power", "Whether it ran when the daemon last knew"),
     ("uuid", "The instance's own identity"),
     ("vsock_id", "Number of a virtual machine on the host"),

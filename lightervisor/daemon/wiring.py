@@ -40,6 +40,7 @@ from lightervisor.db.server_config import ServerConfigRows
 from lightervisor.db.storage_pools import PoolRows
 from lightervisor.db.warnings import WarningRows
 from lightervisor.devices.device import check_device
+from lightervisor.devlxd.server import GuestServer
 from lightervisor.errors import Failure
 from lightervisor.events.stream import Events
 from lightervisor.images.downloads import Downloads
@@ -61,7 +62,11 @@ from lightervisor.instances.devices import InstanceDevices
 from lightervisor.instances.disk_limits import DiskLimits
 from lightervisor.instances.exec import Execution
 from lightervisor.instances.files import Files
+from lightervisor.instances.guest_api import GuestApi
+from lightervisor.instances.guest_events import GuestEvents
 from lightervisor.instances.guest_roots import GuestRoots
+from lightervisor.instances.guest_sockets import GuestSockets
+from lightervisor.instances.guests import Guests
 from lightervisor.instances.idmaps import IdMaps
 from lightervisor.instances.live import LiveChanges
 from lightervisor.instances.logs import Logs
@@ -114,6 +119,8 @@ class Parts:
     warnings: WarningRows
     logs: Logs
     network_api: NetworkApi
+    guest_server: GuestServer
+    guest_sockets: GuestSockets
     wanted_at_boot: Callable[[], list[Due]]
 
     async def recover(self) -> None:
@@ -124,6 +131,7 @@ class Parts:
         await self.images.forget_deleted(self.pools.usable())
         for name in await self.networks.start_all():
             log.warning("network %s could not be started", name)
+        self.guest_sockets.start()
         await self.boot.find_running()
         await self.journal.recover()
 
@@ -165,6 +173,7 @@ class Parts:
         """End what still runs, and take what was deleted off the disks; listeners are told."""
         await self.network_api.close()
         await self.operations.close(timeout_s=5)
+        self.guest_sockets.stop()
         self.events.close()
         await self.pools.stop()
 
@@ -186,9 +195,8 @@ async def wire(paths: Paths, spawner: Spawner, shut_down: Callable[[bool], None]
 def _parts(
     paths: Paths, spawner: Spawner, database: Database, liblxc: Liblxc, shut_down: Callable[[bool], None]
 ) -> Parts:
-    events = Events()
+    events, journal, locks = Events(), Journal(database), Locks()
     logging.getLogger().addHandler(logs.EventHandler(events))
-    journal, locks = Journal(database), Locks()
     operations = Operations(events, journal, locks)
     instances, profile_rows, warnings = InstanceRows(database), ProfileRows(database), WarningRows(database)
     server_config = ServerConfigRows(database)
@@ -217,7 +225,8 @@ def _parts(
     places = Places(paths.logs, paths.state / "security")
     devices = InstanceDevices(networks, paths.state / "devices")
     idmaps, templates = IdMaps(instances, catalog.expand), Templates(volumes, renderer := Renderer())
-    boot = Boot(instances, catalog, volumes, devices, places, idmaps, templates, events)
+    guest_api = GuestApi(GuestSockets(paths.state / "devlxd"), GuestEvents())
+    boot = Boot(instances, catalog, volumes, devices, places, idmaps, templates, guest_api, events)
     boot_status.append(boot)
     containers = Containers(spawner, paths.state / "containers", _host_facts(), boot.on_exit)
     boot.use(containers)
@@ -230,7 +239,7 @@ def _parts(
         instances,
         catalog,
         checks,
-        LiveChanges(instances, devices, DiskLimits(volumes), idmaps, containers),
+        LiveChanges(instances, devices, DiskLimits(volumes), idmaps, guest_api, containers),
         volumes,
         operations,
     )
@@ -293,6 +302,8 @@ def _parts(
         warnings=warnings,
         logs=instance_logs,
         network_api=network_api,
+        guest_server=GuestServer(guest_api.sockets, Guests(instances, catalog, events, guest_api.events), images),
+        guest_sockets=guest_api.sockets,
         wanted_at_boot=lambda: wanted_at_boot(instances, catalog),
     )
 

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,15 +18,16 @@ from lightervisor.db.instances import InstanceRow, InstanceRows
 from lightervisor.devices.device import Device, DeviceStart
 from lightervisor.errors import Failure, HostError, NotFound
 from lightervisor.events.stream import Events
-from lightervisor.instances.catalog import Catalog
+from lightervisor.instances.catalog import READY, Catalog
 from lightervisor.instances.devices import InstanceDevices
 from lightervisor.instances.disk_limits import DiskLimits
+from lightervisor.instances.guest_api import GuestApi
 from lightervisor.instances.idmaps import NEXT, IdMaps
-from lightervisor.instances.live import guest_of
 from lightervisor.instances.nesting import nesting_lines
 from lightervisor.instances.templates import PENDING, Templates
 from lightervisor.instances.volumes import InstanceVolumes
 from lightervisor.kernel import modules, paths
+from lightervisor.kernel.guests import Guest, guest_of
 from lightervisor.kernel.idmap import IdMap, check_delegated, from_json
 from lightervisor.kernel.threads import finished, in_thread
 from lightervisor.model.times import now
@@ -44,6 +46,10 @@ class Places(NamedTuple):
     security: Path
 
 
+def _not_ready(row: InstanceRow) -> dict[str, str | None]:
+    return {READY: "false"} if READY in row.config else {}
+
+
 def _names_host_side(key: str) -> bool:
     return key.startswith("volatile.") and key.endswith(".host_name")
 
@@ -60,11 +66,12 @@ class Boot:
         places: Places,
         idmaps: IdMaps,
         templates: Templates,
+        guest_api: GuestApi,
         events: Events,
     ) -> None:
         self._rows, self._catalog, self._volumes, self._idmaps = rows, catalog, volumes, idmaps
         self._devices, self._places, self._events = devices, places, events
-        self._templates, self._disks = templates, DiskLimits(volumes)
+        self._templates, self._guest_api, self._disks = templates, guest_api, DiskLimits(volumes)
         self._containers: Containers | None = None
         self._names: dict[str, tuple[str, str]] = {}
         self._kept: set[str] = set()
@@ -129,11 +136,13 @@ class Boot:
             lines += await nesting_lines(self._volumes, pool, row, expanded.config)
             renders_again = await self._templates.apply(row, expanded, pool, root, idmap)
             spec = await in_thread(self._spec, row, expanded, root.path, idmap, lines)
+            spec = replace(spec, devlxd=self._guest_api.prepare(row, expanded.config, self._guest))
             await self.containers.start(spec)
             if renders_again:
                 self.containers.note_change(container)  # a guest's reboot is a start of the daemon's then
             await self._after_start(row, next_map, started)
             self.containers.complete(container)
+            self._guest_api.open(row)
         except BaseException:
             try:
                 await finished(self._take_down(row))
@@ -163,6 +172,7 @@ class Boot:
             "volatile.last_state.idmap": "[]",
             "volatile.idmap.current": next_map[NEXT],
             **next_map,
+            **_not_ready(row),
             PENDING: None,
         }
         for _, start in started:
@@ -242,7 +252,9 @@ class Boot:
         """The runtime says that init has ended, and whether the guest rebooted."""
         project, name = self._names[container]
         if target == "reboot":
-            await self._mend(self._rows.get(project, name))
+            row = self._rows.get(project, name)
+            await self._rows.merge_config(project, name, _not_ready(row))
+            await self._mend(row)
             self._events.lifecycle("instance-restarted", f"/1.0/instances/{name}", project=project)
             return
         if target == "restart" and self._restart is not None:
@@ -263,7 +275,7 @@ class Boot:
             await self._end_ephemeral(project, name)
 
     async def _mend(self, row: InstanceRow) -> None:
-        guest = guest_of(self.containers, volume_name(row.project, row.name))
+        guest = self._guest(volume_name(row.project, row.name))
         if guest is not None:
             await self._devices.mend(row, self._catalog.expand(row), guest)
 
@@ -287,11 +299,12 @@ class Boot:
             return
         expanded = self._catalog.expand(row)
         try:
+            self._guest_api.remove(row)
             await self._devices.stop(row, expanded)
         finally:
             await self._volumes.unmount(self._volumes.pool_of(expanded.devices), project, name)
         container = volume_name(project, name)
-        changes: dict[str, str | None] = {key: None for key in row.config if _names_host_side(key)}
+        changes: dict[str, str | None] = {key: None for key in row.config if _names_host_side(key)} | _not_ready(row)
         if container not in self._remembered:
             changes["volatile.last_state.power"] = "STOPPED"
         await self._rows.merge_config(project, name, changes)
@@ -324,9 +337,13 @@ class Boot:
         await in_thread(paths.remove_tree, self._places.logs / container)
         (self._places.security / "seccomp" / container).unlink(missing_ok=True)
         apparmor.unlink(self._places.security, container)
+        self._guest_api.remove(row)
         self.containers.forget(container)
         for known in (self._names, self._uncleared):
             known.pop(container, None)
+
+    def _guest(self, container: str) -> Guest | None:
+        return guest_of(self.containers.init_pid(container))
 
     async def find_running(self) -> None:
         """The daemon starts: watch what runs, take back what died meanwhile or was being started."""
@@ -338,6 +355,8 @@ class Boot:
         try:
             match await self.containers.find(container, self._catalog.expand(row).config):
                 case "whole":
+                    if self._guest_api.prepare(row, self._catalog.expand(row).config, self._guest):
+                        self._guest_api.open(row)
                     return await self._mend(row)
                 case "half":
                     log.warning("instance %s is taken down: the daemon died while it was starting it", row.name)

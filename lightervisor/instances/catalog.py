@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from lightervisor.config.merge import Expanded, expand
+from lightervisor.config.types import is_true
 from lightervisor.db.instances import InstanceRow, InstanceRows
 from lightervisor.db.profiles import ProfileRow, ProfileRows
 from lightervisor.errors import Invalid
@@ -11,9 +12,15 @@ from lightervisor.model.profile import Profile
 
 STATUS_CODES = {
     "Started": 101, "Stopped": 102, "Running": 103, "Starting": 106, "Stopping": 107, "Aborting": 108,
-    "Freezing": 109, "Frozen": 110, "Thawed": 111, "Error": 112,
+    "Freezing": 109, "Frozen": 110, "Thawed": 111, "Error": 112, "Ready": 113,
 }  # fmt: skip
+READY = "volatile.last_state.ready"
 Status = Callable[[str, str], str]
+
+
+def is_ready(row: InstanceRow) -> bool:
+    """Whether the guest has said that it is ready, since it was started."""
+    return is_true(row.config.get(READY))
 
 
 class Catalog:
@@ -51,6 +58,11 @@ class Catalog:
         """Running, Stopped, Frozen, …: LXD's word for the instance's state now."""
         return self._status(project, name)
 
+    def shown_status(self, row: InstanceRow) -> str:
+        """The state as the API shows it: Ready when it runs and has said so."""
+        status = self._status(row.project, row.name)
+        return "Ready" if status == "Running" and is_ready(row) else status
+
     def get(self, project: str, name: str) -> Instance:
         """One instance. Raises NotFound."""
         return self.with_profiles(project, name)[0]
@@ -70,7 +82,7 @@ class Catalog:
         return [(row.project, row.name) for row in self._rows.list(project)]
 
     def _view(self, row: InstanceRow, expanded: Expanded) -> Instance:
-        status = self._status(row.project, row.name)
+        status = self.shown_status(row)
         return Instance(
             architecture=row.architecture,
             config=row.config,

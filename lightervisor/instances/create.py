@@ -13,7 +13,7 @@ from lightervisor.errors import Conflict, Failure, Invalid, NotFound, Unsupporte
 from lightervisor.events.stream import Events
 from lightervisor.images.downloads import Downloads, wanted_of
 from lightervisor.images.store import Images
-from lightervisor.instances import petnames
+from lightervisor.instances import cloud_init, petnames
 from lightervisor.instances.boot import Boot
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.checks import InstanceChecks
@@ -215,10 +215,9 @@ def _check_runnable(architecture: str) -> None:
 
 
 def _volatile_at_birth() -> dict[str, str]:
-    identity = str(uuid.uuid4())
     return {
-        "volatile.uuid": identity,
-        "volatile.cloud-init.instance-id": identity,
+        "volatile.uuid": str(uuid.uuid4()),
+        cloud_init.IDENTITY: cloud_init.new_identity(),
         "volatile.last_state.idmap": "[]",
         PENDING: "create",
     }

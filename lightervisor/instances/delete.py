@@ -8,6 +8,7 @@ from lightervisor.config.types import is_true
 from lightervisor.db.instances import InstanceRows
 from lightervisor.errors import Conflict, Failure, Invalid, NotFound
 from lightervisor.events.stream import Events
+from lightervisor.instances import cloud_init
 from lightervisor.instances.boot import Boot
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.templates import PENDING
@@ -124,8 +125,10 @@ class Removal:
         await self._rows.rename(project, name, new_name)
         row = self._rows.get(project, new_name)
         await self._boot.equip(row)
+        changes = {cloud_init.IDENTITY: cloud_init.new_identity()}
         if PENDING not in row.config:
-            await self._rows.merge_config(project, new_name, {PENDING: "rename"})
+            changes[PENDING] = "rename"
+        await self._rows.merge_config(project, new_name, changes)
 
     async def rename_back(self, arguments: Mapping[str, str]) -> None:
         """Undo a rename that did not end; may be called twice."""

@@ -26,10 +26,11 @@ Volatile = dict[str, str | None]
 
 
 class Outcome(NamedTuple):
-    """What a change of devices leaves in the row, and why it was taken back, if it was."""
+    """What a change of devices leaves in the row, why it was taken back, if it was, and which were made anew."""
 
     volatile: Volatile
     failure: BaseException | None = None
+    replaced: frozenset[str] = frozenset()
 
 
 class InstanceDevices:
@@ -153,6 +154,7 @@ class _Change:
         self._load, self._before, self._after, self._guest = load, before, after, guest
         self._undo: list[Callable[[], None]] = []
         self._volatile: Volatile = {}
+        self._replaced: set[str] = set()
 
     def carry_out(self) -> Outcome:
         """Lose, change and gain devices, in this order. Blocking."""
@@ -169,7 +171,7 @@ class _Change:
         except BaseException as failure:  # noqa: BLE001 - it is in the outcome, after all is put back
             self._put_back()
             return Outcome(self._volatile, failure)
-        return Outcome(self._volatile)
+        return Outcome(self._volatile, replaced=frozenset(self._replaced))
 
     def _put_back(self) -> None:
         # Keys that were to be forgotten stay; what the returning devices write counts.
@@ -218,6 +220,7 @@ class _Change:
             if old.update(new.options):
                 return
             self._undo.pop()
+        self._replaced.add(name)
         self._lose(name)
         given = {f"volatile.{name}.{option}" for option, value in new.options.items() if value}
         lost = {key for key in _forgotten(self._before.config, name) if not is_same_kind or key in given}

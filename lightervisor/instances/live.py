@@ -3,14 +3,14 @@
 from lightervisor.config.merge import Expanded
 from lightervisor.config.names import volume_name
 from lightervisor.db.instances import InstanceRow, InstanceRows
-from lightervisor.instances import disk_limits
+from lightervisor.instances import cloud_init, disk_limits
 from lightervisor.instances.devices import InstanceDevices
 from lightervisor.instances.disk_limits import DiskLimits
+from lightervisor.instances.guest_api import GuestApi
 from lightervisor.instances.idmaps import KEYS as IDMAP_KEYS
 from lightervisor.instances.idmaps import IdMaps
 from lightervisor.kernel import modules
-from lightervisor.kernel.guests import Guest
-from lightervisor.kernel.idmap import map_of_process
+from lightervisor.kernel.guests import Guest, guest_of
 from lightervisor.kernel.threads import in_thread
 from lightervisor.runtime.containers import Containers
 from lightervisor.runtime.limiter import Wanted
@@ -25,10 +25,11 @@ class LiveChanges:
         devices: InstanceDevices,
         disks: DiskLimits,
         idmaps: IdMaps,
+        guest_api: GuestApi,
         containers: Containers,
     ) -> None:
         self._rows, self._devices, self._disks = rows, devices, disks
-        self._idmaps, self._containers = idmaps, containers
+        self._idmaps, self._guest_api, self._containers = idmaps, guest_api, containers
 
     async def apply(self, row: InstanceRow, before: Expanded, after: Expanded) -> None:
         """Make an instance follow a change: its devices, and its limits if it runs. What fails changes nothing.
@@ -46,39 +47,38 @@ class LiveChanges:
 
     async def _apply(self, row: InstanceRow, before: Expanded, after: Expanded) -> None:
         containers, name = self._containers, volume_name(row.project, row.name)
-        guest = guest_of(containers, name)
+        guest = self._guest(name)
         if guest is not None:
             await in_thread(modules.load, modules.wanted(after.config, besides=before.config))
         limits_changed = guest is not None and _limits_of(before) != _limits_of(after)
         if limits_changed:
             await in_thread(self._limit, row, after)
+        if guest is not None:
+            await self._guest_api.follow(row, before.config, after.config, guest, self._guest)
         outcome = await self._devices.change(row, before, after, guest)
         if outcome.volatile:
             await self._rows.merge_config(row.project, row.name, outcome.volatile)
         if outcome.failure is not None:
             if limits_changed:
                 await in_thread(self._limit, row, before)
+            if guest is not None:
+                await self._guest_api.follow(row, after.config, before.config, guest, self._guest)
             raise outcome.failure
+        if cloud_init.is_to_run_again(before, after):
+            await self._rows.merge_config(row.project, row.name, {cloud_init.IDENTITY: cloud_init.new_identity()})
         if guest is not None:
             containers.note_change(name)
+            self._guest_api.tell(row, before, after, outcome.replaced)
 
     def _limit(self, row: InstanceRow, expanded: Expanded) -> None:
         wanted = Wanted(expanded.config, self._disks.throttles(row, expanded))
         self._containers.apply_limits(volume_name(row.project, row.name), wanted)
+
+    def _guest(self, container: str) -> Guest | None:
+        return guest_of(self._containers.init_pid(container))
 
 
 def _limits_of(expanded: Expanded) -> tuple[object, ...]:
     """What decides the limits of a running instance."""
     keys = {key: value for key, value in expanded.config.items() if key.startswith("limits.")}
     return keys, expanded.devices if disk_limits.are_given(expanded.devices) else {}
-
-
-def guest_of(containers: Containers, container: str) -> Guest | None:
-    """What devices need to know of a running container, None when it has ended."""
-    pid = containers.init_pid(container)
-    if pid is None:
-        return None
-    try:
-        return Guest(pid, map_of_process(pid))
-    except OSError:  # it has just ended
-        return None

@@ -21,12 +21,14 @@ class States:
     def __init__(self, containers: Containers) -> None:
         self._containers = containers
 
-    def get(self, project: str, name: str) -> InstanceState:
-        """The state of one instance; blocking, a fraction of a millisecond."""
+    def get(self, project: str, name: str, *, is_ready: bool = False) -> InstanceState:
+        """The state of one instance, which may have said that it is ready; blocking, a fraction of a millisecond."""
         container = volume_name(project, name)
         status, pid = self._containers.state(container), self._containers.init_pid(container)
         if pid is None:
             return InstanceState(status=status, status_code=STATUS_CODES[status], processes=-1)
+        if is_ready and status == "Running":
+            status = "Ready"
         try:
             usage = self._containers.usage(container)
         except Failure:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lightervisor.kernel import paths, syscalls
-from lightervisor.kernel.idmap import IdMap
+from lightervisor.kernel.idmap import IdMap, map_of_process
 
 
 class Guest(NamedTuple):
@@ -28,6 +28,14 @@ class Guest(NamedTuple):
     def gid(self) -> int:
         """The host's gid of its root. Raises Invalid when it has none."""
         return self.idmap.host_root_gid if self.idmap else 0
+
+
+def guest_of(pid: int | None) -> Guest | None:
+    """The container with this init; None when there is none, or it has ended."""
+    try:
+        return None if pid is None else Guest(pid, map_of_process(pid))
+    except OSError:
+        return None
 
 
 def in_mounts(guest: Guest, work: Callable[[int], None]) -> None:

@@ -23,13 +23,23 @@ def mount(source: str | Path, target: Path, type: str = "", *, flags: int = 0, d
 
 def bind(source: Path, target: Path, *, recursive: bool = False, readonly: bool = False) -> None:
     """Show a directory or file at another place, never with less restrictions than it has. Raises OSError."""
+    tree = detached(source, recursive=recursive, readonly=readonly)
+    try:
+        syscalls.move_mount(tree, target)
+    finally:
+        os.close(tree)
+
+
+def detached(source: Path, *, recursive: bool = False, readonly: bool = False) -> int:
+    """A clone of what is mounted at a path, that is attached nowhere yet: the caller's to close. Raises OSError."""
     tree = syscalls.open_tree(source, recursive=recursive)
     try:
         if readonly:
             syscalls.mount_setattr(tree, set=syscalls.MOUNT_ATTR_RDONLY, recursive=recursive)
-        syscalls.move_mount(tree, target)
-    finally:
+    except OSError:
         os.close(tree)
+        raise
+    return tree
 
 
 def umount(target: Path, *, lazy: bool = False) -> None:

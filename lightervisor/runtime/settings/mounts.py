@@ -26,7 +26,7 @@ def lines(spec: ContainerSpec) -> Lines:
     if is_true(spec.config.get("security.nesting")):
         entries.append("proc dev/.lxc/proc proc create=dir,optional 0 0")
         entries.append("sys dev/.lxc/sys sysfs create=dir,optional 0 0")
-    if spec.devlxd is not None and is_true(spec.config.get("security.devlxd") or "true"):
-        entries.append(f"{escape(spec.devlxd)} dev/lxd none bind,create=dir 0 0")
+    if spec.devlxd is not None:
+        entries.append(f"{escape(spec.devlxd)} dev/lxd none bind,ro,create=dir 0 0")
     found: Lines = [("lxc.mount.auto", "proc:rw sys:rw cgroup:mixed")]
     return found + [("lxc.mount.entry", entry) for entry in entries]
