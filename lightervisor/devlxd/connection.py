@@ -12,8 +12,8 @@ from lightervisor.instances.guests import Guests
 IDLE_S = 20
 LONGEST_HEADER = 8190
 MOST_HEADERS = 32
-READ, WRITE, EXPORT = 1, 20, 50
-_SILENT = logging.getLogger(f"{__name__}.access")
+READ, WRITE, EXPORT, FLOOD = 1, 20, 50, 200
+_SILENT = logging.getLogger(f"{__name__}.silent")
 _SILENT.disabled = True
 GUESTS = web.AppKey("guests", Guests)
 
@@ -28,6 +28,7 @@ class Connection(web.RequestHandler):
             server,
             loop=asyncio.get_running_loop(),
             access_log=_SILENT,
+            logger=_SILENT,  # what is no HTTP fills no log
             keepalive_timeout=IDLE_S,
             lingering_time=0,
             max_line_size=LONGEST_HEADER,

@@ -3,14 +3,16 @@
 import asyncio
 from contextlib import suppress
 
-from aiohttp import web
+from aiohttp import WSMsgType, web
 
-from lightervisor.devlxd.connection import guests, instance_of
+from lightervisor.devlxd.connection import FLOOD, guests, instance_of, peer_of
 from lightervisor.events.stream import Subscription
 from lightervisor.instances.guest_events import TYPES
 
 PING_S = 10.0
+UNANSWERED = 2
 LONGEST = 4096
+MOST_SAID = 20  # messages without a pause of PING_S
 
 
 async def events(request: web.Request) -> web.StreamResponse:
@@ -23,10 +25,9 @@ async def events(request: web.Request) -> web.StreamResponse:
 
 
 async def _websocket(request: web.Request, subscription: Subscription) -> web.StreamResponse:
-    # With a heartbeat a listener that does not answer is given up.
-    websocket = web.WebSocketResponse(heartbeat=PING_S, compress=False, max_msg_size=LONGEST)
+    websocket = web.WebSocketResponse(autoping=False, compress=False, max_msg_size=LONGEST)
     await websocket.prepare(request)
-    reader = asyncio.create_task(_drain(websocket))
+    reader = asyncio.create_task(_listen(request, websocket))
     reader.add_done_callback(lambda _: subscription.end())
     try:
         with suppress(ConnectionError):
@@ -38,10 +39,33 @@ async def _websocket(request: web.Request, subscription: Subscription) -> web.St
     return websocket
 
 
-async def _drain(websocket: web.WebSocketResponse) -> None:
-    """A listener has nothing to say, but its goodbye has to be read."""
-    async for _ in websocket:
-        continue
+async def _listen(request: web.Request, websocket: web.WebSocketResponse) -> None:
+    """Until a listener says goodbye or does not answer. It has little to say; one that says much is cut off."""
+    said, unanswered = 0, 0
+    with suppress(ConnectionError):
+        while unanswered <= UNANSWERED:
+            try:
+                async with asyncio.timeout(PING_S):
+                    message = await websocket.receive()
+            except TimeoutError:
+                said, unanswered = 0, unanswered + 1
+                await websocket.ping(b"keepalive")
+                continue
+            said += 1
+            if said > MOST_SAID:
+                peer_of(request).guest.allowance.take(FLOOD)
+                if request.transport is not None:
+                    request.transport.abort()
+                return
+            match message.type:
+                case WSMsgType.PING:
+                    await websocket.pong(message.data)
+                case WSMsgType.PONG:
+                    unanswered = 0
+                case WSMsgType.TEXT | WSMsgType.BINARY:
+                    continue
+                case _:
+                    return
 
 
 async def _lines(request: web.Request, subscription: Subscription) -> web.StreamResponse:

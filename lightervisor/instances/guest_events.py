@@ -49,6 +49,7 @@ class GuestEvents:
                 self._publish(container, "config", {"key": key, "old_value": old, "value": new})
         old_devices, new_devices = before.devices, after.devices
         changed = {name for name in old_devices.keys() & new_devices if old_devices[name] != new_devices[name]}
+        replaced |= {name for name in changed if old_devices[name].get("type") != new_devices[name].get("type")}
         for name in sorted(old_devices.keys() - new_devices.keys() | changed & replaced):
             self._device(container, "removed", name, old_devices[name])
         for name in sorted(new_devices.keys() - old_devices.keys() | changed & replaced):

@@ -77,7 +77,7 @@ def of_instance(daemon: Daemon, name: str) -> list[str]:
     """What exists of an instance that should be gone, the daemon still running."""
     pools = daemon.state / "storage-pools"
     paths = [*pools.glob(f"*/containers/{name}"), *pools.glob(f"*/containers-snapshots/{name}")]
-    paths += [daemon.state / folder / name for folder in ("containers", "devices", "logs", "shmounts")]
+    paths += [daemon.state / folder / name for folder in ("containers", "devices", "devlxd", "logs", "shmounts")]
     paths += [*daemon.state.glob(f"security/*/{name}")]
     found = [f"file: {path}" for path in paths if os.path.lexists(path)]
     for leases in daemon.state.glob("networks/*/dnsmasq.leases"):
