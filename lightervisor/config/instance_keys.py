@@ -98,6 +98,15 @@ key(
     help="Offer the guest API on /dev/lxd/sock",
 )
 key(
+    "security.devlxd.images",
+    Bool,
+    scope=SCOPE,
+    default="false",
+    live=True,
+    group="security",
+    help="Let the guest take public and cached images of the host through the guest API",
+)
+key(
     "security.nesting",
     Bool,
     scope=SCOPE,
