@@ -6,9 +6,9 @@ from aiohttp import web
 from lightervisor.api import envelope, urls
 from lightervisor.api.requests import body, project, requestor
 from lightervisor.api.services import services
-from lightervisor.config.compression import Algorithm
-from lightervisor.errors import Invalid, Unsupported
+from lightervisor.errors import Invalid
 from lightervisor.images.downloads import wanted_of
+from lightervisor.instances.publish import KINDS
 from lightervisor.model.image import ImageExportPost, ImagesPost
 from lightervisor.model.operation import Operation
 from lightervisor.operations.operations import Run
@@ -18,15 +18,13 @@ async def fetch(request: web.Request) -> web.StreamResponse:
     """POST /1.0/images with a JSON body: take an image from where it says, or give a secret to whoever will push it."""
     found, post = services(request), await body(request, ImagesPost)
     source = post.source
-    if post.compression_algorithm:
-        Algorithm.check(post.compression_algorithm)
     if source is None:
         raise Invalid("image", text="Invalid images JSON", remedy='say where it comes from in "source"')
     if source.mode == "push":
         token = found.images_out.secrets.offer(source.fingerprint, project(request), _promise(post))
         return envelope.background(token)
-    if source.type in ("instance", "container", "virtual-machine", "snapshot"):
-        raise Unsupported("image source", source.type, cause="publishing instances is not offered yet")
+    if source.type in KINDS:
+        return envelope.background(found.publication.publish(project(request), post))
     if source.type not in ("image", "url"):
         raise Invalid("image", text="Invalid images JSON", remedy=f"source.type cannot be {source.type[:50]!r}")
 

@@ -26,6 +26,7 @@ from lightervisor.instances.files import Files
 from lightervisor.instances.logs import Logs
 from lightervisor.instances.metadata import Metadata
 from lightervisor.instances.power import Power
+from lightervisor.instances.publish import Publication
 from lightervisor.instances.snapshot_restore import SnapshotRestoring
 from lightervisor.instances.snapshot_take import SnapshotTaking
 from lightervisor.instances.snapshots import Snapshots
@@ -103,6 +104,7 @@ class Services:
     images: Images
     downloads: Downloads
     images_out: Outward
+    publication: Publication
     upkeep: Upkeep
     profiles: Profiles
     pools: Pools

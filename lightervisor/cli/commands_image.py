@@ -44,6 +44,12 @@ _IMPORT = """Import images into the image store
 
 A directory is packed first and needs root, as its owners are kept. A URL is
 fetched by the server, and must be https."""
+_PUBLISH = """Publish instances as images
+
+The instance must be stopped, or else one of its snapshots published; --force
+stops it, and starts it again. An alias that an image has already is moved to
+the new one. The properties are the instance's own unless others are given;
+public=true among them makes the image public."""
 _EDIT_EXAMPLES = """lxc image edit <image>
     Open the properties in an editor
 
@@ -217,6 +223,7 @@ COMMANDS = (
         "[<remote>:]<instance>[/<snapshot>] [<remote>:] [flags] [key=value...]",
         "publish:run",
         "Publish instances as images",
+        long=_PUBLISH,
         least=1,
         most=None,
         flags=(
@@ -225,6 +232,7 @@ COMMANDS = (
             Flag("expire", "", "text", help="Image expiration date (format: rfc3339)"),
             Flag("force", "f", help="Stop the instance if currently running"),
             Flag("public", help="Make the image public"),
+            Flag("reuse", help="Delete the image that had the alias so far, if no other alias is left to it"),
         ),
     ),
 )

@@ -129,7 +129,7 @@ key(
     "images.compression_algorithm",
     Algorithm,
     scope="server",
-    default="gzip",
+    default="zstd",
     live=True,
     group="images",
     help="How images made from instances are packed, where the request does not say",

@@ -72,11 +72,14 @@ from lightervisor.instances.live import LiveChanges
 from lightervisor.instances.logs import Logs
 from lightervisor.instances.metadata import Metadata
 from lightervisor.instances.power import Power
+from lightervisor.instances.publish import Publication
 from lightervisor.instances.snapshot_acts import SnapshotActs
 from lightervisor.instances.snapshot_restore import SnapshotRestoring
+from lightervisor.instances.snapshot_roots import SnapshotRoots
 from lightervisor.instances.snapshot_take import SnapshotTaking
 from lightervisor.instances.snapshots import Snapshots
 from lightervisor.instances.state import States
+from lightervisor.instances.still_roots import StillRoots
 from lightervisor.instances.templates import Templates
 from lightervisor.instances.update import Update
 from lightervisor.instances.volumes import InstanceVolumes
@@ -272,6 +275,14 @@ def _parts(
         images=images,
         downloads=downloads,
         images_out=Outward(images, outgoing, Secrets(operations)),
+        publication=Publication(
+            catalog,
+            StillRoots(catalog, boot, volumes, locks),
+            SnapshotRoots(snapshot_rows, catalog, volumes, locks),
+            images,
+            operations,
+            settings,
+        ),
         upkeep=upkeep,
         profiles=Profiles(profile_rows, instances, checks, events, update.reapply),
         pools=pools,

@@ -11,6 +11,7 @@ from pathlib import Path
 MEMORY = 4 << 30
 """Most address space of such a program: a header may claim any size."""
 CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "MKNOD", "SETFCAP")
+OUTPUT = "/output"
 SETTINGS = (
     "/etc/alternatives", "/etc/gai.conf", "/etc/group", "/etc/host.conf", "/etc/hosts", "/etc/ld.so.cache",
     "/etc/localtime", "/etc/nsswitch.conf", "/etc/passwd", "/etc/protocols", "/etc/resolv.conf", "/etc/services",
@@ -20,13 +21,23 @@ SETTINGS = (
 _FULL_MAP = 4294967295
 
 
-def confined(argv: Sequence[str], *, archive: Path | None = None, target: Path | None = None) -> list[str | Path]:
-    """A command line that runs `argv` confined: `archive` is read-only at /archive, `target` writable at /target."""
+def confined(
+    argv: Sequence[str],
+    *,
+    archive: Path | None = None,
+    target: Path | None = None,
+    tree: Mapping[Path, str] | None = None,
+    output: Path | None = None,
+) -> list[str | Path]:
+    """A command line that runs `argv` confined: `archive` is read-only at /archive, `target` writable at /target.
+
+    What is in `tree` is read-only at the place that is given, whoever owns it; attributes in the namespace trusted are
+    not seen there, as they are orders to overlayfs and not an instance's own. `output` is a file, writable at OUTPUT.
+    """
     words: list[str | Path] = ["prlimit", f"--as={MEMORY}", "--core=0", "bwrap", "--die-with-parent", "--new-session"]
     words += ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--cap-drop", "ALL"]
-    if target is not None:
-        for capability in CAPABILITIES:
-            words += ["--cap-add", f"CAP_{capability}"]
+    for capability in CAPABILITIES if target is not None else ("DAC_READ_SEARCH",) if tree else ():
+        words += ["--cap-add", f"CAP_{capability}"]
     words += ["--ro-bind", "/usr", "/usr"]
     for name in ("/bin", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/alternatives"):
         words += ["--ro-bind-try", name, name]
@@ -34,6 +45,10 @@ def confined(argv: Sequence[str], *, archive: Path | None = None, target: Path |
         words += ["--ro-bind", archive, "/archive"]
     if target is not None:
         words += ["--dev-bind", target, "/target"]
+    for path, place in (tree or {}).items():
+        words += ["--ro-bind", path, place]
+    if output is not None:
+        words += ["--bind", output, OUTPUT]
     return [*words, "--", *argv]
 
 

@@ -102,6 +102,19 @@ def take(path: Path, after: Part | None = None) -> Part:
     return Writer.resumed(path, after).finish()
 
 
+def check_space(descriptor: int, wanted: int = 0) -> None:
+    """Raise HostError when so many bytes more than `RESERVE` are not free where a file is."""
+    found = os.fstatvfs(descriptor)
+    reserve = min(RESERVE, found.f_blocks * found.f_frsize // 20)
+    if found.f_bavail * found.f_frsize < reserve + wanted:
+        raise unwritable(os.strerror(errno.ENOSPC))
+
+
+def unwritable(cause: str) -> HostError:
+    """The failure of writing to the store."""
+    return HostError("image store", cause=cause, remedy="free some space, then try again")
+
+
 class Writer:
     """A file that is being received: written, hashed and counted. Its methods block.
 
@@ -136,17 +149,13 @@ class Writer:
         """Append. Raises HostError when there is no space."""
         if not block:
             return
+        check_space(self._file.fileno(), len(block))
         try:
-            found = os.fstatvfs(self._file.fileno())
-            reserve = min(RESERVE, found.f_blocks * found.f_frsize // 20)
-            if found.f_bavail * found.f_frsize < reserve + len(block):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             view = memoryview(block)
             while view:
                 view = view[self._file.write(view) :]
         except OSError as error:
-            cause = error.strerror or str(error)
-            raise HostError("image store", cause=cause, remedy="free some space, then try again") from error
+            raise unwritable(error.strerror or str(error)) from error
         self._digest.update(block)
         self.size += len(block)
 

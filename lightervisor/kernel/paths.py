@@ -79,6 +79,16 @@ def exists(root: Root, path: str, *, follow: bool = False) -> bool:
     return True
 
 
+def is_plain(root: Root, path: str) -> bool:
+    """Whether a path is a directory that no link leads to."""
+    with _directory(root) as directory:
+        try:
+            os.close(syscalls.openat2(directory, os.fsencode(path), os.O_PATH | os.O_DIRECTORY, 0, _SAME_TREE))
+        except OSError:
+            return False
+    return True
+
+
 def names(root: Root, path: str) -> list[str]:
     """The names in a directory, sorted."""
     descriptor = open_beneath(root, path, os.O_RDONLY | os.O_DIRECTORY)

@@ -12,7 +12,7 @@ from pathlib import Path
 from lightervisor.errors import HostError
 
 Argument = str | bytes | os.PathLike[str]
-PIPE = subprocess.PIPE
+PIPE, NOTHING = subprocess.PIPE, subprocess.DEVNULL
 Child = subprocess.Popen[bytes]
 Expired = subprocess.TimeoutExpired
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}

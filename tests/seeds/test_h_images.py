@@ -1,9 +1,10 @@
-"""Rows H1, H4-H6, H15, H16, H18-H21, H25, H27, H31, H35: images."""
+"""Rows H1, H4-H6, H15, H16, H18-H26, H27, H31, H35: images."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.conftest import discard
 from tests.harness import images
 from tests.harness.daemon import Daemon
 from tests.seeds.conftest import Shell
@@ -185,3 +187,57 @@ def test_h30_an_image_made_by_hand_boots(shell: Shell, folder: Path, name: str) 
     shell("lxc image import metadata.tar.gz rootfs.tar.gz --alias by-hand").ok()
     shell(f"lxc launch by-hand {name}").ok()
     assert shell(f"lxc exec {name} -- cat /etc/hostname").ok().stdout.strip() != ""
+
+
+@pytest.fixture
+def u1(shell: Shell, daemon: Daemon, image: str) -> Iterator[str]:
+    """A stopped container u1 with a snapshot that is called by a date."""
+    shell(f"lxc launch {image} u1 && lxc snapshot u1 2016-03-22 && lxc stop --force u1").ok()
+    yield "u1"
+    discard(daemon, "u1")
+
+
+@pytest.mark.parametrize("what", ["u1", "u1/2016-03-22"])
+def test_h22_a_container_and_a_snapshot_become_images(shell: Shell, u1: str, what: str) -> None:
+    said = shell(f"lxc publish {what} --alias my-new-image").ok().stdout
+    assert re.search("^Instance published with fingerprint: [0-9a-f]{64}$", said, re.MULTILINE)
+    assert "my-new-image" in shell("lxc image alias list").ok().stdout
+    shell("lxc start u1").ok()
+    shell("lxc publish u1 --alias some-name").failed()
+    shell("lxc publish u1 --force --alias my-forced-image note=another").ok()
+    assert "u1,RUNNING" in shell("lxc list -f csv -c ns").ok().stdout
+
+
+def test_h23_is_private(shell: Shell, u1: str) -> None:
+    shell("lxc publish u1/2016-03-22 --alias foo-2.0").ok()
+    assert "Public: no\n" in shell("lxc image info foo-2.0").ok().stdout
+
+
+def test_h24_is_public(shell: Shell, u1: str) -> None:
+    shell("lxc publish u1/2016-03-22 --alias foo-2.0 public=true").ok()
+    said = shell("lxc image info foo-2.0").ok().stdout
+    assert "Public: yes\n" in said
+    assert "    os: busybox\n" in said
+    assert "public: " not in said
+
+
+def test_h25_a_published_image_is_edited(shell: Shell, u1: str) -> None:
+    shell("lxc publish u1/2016-03-22 --alias foo-2.0").ok()
+    shell("lxc image show foo-2.0 | sed 's/^public: false/public: true/' | lxc image edit foo-2.0").ok()
+    assert "Public: yes\n" in shell("lxc image info foo-2.0").ok().stdout
+
+
+def test_h26_from_a_launch_to_an_image_and_back(shell: Shell, daemon: Daemon, image: str) -> None:
+    shell(f"lxc image alias create ubuntu-14.04 $(lxc image list -f csv -c F {image})").ok()
+    try:
+        shell("lxc launch ubuntu-14.04 my-container").ok()
+        shell("lxc exec my-container -- sh -c 'echo mine >/root/mine'").ok()
+        shell("lxc snapshot my-container some-snapshot && lxc stop --force my-container").ok()
+        shell("lxc publish my-container --alias my-new-image").ok()
+        shell("lxc publish my-container/some-snapshot --alias some-image name=other").ok()
+        shell("lxc launch my-new-image from-image").ok()
+        assert shell("lxc exec from-image -- cat /root/mine").ok().stdout == "mine\n"
+    finally:
+        shell("lxc image alias delete ubuntu-14.04")
+        discard(daemon, "my-container")
+        discard(daemon, "from-image")

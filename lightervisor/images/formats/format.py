@@ -2,11 +2,13 @@
 
 A format is one file here and one class, found by listing the folder. `inspect` looks at an archive without
 unpacking it and finds metadata.yaml; `unpack` fills an empty directory. Both refuse what is damaged with Invalid and
-never let an archive reach a file outside: programs run in `images/sandbox.py`. Blocking; called on worker threads.
+never let an archive reach a file outside: programs run in `images/sandbox.py`. `packer` is the other way: the program
+that makes such a file out of a tar archive. Blocking; called on worker threads.
 """
 
 import functools
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -23,6 +25,8 @@ class Format(ABC):
     SUFFIX: ClassVar[str]
     MAGIC: ClassVar[tuple[int, bytes]]
     """Where the first bytes are, and what they are."""
+    ALGORITHM: ClassVar[str]
+    """What `compression_algorithm` calls it."""
 
     def __init_subclass__(cls, *, name: str = "") -> None:
         super().__init_subclass__()
@@ -42,6 +46,13 @@ class Format(ABC):
     @abstractmethod
     def unpack(self, path: Path, target: Path, meter: Meter) -> None:
         """Unpack into an existing directory, owners, attributes and all. Raises Invalid, HostError without space."""
+
+    @abstractmethod
+    def packer(self, level: str) -> Sequence[str]:
+        """The program that reads a tar archive and writes such a file to its output, or to sandbox.OUTPUT.
+
+        `level` is how hard it tries, "-9", or empty. No words when the tar archive is the file.
+        """
 
 
 _FORMATS: dict[str, type[Format]] = {}
@@ -65,3 +76,9 @@ def format_of(path: Path) -> Format:
     if not head:
         raise Invalid("image", cause="the file is empty")
     raise Invalid("image", text="Unsupported compression", remedy="give a tar archive or a squashfs file")
+
+
+def format_named(algorithm: str) -> Format:
+    """The format that `compression_algorithm` calls so, its level not looked at."""
+    name = algorithm.partition(" ")[0]
+    return next(one for one in formats() if name == one.ALGORITHM)

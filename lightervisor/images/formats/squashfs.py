@@ -3,13 +3,14 @@
 import contextlib
 import struct
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from lightervisor.errors import HostError, Invalid
 from lightervisor.images.formats.format import Format
 from lightervisor.images.metadata import LARGEST
 from lightervisor.images.meter import Meter, no_space
-from lightervisor.images.sandbox import confined
+from lightervisor.images.sandbox import OUTPUT, confined
 from lightervisor.images.tar_members import damaged
 from lightervisor.kernel import process
 
@@ -26,6 +27,7 @@ class Squashfs(Format, name="squashfs"):
 
     SUFFIX = ".squashfs"
     MAGIC = (0, b"hsqs")
+    ALGORITHM = "squashfs"
 
     def inspect(self, path: Path, meter: Meter, *, metadata: bool) -> bytes:
         """The superblock says how long the file has to be."""
@@ -52,6 +54,10 @@ class Squashfs(Format, name="squashfs"):
             return process.run(confined(words, archive=path), timeout_s=_LONGEST_S)
         except HostError as error:
             raise damaged(error.cause) from error
+
+    def packer(self, level: str) -> Sequence[str]:
+        """sqfstar, which goes back and forth in its file; all dates in the superblock are the same."""
+        return ["sqfstar", "-force", "-comp", "zstd", "-mkfs-time", "0", "-no-progress", "-quiet", OUTPUT]
 
     def unpack(self, path: Path, target: Path, meter: Meter) -> None:
         """Run unsquashfs, looking at the space it leaves every moment."""

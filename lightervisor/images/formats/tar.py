@@ -38,6 +38,8 @@ class Tar(Format, name="tar"):
 
     SUFFIX = ".tar"
     MAGIC = (257, b"ustar")
+    ALGORITHM = "none"
+    COMPRESS: ClassVar[tuple[str, ...]] = ()
     DECOMPRESS: ClassVar[tuple[str, ...]] = ()
     LIST: ClassVar[tuple[str, ...]] = ()
     """A program that can tell a truncated file without decompressing it; without one the file is read whole."""
@@ -97,6 +99,10 @@ class Tar(Format, name="tar"):
                             child.kill()
                     if finished and child.wait() != 0:
                         raise damaged(_words(said, child.returncode))
+
+    def packer(self, level: str) -> Sequence[str]:
+        """What compresses; a tar archive needs nothing more."""
+        return [*self.COMPRESS, *([level] if level else [])] if self.COMPRESS else []
 
     def unpack(self, path: Path, target: Path, meter: Meter) -> None:
         """Decompress into tar, counting."""
@@ -174,21 +180,28 @@ def _fail(words: str) -> None:
     raise Invalid("image", cause=f"the archive cannot be unpacked: {words}")
 
 
-def _compressed(name: str, magic: bytes, words: Sequence[str], listing: Sequence[str] = ()) -> type[Tar]:
-    """A tar archive behind a program that decompresses from its input to its output."""
+def _compressed(
+    algorithm: str, name: str, magic: bytes, compress: str, decompress: str, *, listing: str = ""
+) -> type[Tar]:
+    """A tar archive behind programs that compress and decompress from their input to their output."""
 
     class Compressed(Tar, name=name):
         SUFFIX = f".tar.{name}"
         MAGIC = (0, magic)
-        DECOMPRESS = tuple(words)
-        LIST = tuple(listing)
+        ALGORITHM = algorithm
+        COMPRESS = tuple(compress.split())
+        DECOMPRESS = tuple(decompress.split())
+        LIST = tuple(listing.split())
 
     return Compressed
 
 
-_compressed("gz", b"\x1f\x8b", ["gzip", "-dc"])
-_compressed("bz2", b"BZh", ["bzip2", "-dc"])
-_compressed("xz", b"\xfd7zXZ\0", ["xz", "-dc", "-T0", "-M1GiB"], ["xz", "--robot", "--list"])
-_compressed("lzma", b"\x5d\0\0", ["xz", "--format=lzma", "-dc", "-M1GiB"])
-_compressed("zst", b"\x28\xb5\x2f\xfd", ["zstd", "-dcq"], ["zstd", "--list"])
-_compressed("lz4", b"\x04\x22\x4d\x18", ["lz4", "-dcq"])
+# What is made does not depend on the moment (gzip -n) nor on how many cores there are.
+_compressed("gzip", "gz", b"\x1f\x8b", "gzip -nc", "gzip -dc")
+_compressed("bzip2", "bz2", b"BZh", "bzip2 -c", "bzip2 -dc")
+_compressed(
+    "xz", "xz", b"\xfd7zXZ\0", "xz -c -T0 --memlimit-compress=3GiB", "xz -dc -T0 -M1GiB", listing="xz --robot --list"
+)
+_compressed("lzma", "lzma", b"\x5d\0\0", "xz --format=lzma -c", "xz --format=lzma -dc -M1GiB")
+_compressed("zstd", "zst", b"\x28\xb5\x2f\xfd", "zstd -cq -T0", "zstd -dcq", listing="zstd --list")
+_compressed("lz4", "lz4", b"\x04\x22\x4d\x18", "lz4 -cq", "lz4 -dcq")

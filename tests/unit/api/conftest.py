@@ -89,6 +89,7 @@ async def services(tmp_path: Path) -> AsyncIterator[Services]:
         images=ABSENT,
         downloads=ABSENT,
         images_out=ABSENT,
+        publication=ABSENT,
         upkeep=ABSENT,
         pools=ABSENT,
         networks=ABSENT,

@@ -1,0 +1,91 @@
+"""The root directories of stopped instances with their owners as they are on disk, for those who copy all of it.
+
+    async with still_roots.opened(project, name) as root:
+        root.path       # the files
+        root.directory  # metadata.yaml and templates/
+        root.row        # the configuration
+
+The instance's lock is held meanwhile: it is neither started, changed, renamed nor deleted.
+"""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from lightervisor.config.names import volume_name
+from lightervisor.config.types import is_true
+from lightervisor.db.instances import InstanceRow
+from lightervisor.errors import Failure, Unsupported
+from lightervisor.instances.boot import Boot
+from lightervisor.instances.catalog import Catalog
+from lightervisor.instances.volumes import InstanceVolumes
+from lightervisor.kernel import paths
+from lightervisor.operations.locks import Locks, instance_lock
+
+
+class Described(Protocol):
+    """What is stored about an instance or a snapshot, as far as its files' readers need it."""
+
+    @property
+    def architecture(self) -> str:
+        """The kernel's name."""
+        ...
+
+    @property
+    def config(self) -> Mapping[str, str]:
+        """Its own keys."""
+        ...
+
+
+class StillRoot(NamedTuple):
+    """Files that do not change, the directory beside them, and what is stored about them.
+
+    `plain` are directories of the host that lie over those in the root, by their paths in it.
+    """
+
+    path: Path
+    directory: Path
+    row: Described
+    plain: Mapping[str, Path]
+
+
+class StillRoots:
+    """The roots of all stopped instances."""
+
+    def __init__(self, catalog: Catalog, boot: Boot, volumes: InstanceVolumes, locks: Locks) -> None:
+        self._catalog, self._boot, self._volumes, self._locks = catalog, boot, volumes, locks
+
+    @asynccontextmanager
+    async def opened(self, project: str, name: str) -> AsyncGenerator[StillRoot, None]:
+        """The root, readable while the context lasts.
+
+        Raises NotFound, Failure with LXD's text for an instance that runs, HostError.
+        """
+        async with self._locks.hold([instance_lock(project, name)]):
+            row = self._catalog.row(project, name)
+            if self._boot.containers.init_pid(volume_name(project, name)) is not None:
+                text = "Cannot export a running instance as an image"
+                raise Failure("instance", name, text=text, remedy=f"stop it, or take a snapshot: lxc snapshot {name}")
+            await self._boot.cleaned_up(project, name)
+            pool = self._volumes.pool_of(self._catalog.expand(row).devices)
+            mounted = await self._volumes.mount(pool, project, name, None)
+            try:
+                plain = await self._plain(row, pool, mounted.path)
+                yield StillRoot(mounted.path, self._volumes.directory(pool, project, name), row, plain)
+            finally:
+                await self._volumes.unmount(pool, project, name)
+
+    async def _plain(self, row: InstanceRow, pool: str, root: Path) -> dict[str, Path]:
+        """What is bound into the container when it runs: see instances/nesting.py. Raises Unsupported."""
+        if not is_true(self._catalog.expand(row).config.get("security.nesting")):
+            return {}
+        found: dict[str, Path] = {}
+        for one in await self._volumes.plain_directories(pool, row.project, row.name):
+            if not paths.exists(root, one.guest, follow=True):
+                continue  # it has never been started with nesting
+            if not paths.is_plain(root, one.guest):
+                cause = f"/{one.guest} lies behind a symbolic link"
+                raise Unsupported("publishing", row.name, cause=cause, remedy="make it a directory")
+            found[one.guest] = one.host
+        return found
