@@ -6,7 +6,8 @@ Clients decide by this list what they may ask. Source: LXD, doc/api-extensions.
 EXTENSIONS = [
     "container_host_shutdown_timeout", "container_stop_priority", "auth_pki", "container_last_used_at", "etag",
     "patch", "image_compression_algorithm", "directory_manipulation", "container_cpu_time", "network", "profile_usedby",
-    "container_exec_recording", "certificate_update", "container_exec_signal_handling", "container_image_properties", "storage", "file_delete",
+    "container_exec_recording", "certificate_update", "container_exec_signal_handling", "container_image_properties",
+    "storage", "file_delete",
     "file_append", "network_dhcp_expiry", "image_create_aliases", "entity_description", "image_force_refresh",
     "file_symlinks", "container_edit_metadata", "resources", "console", "restrict_devlxd", "devlxd_events", "proxy",
     "file_get_symlink", "network_leases", "operation_description", "event_lifecycle", "devlxd_images", "proxy_unix",
