@@ -62,6 +62,7 @@ from lightervisor.instances.devices import InstanceDevices
 from lightervisor.instances.disk_limits import DiskLimits
 from lightervisor.instances.exec import Execution
 from lightervisor.instances.files import Files
+from lightervisor.instances.followers import Followers
 from lightervisor.instances.guest_api import GuestApi
 from lightervisor.instances.guest_events import GuestEvents
 from lightervisor.instances.guest_roots import GuestRoots
@@ -238,14 +239,8 @@ def _parts(
     creation = Creation(instances, catalog, checks, images, downloads, boot, volumes, operations)
     acts = SnapshotActs(catalog, volumes, operations, events)
     removal = Removal(instances, catalog, boot, volumes, operations, events)
-    update = Update(
-        instances,
-        catalog,
-        checks,
-        LiveChanges(instances, devices, DiskLimits(volumes), idmaps, guest_api, containers),
-        volumes,
-        operations,
-    )
+    live = LiveChanges(instances, devices, DiskLimits(volumes), idmaps, guest_api, containers)
+    update = Update(instances, catalog, checks, live, volumes, operations)
     kept = _Kept(
         snapshots=Snapshots(snapshot_rows, catalog, volumes, acts),
         taking=SnapshotTaking(snapshot_rows, catalog, boot, volumes, renderer, acts),
@@ -284,7 +279,13 @@ def _parts(
             settings,
         ),
         upkeep=upkeep,
-        profiles=Profiles(profile_rows, instances, checks, events, update.reapply),
+        profiles=Profiles(
+            profile_rows,
+            instances,
+            checks,
+            events,
+            Followers(instances, catalog, checks, live, volumes, operations.locks).follow,
+        ),
         pools=pools,
         networks=networks,
         environment=environment.reader(pools, liblxc, certificate, network_api.addresses),

@@ -32,6 +32,7 @@ from lightervisor.kernel.idmap import IdMap, check_delegated, from_json
 from lightervisor.kernel.threads import finished, in_thread
 from lightervisor.model.times import now
 from lightervisor.runtime.containers import Containers
+from lightervisor.runtime.limiter import Wanted
 from lightervisor.runtime.settings import apparmor
 from lightervisor.runtime.spec import ContainerSpec, Lines
 
@@ -275,9 +276,12 @@ class Boot:
             await self._end_ephemeral(project, name)
 
     async def _mend(self, row: InstanceRow) -> None:
-        guest = self._guest(volume_name(row.project, row.name))
+        container, expanded = volume_name(row.project, row.name), self._catalog.expand(row)
+        guest = self._guest(container)
         if guest is not None:
-            await self._devices.mend(row, self._catalog.expand(row), guest)
+            await self._devices.mend(row, expanded, guest)
+            wanted = Wanted(expanded.config, await in_thread(self._disks.throttles, row, expanded))
+            await in_thread(self.containers.restore_limits, container, wanted)
 
     async def _end_ephemeral(self, project: str, name: str) -> None:
         """An ephemeral instance ends with its stop. A daemon that dies here ends it at its next start."""
@@ -353,7 +357,7 @@ class Boot:
         container = volume_name(row.project, row.name)
         self._names[container] = (row.project, row.name)
         try:
-            match await self.containers.find(container, self._catalog.expand(row).config):
+            match await self.containers.find(container):
                 case "whole":
                     if self._guest_api.prepare(row, self._catalog.expand(row).config, self._guest):
                         self._guest_api.open(row)

@@ -1,5 +1,7 @@
 """Changes to an instance's configuration as they reach it: its next id map, its limits if it runs, its devices."""
 
+from contextlib import AbstractAsyncContextManager
+
 from lightervisor.config.merge import Expanded
 from lightervisor.config.names import volume_name
 from lightervisor.db.instances import InstanceRow, InstanceRows
@@ -30,6 +32,10 @@ class LiveChanges:
     ) -> None:
         self._rows, self._devices, self._disks = rows, devices, disks
         self._idmaps, self._guest_api, self._containers = idmaps, guest_api, containers
+
+    def together(self) -> AbstractAsyncContextManager[None]:
+        """What is applied while this lasts is applied to many: what concerns them all is done once, at its end."""
+        return self._containers.changing_together()
 
     async def apply(self, row: InstanceRow, before: Expanded, after: Expanded) -> None:
         """Make an instance follow a change: its devices, and its limits if it runs. What fails changes nothing.

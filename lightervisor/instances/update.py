@@ -9,8 +9,6 @@ import msgspec
 from lightervisor.config import architectures
 from lightervisor.config.merge import Expanded, expand, without_empty
 from lightervisor.db.instances import InstanceRow, InstanceRows
-from lightervisor.db.profiles import ProfileRow
-from lightervisor.errors import Invalid
 from lightervisor.events.stream import Events
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.checks import InstanceChecks
@@ -113,7 +111,7 @@ class Update:
         """Make an instance this, whole or not at all; the caller holds its lock. Raises Invalid, HostError."""
         old = self._rows.get(new.project, new.name)
         before, after = self._catalog.expand(old), self.check(new)
-        self._refuse_moving_root(before, after)
+        self._volumes.refuse_moving_root(before.devices, after.devices)
         await self._rows.replace(new)
         try:
             await self._live.apply(new, before, after)
@@ -136,26 +134,3 @@ class Update:
         config = {key: value for key, value in old.config.items() if not key.startswith("volatile.")}
         volatile = {key: value for key, value in present.items() if key.startswith("volatile.")}
         await self._rows.replace(msgspec.structs.replace(old, config={**config, **volatile}))
-
-    def _refuse_moving_root(self, before: Expanded, after: Expanded) -> None:
-        if self._volumes.pool_of(before.devices) != self._volumes.pool_of(after.devices):
-            raise Invalid("root disk", text="The storage pool of the root disk can only be changed through move")
-
-    async def reapply(self, user: InstanceRow, old: ProfileRow, new: ProfileRow) -> None:
-        """Make a user of a changed profile follow it. Raises when the result is not acceptable to it."""
-        async with self._operations.locks.hold([instance_lock(user.project, user.name)]):
-            await self._reapply(user, old, new)
-
-    async def _reapply(self, user: InstanceRow, old: ProfileRow, new: ProfileRow) -> None:
-        row = self._rows.get(user.project, user.name)
-        before = self._expanded_with(row, old)
-        after = self._expanded_with(row, new)
-        self._checks.check_expanded(after.config, after.devices)
-        self._refuse_moving_root(before, after)
-        await self._live.apply(row, before, after)
-
-    def _expanded_with(self, row: InstanceRow, replacement: ProfileRow) -> Expanded:
-        layers = self._catalog.profiles_named(row.project, row.profiles)
-        return expand(
-            [replacement if layer.name == replacement.name else layer for layer in layers], row.config, row.devices
-        )

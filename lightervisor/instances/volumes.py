@@ -54,6 +54,11 @@ class InstanceVolumes:
         self._pools.driver(pool)
         return pool
 
+    def refuse_moving_root(self, before: Devices, after: Devices) -> None:
+        """Raise Invalid when a change of devices would take the root disk to another pool."""
+        if self.pool_of(before) != self.pool_of(after):
+            raise Invalid("root disk", text="The storage pool of the root disk can only be changed through move")
+
     def driver(self, pool: str) -> StorageDriver:
         """The driver of a pool. Raises NotFound."""
         return self._pools.driver(pool)

@@ -44,7 +44,8 @@ def pin(group: Path, value: str) -> None:
     """
     wanted, before = parse(value), parse((group / "cpuset.cpus").read_text())
     below = [Path(place) for place, _, _ in os.walk(group)][1:]
-    cgroup.put(group / "cpuset.cpus", listed(wanted | before))
+    if below:
+        cgroup.put(group / "cpuset.cpus", listed(wanted | before))
     targets: dict[Path, set[int]] = {}
     for child in below:
         now = parse((child / "cpuset.cpus").read_text())

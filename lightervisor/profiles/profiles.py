@@ -1,7 +1,6 @@
 """Profiles: named configuration and devices that instances share. Source: LXD, /1.0/profiles.
 
-A change takes effect on every running instance that uses the profile; when one of them refuses it, the ones
-before it and the profile itself are put back.
+A change takes effect on every running instance that uses the profile, or on none and is not stored.
 """
 
 import asyncio
@@ -9,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from lightervisor.config import names
 from lightervisor.config.merge import without_empty
-from lightervisor.db.instances import InstanceRow, InstanceRows
+from lightervisor.db.instances import InstanceRows
 from lightervisor.db.profiles import ProfileRow, ProfileRows
 from lightervisor.errors import Forbidden, Invalid
 from lightervisor.events.stream import Events
@@ -17,20 +16,21 @@ from lightervisor.instances.checks import InstanceChecks
 from lightervisor.model.event import EventLifecycleRequestor
 from lightervisor.model.profile import Profile, ProfilePut, ProfilesPost
 
-Reapply = Callable[[InstanceRow, ProfileRow, ProfileRow], Awaitable[None]]
+Store = Callable[[ProfileRow], Awaitable[None]]
+Follow = Callable[[ProfileRow, ProfileRow, Store], Awaitable[None]]
 
 
 class Profiles:
     """The profiles of every project.
 
-    `reapply(user, old, new)` makes a running user follow a changed profile, and raises when it cannot.
+    `follow(old, new, store)` stores a changed profile and makes its users follow; it raises when one cannot.
     """
 
     def __init__(
-        self, rows: ProfileRows, instances: InstanceRows, checks: InstanceChecks, events: Events, reapply: Reapply
+        self, rows: ProfileRows, instances: InstanceRows, checks: InstanceChecks, events: Events, follow: Follow
     ) -> None:
         self._rows, self._instances, self._checks = rows, instances, checks
-        self._events, self._reapply = events, reapply
+        self._events, self._follow = events, follow
         self._lock = asyncio.Lock()
 
     def get(self, project: str, name: str) -> Profile:
@@ -48,38 +48,27 @@ class Profiles:
         self, project: str, name: str, put: ProfilePut, requestor: EventLifecycleRequestor | None = None
     ) -> None:
         """Replace description, config and devices, live in every instance that uses it, or change nothing."""
-        self._checks.check_profile(put.config, put.devices)
         async with self._lock:
-            old = self._rows.get(project, name)
-            new = _row(project, name, put)
-            await self._rows.replace(new)
-            await self._apply(old, new)
+            await self._replace(self._rows.get(project, name), put)
         self._publish("updated", project, name, requestor)
 
     async def merge(
         self, project: str, name: str, put: ProfilePut, requestor: EventLifecycleRequestor | None = None
     ) -> None:
         """PATCH: merge config keys and devices over what is there."""
-        old = self._rows.get(project, name)
-        merged = ProfilePut(
-            description=put.description or old.description,
-            config={**old.config, **put.config},
-            devices={**old.devices, **put.devices},
-        )
-        await self.replace(project, name, merged, requestor)
+        async with self._lock:
+            old = self._rows.get(project, name)
+            merged = ProfilePut(
+                description=put.description or old.description,
+                config={**old.config, **put.config},
+                devices={**old.devices, **put.devices},
+            )
+            await self._replace(old, merged)
+        self._publish("updated", project, name, requestor)
 
-    async def _apply(self, old: ProfileRow, new: ProfileRow) -> None:
-        done: list[InstanceRow] = []
-        try:
-            for user in self._instances.list(old.project):
-                if old.name in user.profiles:
-                    done.append(user)
-                    await self._reapply(user, old, new)
-        except BaseException:
-            await self._rows.replace(old)
-            for user in reversed(done[:-1]):
-                await self._reapply(user, new, old)
-            raise
+    async def _replace(self, old: ProfileRow, put: ProfilePut) -> None:
+        self._checks.check_profile(put.config, put.devices)
+        await self._follow(old, _row(old.project, old.name, put), self._rows.replace)
 
     async def rename(
         self, project: str, name: str, new_name: str, requestor: EventLifecycleRequestor | None = None
@@ -88,18 +77,20 @@ class Profiles:
         names.check_profile(new_name)
         if name == "default":
             raise Forbidden("profile", name, text='The "default" profile cannot be renamed')
-        self._rows.get(project, name)
-        await self._rows.rename(project, name, new_name)
+        async with self._lock:
+            self._rows.get(project, name)
+            await self._rows.rename(project, name, new_name)
         self._publish("renamed", project, new_name, requestor, {"old_name": name})
 
     async def delete(self, project: str, name: str, requestor: EventLifecycleRequestor | None = None) -> None:
         """Delete a profile that nobody uses. Raises Invalid with LXD's texts otherwise."""
         if name == "default":
             raise Forbidden("profile", name, text='The "default" profile cannot be deleted')
-        self._rows.get(project, name)
-        if self._users(project).get(name):
-            raise Invalid("profile", name, text="Profile is currently in use")
-        await self._rows.delete(project, name)
+        async with self._lock:
+            self._rows.get(project, name)
+            if self._users(project).get(name):
+                raise Invalid("profile", name, text="Profile is currently in use")
+            await self._rows.delete(project, name)
         self._publish("deleted", project, name, requestor)
 
     def _users(self, project: str) -> dict[str, list[str]]:

@@ -10,7 +10,8 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -77,8 +78,8 @@ class Containers:
         found = self._running.get(name)
         return found.init_pid if found and not found.ending else None
 
-    async def find(self, name: str, config: Mapping[str, str] | None = None) -> Found:
-        """After a restart of the daemon: does this container run? If so it is watched from now on.
+    async def find(self, name: str) -> Found:
+        """After a restart of the daemon: does this container run? If so it is watched; `restore_limits` follows.
 
         "half" is one, running or not, whose start was not done when the daemon died; "ended" one that ended since, and
         "stopped" one that was asked to. Of one that does not run processes and cgroups are removed here: `forget` it
@@ -98,7 +99,7 @@ class Containers:
                 return "absent"
             await end_remains(note, self._path, name)
             return "stopped" if note.stopping else "ended" if note.whole else "half"
-        running = self._adopt(name, pid, config, whole=note is None or note.whole)
+        running = self._adopt(name, pid, None, whole=note is None or note.whole)
         running.frozen = cgroup.is_frozen(running.payload())
         return "whole" if running.whole else "half"
 
@@ -360,6 +361,20 @@ class Containers:
     def apply_limits(self, name: str, wanted: Wanted) -> None:
         """Make a running container follow its limits; blocking. Raises as `Limiter.apply`, and Invalid."""
         self._limiter.apply(self._required(name), wanted)
+
+    def restore_limits(self, name: str, wanted: Wanted) -> None:
+        """Set the limits of a container that was found; blocking. What the kernel refuses is told in the log."""
+        if (running := self._running.get(name)) is not None:
+            self._limiter.restore(running, wanted)
+
+    @asynccontextmanager
+    async def changing_together(self) -> AsyncGenerator[None, None]:
+        """Many containers get other limits while this lasts; then the CPUs are shared out once."""
+        try:
+            with self._limiter.together():
+                yield
+        finally:
+            await asyncio.to_thread(self._limiter.rebalance)
 
     def note_change(self, name: str) -> None:
         """The configuration of a running container is no longer what it was started with."""

@@ -2,7 +2,8 @@
 
 import logging
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from lightervisor.errors import HostError
@@ -19,7 +20,7 @@ class Wanted(NamedTuple):
     """What limits a container shall have: those of its configuration, and those of its disks."""
 
     config: Mapping[str, str]
-    throttles: Sequence[Throttle] = ()
+    throttles: tuple[Throttle, ...] = ()
 
 
 class Limiter:
@@ -27,7 +28,7 @@ class Limiter:
 
     def __init__(self, running: Mapping[str, Running], host: HostFacts) -> None:
         self._running, self._host = running, host
-        self._sharing = threading.Lock()
+        self._sharing, self._waiting = threading.Lock(), 0
 
     def prepare(self, spec: ContainerSpec) -> None:
         """Before a start: tell in the log, as LXD does, which limits this host cannot follow, and enable the others."""
@@ -35,6 +36,15 @@ class Limiter:
         cgroup.enable(setting.controllers_v2(wanted, self._host))
         for file in setting.missing(wanted, self._host):
             log.warning("instance %s: this host has no cgroup file %s, the limit has no effect", spec.hostname, file)
+
+    def restore(self, running: Running, wanted: Wanted) -> None:
+        """A daemon found a container that runs: let it have the limits that are stored, whatever was changed last."""
+        changes = limits.changes(None, wanted.config, self._host)
+        for one, _ in changes + throttles.changes(wanted.throttles, throttles.present(running.payload())):
+            if setting.lines([one], self._host):
+                running.try_write(one)
+        running.config, running.throttles = wanted
+        self.rebalance()
 
     def complete(self, running: Running) -> None:
         """After a start or a guest's reboot: set the files of v2, which liblxc does not on hybrid hosts."""
@@ -51,23 +61,22 @@ class Limiter:
         Raises HostError for what the kernel refuses or this host's cgroups do not have; the limits are then as before.
         """
         groups, before = running.payload(), Wanted(running.config or {}, running.throttles)
-        throttled = throttles.present(groups) | {one.device for one in before.throttles}
-        changes = [
-            *limits.changes(running.config, wanted.config, self._host),
-            *throttles.changes(before.throttles, wanted.throttles, throttled),
-        ]
+        changes = limits.changes(running.config, wanted.config, self._host)
+        if wanted.throttles != before.throttles:
+            changes += throttles.changes(wanted.throttles, throttles.present(groups))
         cgroup.enable(setting.controllers_v2((one for one, is_limit in changes if is_limit), self._host))
         try:
             for one, is_limit in changes:
                 self._write(groups, one, is_limit=is_limit)
         except HostError:
-            back = [*limits.changes(wanted.config, before.config, self._host)]
-            back += throttles.changes(wanted.throttles, before.throttles, throttles.present(groups))
-            for one, _ in back:
+            back = limits.changes(wanted.config, before.config, self._host)
+            for one, _ in back + throttles.changes(before.throttles, throttles.present(groups)):
                 running.try_write(one)
             raise
-        running.config, running.throttles = wanted.config, tuple(wanted.throttles)
-        self.rebalance()
+        has_other_cpus = (running.config or {}).get(limits.CPUS) != wanted.config.get(limits.CPUS)
+        running.config, running.throttles = wanted
+        if has_other_cpus:
+            self.rebalance()
 
     def _write(self, groups: Mapping[str, cgroup.Path], one: Setting, *, is_limit: bool) -> None:
         if not setting.lines([one], self._host):
@@ -82,9 +91,22 @@ class Limiter:
         with self._sharing:
             return self._shares({name: config}).get(name)
 
+    @contextmanager
+    def together(self) -> Generator[None, None, None]:
+        """While this lasts CPUs are not shared out again: many containers change together, and `rebalance` follows."""
+        with self._sharing:
+            self._waiting += 1
+        try:
+            yield
+        finally:
+            with self._sharing:
+                self._waiting -= 1
+
     def rebalance(self) -> None:
         """Share out the CPUs again among those that asked for a number of them; what fails is told in the log."""
         with self._sharing:
+            if self._waiting:
+                return
             shares = self._shares({})
             for running in list(self._running.values()):
                 cpus = shares.get(running.name)

@@ -32,12 +32,8 @@ def settings(throttles: Iterable[Throttle], *, reset: bool = False) -> list[Sett
     return found
 
 
-def changes(
-    before: Sequence[Throttle], after: Sequence[Throttle], present: Iterable[str]
-) -> list[tuple[Setting, bool]]:
+def changes(after: Sequence[Throttle], present: Iterable[str]) -> list[tuple[Setting, bool]]:
     """What a running container must be told, each with whether it is a limit; `present` are the devices limited now."""
-    if tuple(before) == tuple(after):
-        return []
     gone = set(present) - {one.device for one in after}
     lifted = settings([Throttle(device) for device in sorted(gone)], reset=True)
     return [(one, False) for one in lifted] + [(one, True) for one in settings(after, reset=True)]

@@ -33,14 +33,15 @@ from lightervisor.model.times import EPOCH
 from lightervisor.operations.journal import Journal
 from lightervisor.operations.locks import Locks
 from lightervisor.operations.operations import Operations
-from lightervisor.profiles.profiles import Profiles
+from lightervisor.profiles.profiles import Profiles, Store
 
 ABSENT = cast(Any, None)
 Client = ClientSession
 
 
-async def _unchanged(_user: InstanceRow, _old: ProfileRow, _new: ProfileRow) -> None:
+async def _only_stored(_old: ProfileRow, new: ProfileRow, store: Store) -> None:
     """No instance runs here, so none has to follow its profile."""
+    await store(new)
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ async def services(tmp_path: Path) -> AsyncIterator[Services]:
         trust=Trust(store, JoinTokens(operations, settings.all), settings.all),
         events=events,
         catalog=Catalog(instances, profiles, lambda _project, _name: "Stopped"),
-        profiles=Profiles(profiles, instances, checks, events, _unchanged),
+        profiles=Profiles(profiles, instances, checks, events, _only_stored),
         server_config=ServerConfig(settings, events),
         warnings=WarningRows(database),
         environment=lambda: ServerEnvironment(server="lxd"),
