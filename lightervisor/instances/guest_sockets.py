@@ -27,7 +27,7 @@ from lightervisor.kernel.peers import peer_of, pid_namespaces
 MOST_CONNECTIONS = 32
 MOST_REFUSED = 8
 MOST_EXPORTS = 2
-BACKLOG = 32
+BACKLOG = 128
 PER_S, BURST = 100.0, 400.0
 ROOM = "size=100k,mode=0711"
 SOCKET = "sock"

@@ -9,7 +9,8 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from tests.harness import processes
@@ -38,6 +39,7 @@ def tell(value):
     print(json.dumps(value), flush=True)
 """
 ASK = "tell(ask(*arguments))"
+Launch = Callable[..., "Guest"]
 
 
 class Guest:
@@ -49,8 +51,9 @@ class Guest:
 
     def command(self, code: str, *arguments: Any, user: int = 0, wrapper: tuple[str, ...] = ()) -> list[str]:
         """The command that runs this code inside; it has `connect`, `ask`, `tell` and `arguments`."""
-        enter = ["nsenter", "-t", str(self.pid), "-U", "-p", "-S", "0", "-G", "0", "--", *wrapper]
-        return [*enter, PYTHON, "-I", "-c", PRELUDE + code, self._place, str(user), json.dumps(arguments)]
+        users = Path(f"/proc/{self.pid}/ns/user").readlink() != Path("/proc/self/ns/user").readlink()
+        enter = ["nsenter", "-t", str(self.pid), "-p", *(["-U", "-S", "0", "-G", "0"] if users else []), "--"]
+        return [*enter, *wrapper, PYTHON, "-I", "-c", PRELUDE + code, self._place, str(user), json.dumps(arguments)]
 
     def run(
         self, code: str, *arguments: Any, user: int = 0, wrapper: tuple[str, ...] = (), timeout_s: float = 60

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from tests.conftest import discard
 from tests.harness.daemon import Daemon
+from tests.harness.guest import Guest, Launch
 from tests.harness.runtime_host import Host
 
 
@@ -32,3 +36,22 @@ def vault(daemon: Daemon) -> Iterator[Path]:
     place.chmod(0o711)
     yield place
     shutil.rmtree(place)
+
+
+@pytest.fixture
+def launch(daemon: Daemon, image: str) -> Iterator[Launch]:
+    """Starts containers with some configuration; they are deleted at the end."""
+    made: list[str] = []
+
+    def start(config: dict[str, str] | None = None, **fields: Any) -> Guest:
+        name = f"t-{secrets.token_hex(4)}"
+        post = {"name": name, "source": {"type": "image", "alias": image}, "config": config or {}, **fields}
+        assert daemon.operation("POST", "/1.0/instances", post)["err"] == ""
+        made.append(name)
+        state = {"action": "start", "timeout": 30}
+        assert daemon.operation("PUT", f"/1.0/instances/{name}/state", state)["err"] == ""
+        return Guest(daemon, name)
+
+    yield start
+    for name in made:
+        discard(daemon, name)

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import json
-import secrets
-from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
-from tests.conftest import discard
 from tests.harness.client_lxc import Lxc
 from tests.harness.daemon import Daemon
-from tests.harness.guest import Guest
+from tests.harness.guest import Guest, Launch
 from tests.harness.processes import eventually
 
 CONFIG = {"user.foo": "bar\n100%", "cloud-init.user-data": "#cloud-config\n", "user.meta-data": "a: 1"}
-Launch = Callable[..., Guest]
 LISTEN = """
 client = connect(20)
 client.sendall(f"GET {arguments[0]} HTTP/1.1\\r\\nHost: lxd\\r\\n{arguments[1]}\\r\\n".encode())
@@ -40,25 +35,6 @@ UPGRADE = (
     "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 )
-
-
-@pytest.fixture
-def launch(daemon: Daemon, image: str) -> Iterator[Launch]:
-    """Starts containers with some configuration; they are deleted at the end."""
-    made: list[str] = []
-
-    def start(config: dict[str, str] | None = None, **fields: Any) -> Guest:
-        name = f"t-{secrets.token_hex(4)}"
-        post = {"name": name, "source": {"type": "image", "alias": image}, "config": config or {}, **fields}
-        assert daemon.operation("POST", "/1.0/instances", post)["err"] == ""
-        made.append(name)
-        state = {"action": "start", "timeout": 30}
-        assert daemon.operation("PUT", f"/1.0/instances/{name}/state", state)["err"] == ""
-        return Guest(daemon, name)
-
-    yield start
-    for name in made:
-        discard(daemon, name)
 
 
 def config_of(daemon: Daemon, name: str) -> dict[str, str]:
