@@ -22,6 +22,7 @@ from lightervisor.api import (
     resources,
     server_info,
     storage_pools,
+    storage_volumes,
     warnings,
 )
 
@@ -42,6 +43,7 @@ ROUTES = [
     *image_transfers.ROUTES,
     *profiles.ROUTES,
     *storage_pools.ROUTES,
+    *storage_volumes.ROUTES,
     *networks.ROUTES,
     *certificates.ROUTES,
     *projects.ROUTES,

@@ -40,6 +40,7 @@ from lightervisor.networks.managed import Networks
 from lightervisor.operations.operations import Operations
 from lightervisor.profiles.profiles import Profiles
 from lightervisor.storage.pools import Pools
+from lightervisor.storage.volumes import Volumes
 
 Part = TypeVar("Part")
 
@@ -108,6 +109,7 @@ class Services:
     upkeep: Upkeep
     profiles: Profiles
     pools: Pools
+    volumes: Volumes
     networks: Networks
     environment: Callable[[], ServerEnvironment]
     server_config: ServerConfig

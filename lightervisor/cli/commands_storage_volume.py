@@ -7,7 +7,7 @@ COMMANDS = (
     Command(
         "storage volume attach",
         "[<remote>:]<pool> <volume> <instance> [<device name>] [<path>]",
-        "storage_volume:attach",
+        "storage_volume_attach:attach",
         "Attach new storage volumes to instances",
         least=3,
         most=5,
@@ -15,7 +15,7 @@ COMMANDS = (
     Command(
         "storage volume attach-profile",
         "[<remote:>]<pool> <volume> <profile> [<device name>] [<path>]",
-        "storage_volume:attach_profile",
+        "storage_volume_attach:attach_profile",
         "Attach new storage volumes to profiles",
         least=3,
         most=5,
@@ -62,7 +62,7 @@ COMMANDS = (
     Command(
         "storage volume detach",
         "[<remote>:]<pool> <volume> <instance> [<device name>]",
-        "storage_volume:detach",
+        "storage_volume_attach:detach",
         "Detach storage volumes from instances",
         least=3,
         most=4,
@@ -70,7 +70,7 @@ COMMANDS = (
     Command(
         "storage volume detach-profile",
         "[<remote:>]<pool> <volume> <profile> [<device name>]",
-        "storage_volume:detach_profile",
+        "storage_volume_attach:detach_profile",
         "Detach storage volumes from profiles",
         least=3,
         most=4,

@@ -33,6 +33,10 @@ class Kind:
             raise CommandError(f"Missing {self.noun} name")
         return server, name
 
+    def path(self, name: str) -> str:
+        """Where an object is in the API."""
+        return url(self.collection, name)
+
     def check(self, found: dict[str, Any]) -> None:
         """Refuse to change what cannot be changed; raises CommandError."""
 
@@ -43,7 +47,7 @@ class Configured:
     def __init__(self, session: Session, kind: Kind, raw: str, member: str = "") -> None:
         self.server, self.name = kind.place(session, raw, member)
         self._session, self._kind = session, kind
-        self._path = url(kind.collection, self.name)
+        self._path = kind.path(self.name)
         found, self._etag = self.server.fetch(self._path)
         self.found: dict[str, Any] = found
         self.config: dict[str, str] = dict(as_map(found.get("config")))
@@ -79,7 +83,7 @@ def member(session: Session, raw: str, flags: Flags) -> str:
 def edit(session: Session, kind: Kind, raw: str) -> None:
     """Change an object as YAML; fields that cannot be changed (name, used_by …) are ignored as LXD does."""
     server, name = kind.place(session, raw)
-    path, etag, text = url(kind.collection, name), "", ""
+    path, etag, text = kind.path(name), "", ""
     if session.has_terminal():
         found, etag = server.fetch(path)
         kind.check(found)

@@ -38,6 +38,7 @@ from lightervisor.db.networks import NetworkRows
 from lightervisor.db.profiles import ProfileRows
 from lightervisor.db.server_config import ServerConfigRows
 from lightervisor.db.storage_pools import PoolRows
+from lightervisor.db.storage_volumes import VolumeRows
 from lightervisor.db.warnings import WarningRows
 from lightervisor.devices.device import check_device
 from lightervisor.devlxd.server import GuestServer
@@ -96,6 +97,7 @@ from lightervisor.runtime.spawner import Spawner
 from lightervisor.runtime.spec import HostFacts
 from lightervisor.storage.pools import Pools
 from lightervisor.storage.users import PoolUsers
+from lightervisor.storage.volumes import Volumes
 from lightervisor.templates.renderer import Renderer
 
 log = logging.getLogger(__name__)
@@ -114,6 +116,7 @@ class Parts:
     operations: Operations
     journal: Journal
     pools: Pools
+    volumes: Volumes
     networks: Networks
     images: Images
     downloads: Downloads
@@ -130,6 +133,7 @@ class Parts:
     async def recover(self) -> None:
         """Bring the host to what the database says, undo what was left unfinished, find and start instances."""
         await self.pools.start()
+        await self.volumes.recover()
         self.images.start()
         self.downloads.forget_old()
         await self.images.forget_deleted(self.pools.usable())
@@ -204,7 +208,15 @@ def _parts(
     operations = Operations(events, journal, locks)
     instances, profile_rows, warnings = InstanceRows(database), ProfileRows(database), WarningRows(database)
     server_config = ServerConfigRows(database)
-    pools = Pools(PoolRows(database), paths.state / "storage-pools", events, PoolUsers(instances, profile_rows).used_by)
+    boot_status: list[Boot] = []
+    pools, custom = _storage(
+        database,
+        paths,
+        events,
+        instances,
+        profile_rows,
+        lambda project, name: boot_status[0].status(project, name) != "Stopped",
+    )
     networks = Networks(
         NetworkRows(database), NetworkUsers(instances, profile_rows), events, warnings, paths.state / "networks"
     )
@@ -224,10 +236,9 @@ def _parts(
     upkeep = Upkeep(images, downloads, pools.usable, settings, operations)
     checks = InstanceChecks(lambda name, device: check_device(name, device, network_type=networks.network_type(device)))
     volumes = InstanceVolumes(pools, snapshot_rows := SnapshotRows(database))
-    boot_status: list[Boot] = []
     catalog = Catalog(instances, profile_rows, lambda project, name: boot_status[0].status(project, name))
     places = Places(paths.logs, paths.state / "security")
-    devices = InstanceDevices(networks, paths.state / "devices")
+    devices = InstanceDevices(networks, custom, paths.state / "devices")
     idmaps, templates = IdMaps(instances, catalog.expand), Templates(volumes, renderer := Renderer())
     guest_api = GuestApi(GuestSockets(paths.state / "devlxd"), GuestEvents())
     boot = Boot(instances, catalog, volumes, devices, places, idmaps, templates, guest_api, events)
@@ -287,6 +298,7 @@ def _parts(
             Followers(instances, catalog, checks, live, volumes, operations.locks).follow,
         ),
         pools=pools,
+        volumes=custom,
         networks=networks,
         environment=environment.reader(pools, liblxc, certificate, network_api.addresses),
         server_config=server_keys,
@@ -305,6 +317,7 @@ def _parts(
         operations=operations,
         journal=journal,
         pools=pools,
+        volumes=custom,
         networks=networks,
         images=images,
         downloads=downloads,
@@ -337,6 +350,20 @@ def _register(journal: Journal, creation: Creation, removal: Removal, kept: _Kep
     journal.register(snapshot_restore.UNDO, kept.restoring.undo)
     journal.register(snapshots.FINISH_DELETE, kept.snapshots.finish)
     journal.register(snapshots.RENAME_BACK, kept.snapshots.rename_back)
+
+
+def _storage(
+    database: Database,
+    paths: Paths,
+    events: Events,
+    instances: InstanceRows,
+    profiles: ProfileRows,
+    is_running: Callable[[str, str], bool],
+) -> tuple[Pools, Volumes]:
+    rows = VolumeRows(database)
+    users = PoolUsers(instances, profiles, rows)
+    pools = Pools(PoolRows(database), paths.state / "storage-pools", events, users.used_by)
+    return pools, Volumes(rows, pools, users, events, is_running)
 
 
 def _settings(rows: ServerConfigRows) -> Callable[[str], str]:

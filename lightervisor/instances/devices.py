@@ -14,12 +14,14 @@ from lightervisor.config.names import volume_name
 from lightervisor.db.instances import InstanceRow
 from lightervisor.devices import lifecycle
 from lightervisor.devices.device import Device, DeviceStart, InstanceFacts, Options, load_device
+from lightervisor.devices.disk_owners import VolumeSource
 from lightervisor.errors import Failure
 from lightervisor.kernel import mounts, paths
 from lightervisor.kernel.guests import Guest
 from lightervisor.kernel.idmap import IdMap
 from lightervisor.kernel.threads import in_thread
 from lightervisor.networks.managed import Networks
+from lightervisor.storage.volumes import Volumes
 
 log = logging.getLogger(__name__)
 Volatile = dict[str, str | None]
@@ -36,8 +38,8 @@ class Outcome(NamedTuple):
 class InstanceDevices:
     """The devices of all instances; `directory` is $LXD_DIR/devices."""
 
-    def __init__(self, networks: Networks, directory: Path) -> None:
-        self._networks, self._directory = networks, directory
+    def __init__(self, networks: Networks, volumes: Volumes, directory: Path) -> None:
+        self._networks, self._volumes, self._directory = networks, volumes, directory
 
     def directory(self, project: str, name: str) -> Path:
         """Where the devices of an instance keep their host sides."""
@@ -132,8 +134,27 @@ class InstanceDevices:
             devices_dir=self.directory(row.project, row.name),
             idmap=idmap,
         )
-        resource = self._networks.port(options) if options.get("type") == "nic" else None
-        return load_device(name, options, facts, resource, network_type=self._networks.network_type(options))
+        return load_device(
+            name, options, facts, self._resource(row, options), network_type=self._networks.network_type(options)
+        )
+
+    def _resource(self, row: InstanceRow, options: Options) -> object | None:
+        if options.get("type") == "nic":
+            return self._networks.port(options)
+        if options.get("type") != "disk" or not options.get("pool") or options.get("path") == "/":
+            return None
+        try:
+            volume = self._volumes.opener(options["pool"], row.project, options.get("source", ""))
+        except Failure as failure:
+            return VolumeSource(open=_raising(failure))
+        return VolumeSource(open=volume, unmapped=volume.unmapped)
+
+
+def _raising(failure: Failure) -> Callable[[], int]:
+    def refuse() -> int:
+        raise failure
+
+    return refuse
 
 
 def _real(devices: Devices) -> dict[str, Options]:

@@ -67,15 +67,15 @@ def without_root(idmap: IdMap) -> IdMap:
 def _entry(line: str) -> IdRange:
     words = line.split()
     if len(words) != 3:
-        raise Invalid(KEY, text=f"Invalid ID map line: {line}", remedy='as in "both 1000 1000"')
+        raise Invalid(KEY, text=f'Invalid ID map line "{line}"', remedy='as in "both 1000 1000"')
     kind, (host, count), (guest, guests) = words[0], _range(words[1]), _range(words[2])
     if kind not in ("both", *ONE_KIND):
-        raise Invalid(KEY, text=f"Invalid ID map type: {line}", remedy="it is both, uid or gid")
+        raise Invalid(KEY, text=f'Invalid ID map type "{line}"', remedy="it is both, uid or gid")
     if count != guests:
-        raise Invalid(KEY, text=f"The ID map ranges are of different sizes: {line}")
+        raise Invalid(KEY, text=f'The ID map ranges are of different sizes "{line}"')
     if host == 0:
         remedy = "security.privileged=true, if that is what you want"
-        raise Invalid(KEY, text=f"Invalid ID map line: {line}: 0 is root of the host", remedy=remedy)
+        raise Invalid(KEY, text=f"Invalid ID map line '{line}': 0 is root of the host", remedy=remedy)
     return IdRange(kind, host, guest, count)
 
 
@@ -83,10 +83,10 @@ def _range(text: str) -> tuple[int, int]:
     first, dash, last = text.partition("-")
     numbers = [first, last] if dash else [first]
     if any(not (one.isascii() and one.isdecimal() and len(one) <= 10) for one in numbers):
-        raise Invalid(KEY, text=f"Invalid ID map range: {text}")
+        raise Invalid(KEY, text=f'Invalid ID map range "{text}"')
     start, end = int(first), int(last if dash else first)
     if end < start or end >= FULL_RANGE:
-        raise Invalid(KEY, text=f"Invalid ID map range: {text}")
+        raise Invalid(KEY, text=f'Invalid ID map range "{text}"')
     return start, end - start + 1
 
 

@@ -46,7 +46,7 @@ from msgspec import Struct
 
 from lightervisor.config.key import Key
 from lightervisor.drivers import load
-from lightervisor.errors import Invalid
+from lightervisor.errors import Invalid, Unsupported
 from lightervisor.kernel.idmap import IdMap
 from lightervisor.storage.keys import pool_keys
 from lightervisor.storage.layout import PoolLayout
@@ -162,6 +162,13 @@ class StorageDriver(ABC):
         """Make the files visible for an id map, or with their plain owners."""
 
     @abstractmethod
+    def open_volume(self, volume: Volume) -> int:
+        """A descriptor of a custom volume's root, with its plain owners: the caller's to close.
+
+        What is shown of it to instances stays when it is closed; each may show it with a map of its own.
+        """
+
+    @abstractmethod
     def size(self, volume: Volume) -> int:
         """Bytes on disk that belong to this volume alone."""
 
@@ -186,6 +193,11 @@ class StorageDriver(ABC):
         """Bytes on disk that were written since the snapshot before; None where telling takes long."""
 
     # What the layout answers for every driver
+
+    def check_size(self) -> None:
+        """Raise Unsupported when the pool cannot keep a volume to a size."""
+        cause = f"storage pool {self.layout.root.name} has no quotas, so that a size could not be kept"
+        raise Unsupported("size", text=f"Not supported: {cause}", remedy="leave out the size")
 
     def usage(self) -> PoolUsage:
         """Space and inodes of the pool's file system."""

@@ -78,6 +78,15 @@ class PoolLayout:
         except FileNotFoundError:
             return []
 
+    def open_directory(self, path: Path) -> int:
+        """A descriptor (O_PATH) of a directory of ours: the caller's to close. Raises NotFound, HostError."""
+        try:
+            return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            raise NotFound("storage pool volume", path.parent.name) from error
+        except OSError as error:
+            raise self.failure("storage volume", error) from error
+
     # Making and discarding
 
     @contextmanager

@@ -106,7 +106,7 @@ def test_a_base_that_others_have_is_refused(lxc: Lxc, pair: tuple[str, str], ima
         ("security.idmap.size", "4294967294", "Not enough uid/gid available for the container"),
         ("security.idmap.base", "-1", "must be a number between 0"),
         ("security.idmap.base", "4294967294", "are more than there are"),
-        ("raw.idmap", "both 1", "Invalid ID map line: both 1"),
+        ("raw.idmap", "both 1", 'Invalid ID map line "both 1"'),
         ("raw.idmap", "both 0 0", "0 is root of the host"),
         ("raw.idmap", f"both {SHARED} 5", "Host ID is in the range of subids"),
         ("raw.idmap", f"both {SHARED + SMALLEST} 5", "Host ID is in the range of subids"),

@@ -98,6 +98,10 @@ class Dir(StorageDriver, name="dir"):
             raise self.layout.failure("mount", error) from error
         return MountedRoot(path=point.path, idmapped=idmap is not None)
 
+    def open_volume(self, volume: Volume) -> int:
+        """The directory itself."""
+        return self.layout.open_directory(self.volume_path(volume) / "rootfs")
+
     def size(self, volume: Volume) -> int:
         """Bytes of the whole tree."""
         return paths.tree_size(self.volume_path(volume), "rootfs")

@@ -160,6 +160,12 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
             raise self.layout.failure("mount", error) from error
         return MountedRoot(path=point.path, idmapped=idmap is not None)
 
+    def open_volume(self, volume: Volume) -> int:
+        """The volume's own layer; mounted where there are others below."""
+        chain = self._layers.read(self.volume_path(volume))
+        root = self.mount(volume, None).path if chain.lowers else self._layers.path(chain.top) / "upper"
+        return self.layout.open_directory(root)
+
     def size(self, volume: Volume) -> int:
         """Bytes of what was written, without the image and what snapshots share."""
         directory = self.volume_path(volume)

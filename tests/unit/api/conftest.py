@@ -93,6 +93,7 @@ async def services(tmp_path: Path) -> AsyncIterator[Services]:
         publication=ABSENT,
         upkeep=ABSENT,
         pools=ABSENT,
+        volumes=ABSENT,
         networks=ABSENT,
     )
     events.close()

@@ -1,0 +1,120 @@
+"""/1.0/storage-pools/<pool>/volumes. Source: LXD REST API, storage volumes."""
+
+import msgspec
+from aiohttp import web
+
+from lightervisor.api import envelope, etag, filters, urls
+from lightervisor.api.requests import body, project, projects, recursion, refuse_member, requestor
+from lightervisor.api.services import services
+from lightervisor.errors import Unsupported
+from lightervisor.model.storage_volume import StorageVolume, StorageVolumePost, StorageVolumePut, StorageVolumesPost
+
+
+def _etag(one: StorageVolume) -> str:
+    return etag.of([one.name, one.type, one.config])
+
+
+def _place(request: web.Request) -> tuple[str, str, str, str]:
+    """Pool, project, type and name of a volume."""
+    found = request.match_info
+    return found["pool"], project(request), found["type"], found["name"]
+
+
+def _custom(request: web.Request) -> tuple[str, str, str]:
+    """Pool, project and name of a volume that can be changed. Raises Unsupported for others than custom ones."""
+    pool, chosen, type, name = _place(request)
+    if type != "custom":
+        services(request).volumes.get(pool, chosen, type, name)
+        cause = f"volumes of type {type} are changed through what they belong to"
+        raise Unsupported("storage volume", name, cause=cause)
+    return pool, chosen, name
+
+
+async def everything(request: web.Request) -> web.StreamResponse:
+    """GET /1.0/storage-pools/{pool}/volumes and .../{type}."""
+    pool, type = request.match_info["pool"], request.match_info.get("type", "")
+    listed = services(request).volumes.list(pool, projects(request), type)
+    found = await filters.matching(request.query.get("filter", ""), listed)
+    if recursion(request):
+        return envelope.sync(found)
+    return envelope.sync(
+        [urls.of("storage-pools", pool, "volumes", one.type, one.name, project=one.project) for one in found]
+    )
+
+
+async def create(request: web.Request) -> web.StreamResponse:
+    """POST /1.0/storage-pools/{pool}/volumes, with the type in the body, and .../{type}."""
+    refuse_member(request)
+    if request.content_type == "application/octet-stream":
+        raise Unsupported("storage volume", cause="importing volumes is not offered yet")
+    post = await body(request, StorageVolumesPost)
+    type = request.match_info.get("type")
+    if type is not None:
+        post = msgspec.structs.replace(post, type=type)
+    await services(request).volumes.create(request.match_info["pool"], project(request), post, requestor(request))
+    return envelope.sync()
+
+
+async def show(request: web.Request) -> web.StreamResponse:
+    """GET /1.0/storage-pools/{pool}/volumes/{type}/{name}."""
+    refuse_member(request)
+    one = services(request).volumes.get(*_place(request))
+    return envelope.sync(one, etag=_etag(one))
+
+
+async def replace(request: web.Request) -> web.StreamResponse:
+    """PUT /1.0/storage-pools/{pool}/volumes/{type}/{name}."""
+    return await _change(request, merge=False)
+
+
+async def merge(request: web.Request) -> web.StreamResponse:
+    """PATCH /1.0/storage-pools/{pool}/volumes/{type}/{name}."""
+    return await _change(request, merge=True)
+
+
+async def _change(request: web.Request, *, merge: bool) -> web.StreamResponse:
+    refuse_member(request)
+    found, place = services(request).volumes, _custom(request)
+    put = await body(request, StorageVolumePut)
+    etag.check(request.headers.get("If-Match"), _etag(found.get(*_place(request))))
+    await found.replace(*place, put, requestor(request), merge=merge)
+    return envelope.sync()
+
+
+async def rename(request: web.Request) -> web.StreamResponse:
+    """POST /1.0/storage-pools/{pool}/volumes/{type}/{name}."""
+    refuse_member(request)
+    pool, chosen, name = _custom(request)
+    post = await body(request, StorageVolumePost)
+    if post.migration or post.pool not in ("", pool) or post.project not in ("", chosen):
+        raise Unsupported("storage volume", name, cause="moving volumes to another place is not offered yet")
+    await services(request).volumes.rename(pool, chosen, name, post.name, requestor(request))
+    return envelope.created(urls.of("storage-pools", pool, "volumes", "custom", post.name, project=chosen))
+
+
+async def delete(request: web.Request) -> web.StreamResponse:
+    """DELETE /1.0/storage-pools/{pool}/volumes/{type}/{name}."""
+    refuse_member(request)
+    await services(request).volumes.delete(*_place(request), requestor(request))
+    return envelope.sync()
+
+
+async def state(request: web.Request) -> web.StreamResponse:
+    """GET /1.0/storage-pools/{pool}/volumes/{type}/{name}/state."""
+    return envelope.sync(await services(request).volumes.state(*_place(request)))
+
+
+_VOLUMES = "/1.0/storage-pools/{pool}/volumes"
+_VOLUME = f"{_VOLUMES}/{{type}}/{{name}}"
+ROUTES = [
+    web.get(_VOLUMES, everything),
+    web.post(_VOLUMES, create),
+    web.get(f"{_VOLUMES}/{{type}}", everything),
+    web.post(f"{_VOLUMES}/{{type}}", create),
+    web.get(_VOLUME, show),
+    web.put(_VOLUME, replace),
+    web.patch(_VOLUME, merge),
+    web.post(_VOLUME, rename),
+    web.delete(_VOLUME, delete),
+    web.get(f"{_VOLUME}/state", state),
+]
