@@ -95,7 +95,10 @@ def list_of(inner: ValueType, separator: str = ",") -> Checked:
 
     def check(value: str) -> None:
         for part in value.split(separator):
-            inner.check(part.strip())
+            try:
+                inner.check(part.strip())
+            except Invalid as error:
+                raise refuse(f'Item "{part.strip()}": {error.sentence()}') from error
 
     return Checked(f"list of {inner.name}", check)
 
@@ -200,6 +203,10 @@ Size = Checked("size", _check_size)
 CpuSet = Checked("CPU count or set", _check_cpu)
 Address = address()
 AddressOrSubnet = any_of("address or subnet", address(), subnet())
-MacAddress = matching("MAC address", r"(?i)[0-9a-f]{2}(:[0-9a-f]{2}){5}", "Invalid MAC address {value!r}")
+MacAddress = matching(
+    "MAC address",
+    r"(?i)[0-9a-f]{2}(:[0-9a-f]{2}){5}",
+    "Invalid MAC address, must be 6 bytes of hex separated by colons",
+)
 Percentage = matching("percentage", r"[0-9]{1,3}%", "Invalid percentage {value!r}")
 Expiry = matching("expiry", r"([0-9]+[MHdwmy])( [0-9]+[MHdwmy])*", "Invalid expiry expression {value!r}")

@@ -1,95 +1,48 @@
-"""A nic plugged into a bridge: liblxc makes the cable, which is quicker than making it here and moving it.
+"""A nic plugged into a bridge: addresses and a name from the network's DHCP server, filters, VLANs.
 
 Source: LXD, nictype bridged; lxc.container.conf(5), lxc.net.[i].
 """
 
-import contextlib
-import secrets
-from collections.abc import Mapping
-from ipaddress import ip_address, ip_interface, ip_network
+from collections.abc import Iterable, Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_interface
 from pathlib import Path
 
-from lightervisor.config import sizes
-from lightervisor.config.key import key
-from lightervisor.config.names import RESERVED_INTERFACES
-from lightervisor.config.types import (
-    Bool,
-    Checked,
-    Int,
-    MacAddress,
-    Text,
-    address,
-    any_of,
-    integer,
-    is_true,
-    list_of,
-    matching,
-    one_of,
-    subnet,
-)
-from lightervisor.devices import nic_limits, nic_ports
-from lightervisor.devices.device import Device, DeviceStart, InstanceFacts, Line, Options, Slot, device_scope
+from lightervisor.config.types import Bool, any_of, is_true, list_of, one_of, subnet
+from lightervisor.devices import nic_keys, nic_ports
+from lightervisor.devices.device import InstanceFacts, Line, Options, device_scope
+from lightervisor.devices.nic import subnets
+from lightervisor.devices.nic_cable import Cable, CableNic
 from lightervisor.devices.ports import BridgePort, HostEntry
-from lightervisor.errors import Conflict, HostError, Invalid
-from lightervisor.kernel import guests, process
-from lightervisor.kernel.guests import Guest
+from lightervisor.errors import HostError, Invalid
+from lightervisor.firewall import nft, nic_rules
+from lightervisor.kernel import process
 from lightervisor.kernel.netlink import Netlink
 
-SCOPE = device_scope("nic", "bridged")
-InterfaceName = matching(
-    "interface name",
-    rf"(?!(\.{{1,2}}|{'|'.join(RESERVED_INTERFACES)})$)[-_a-zA-Z0-9.]{{2,15}}",
-    "Invalid interface name {value!r}",
-)
+MORE_ROUTES = ("ipv4.routes.external", "ipv6.routes.external")
+ADDRESSES = ("ipv4.address", "ipv6.address")
+FILTERS = ("security.mac_filtering", "security.ipv4_filtering", "security.ipv6_filtering")
+LIVE = (*nic_keys.LIMITS, *nic_keys.ROUTES, *MORE_ROUTES, *ADDRESSES, *FILTERS)
 
 
-def _check_bits(value: str) -> None:
-    sizes.parse_bits(value)
-
-
-Bits = Checked("bits per second", _check_bits)
-Vlan = any_of("VLAN", one_of("none"), integer(0, 4094))
-VlanRange = matching("VLAN or range", r"\d{1,4}(-\d{1,4})?", "Invalid VLAN {value!r}")
-NOT_YET = (
-    "security.mac_filtering", "security.ipv4_filtering", "security.ipv6_filtering", "ipv4.routes.external",
-    "ipv6.routes.external", "maas.subnet.ipv4", "maas.subnet.ipv6",
-)  # fmt: skip
-LIVE = ("limits.ingress", "limits.egress", "limits.max", "ipv4.address", "ipv6.address", "ipv4.routes", "ipv6.routes")
-
-
-class BridgedNic(Device, type="nic", variant="bridged"):
+class BridgedNic(CableNic, type="nic", variant="bridged"):
     """Needs a BridgePort as its resource, or `parent` for a bridge that is not managed."""
 
-    ORDER = 0
-    KEYS = tuple(
-        key(name, kind, scope=SCOPE, live=name in LIVE, group="nic", help=text)
-        for name, kind, text in (
-            ("network", Text, "Managed network to plug into"),
-            ("parent", InterfaceName, "Bridge of the host to plug into"),
-            ("name", InterfaceName, "Name of the interface inside"),
-            ("host_name", InterfaceName, "Name of the interface on the host"),
-            ("hwaddr", MacAddress, "MAC address"),
-            ("mtu", integer(68, 65535), "Largest packet"),
-            ("vlan", Vlan, "VLAN of untagged packets"),
-            ("vlan.tagged", list_of(VlanRange), "VLANs to join, tagged"),
-            ("ipv4.address", any_of("address", one_of("none"), address(4)), "Address that DHCP gives this nic"),
-            ("ipv6.address", any_of("address", one_of("none"), address(6)), "Address that DHCP gives this nic"),
-            ("ipv4.routes", list_of(subnet(4)), "Subnets that the host routes to this nic"),
-            ("ipv6.routes", list_of(subnet(6)), "Subnets that the host routes to this nic"),
-            ("ipv4.routes.external", list_of(subnet(4)), "Subnets announced to other routers"),
-            ("ipv6.routes.external", list_of(subnet(6)), "Subnets announced to other routers"),
-            ("limits.ingress", Bits, "Most bits per second to the instance"),
-            ("limits.egress", Bits, "Most bits per second from the instance"),
-            ("limits.max", Bits, "Both limits at once"),
-            ("security.mac_filtering", Bool, "Drop packets from other MAC addresses"),
-            ("security.ipv4_filtering", Bool, "Drop packets from other IPv4 addresses"),
-            ("security.ipv6_filtering", Bool, "Drop packets from other IPv6 addresses"),
-            ("security.port_isolation", Bool, "No packets between isolated ports of the bridge"),
-            ("maas.subnet.ipv4", Text, "MAAS subnet"),
-            ("maas.subnet.ipv6", Text, "MAAS subnet"),
-            ("boot.priority", Int, "Boot order, for virtual machines"),
-        )
+    KEYS = nic_keys.declare(
+        device_scope("nic", "bridged"),
+        ("network", "parent", *nic_keys.COMMON, *nic_keys.CABLE, *nic_keys.MAAS),
+        ("vlan", any_of("VLAN", one_of("none"), nic_keys.Vlan), "", "VLAN of untagged packets"),
+        ("vlan.tagged", list_of(nic_keys.VlanRange), "", "VLANs to join, tagged"),
+        nic_keys.bridged_address(4),
+        nic_keys.bridged_address(6),
+        ("ipv4.routes.external", list_of(subnet(4)), "", "As ipv4.routes; would be announced to other routers"),
+        ("ipv6.routes.external", list_of(subnet(6)), "", "As ipv6.routes; would be announced to other routers"),
+        ("security.mac_filtering", Bool, "false", "Drop packets from other MAC addresses"),
+        ("security.ipv4_filtering", Bool, "false", "Drop packets from other IPv4 addresses"),
+        ("security.ipv6_filtering", Bool, "false", "Drop packets from other IPv6 addresses"),
+        ("security.port_isolation", Bool, "false", "No packets between isolated ports of the bridge"),
+        live=LIVE,
     )
+    LIVE = LIVE
 
     def __init__(self, name: str, options: Options, instance: InstanceFacts, resource: object | None = None) -> None:
         super().__init__(name, options, instance, resource)
@@ -98,124 +51,110 @@ class BridgedNic(Device, type="nic", variant="bridged"):
     @classmethod
     def validate(cls, name: str, options: Options) -> None:
         """Raise Invalid for options that exclude each other or are missing."""
-        if options.get("network"):
-            for other in ("parent", "mtu"):
-                if options.get(other):
-                    text = f'Cannot use "{other}" property in conjunction with "network" property'
-                    raise Invalid("device", name, text=text)
-        elif not options.get("parent"):
-            raise Invalid("device", name, text='Invalid value for device option "parent": Required value')
-        for option in NOT_YET:
-            if options.get(option) and options[option].lower() not in ("false", "0", "no", "off"):
-                raise Invalid("device", name, text=f'The option "{option}" is not supported by this server yet')
-        if "none" in (options.get("ipv4.address"), options.get("ipv6.address")):
-            raise Invalid("device", name, text='An address of "none" needs filtering, which is not supported yet')
+        super().validate(name, options)
+        for version in ("ipv4", "ipv6"):
+            filtering = f"security.{version}_filtering"
+            if options.get(f"{version}.address") == "none" and not is_true(options.get(filtering)):
+                raise Invalid("device", name, text=f"Cannot have {version}.address as none unless using {filtering}")
+        if options.get("vlan.tagged") and any(is_true(options.get(one)) for one in FILTERS):
+            raise Invalid("device", name, text="IP filtering cannot be used with VLAN filtering")
+        if options.get("vlan") == "0":
+            raise Invalid("device", name, text="VLAN ID 0 is not allowed for native Linux bridges")
 
     def check_host(self) -> None:
-        """Raise Invalid when the network cannot give out a reserved address."""
-        config, network = self._port.config, self._port.network
-        for option in ("ipv4.address", "ipv6.address"):
-            wanted = self.options.get(option)
-            if not wanted:
-                continue
-            if not network:
+        """Raise Invalid when an address cannot be this nic's, or the bridge lacks what is asked of it."""
+        for option in ADDRESSES:
+            if self.options.get(option) and self.options[option] != "none":
+                self._check_address(option, self.options[option])
+        hosts = self._port.hosts
+        known = self.options.get("hwaddr", "").lower()
+        if hosts and known and (owner := hosts.owner_of(known)) not in ("", self.label):
+            text = f'MAC address "{known}" already defined on another NIC'
+            raise Invalid("device", self.name, text=text, remedy=f"it is that of {owner}")
+        self._check_alone()
+        if self.options.get("vlan") or self.options.get("vlan.tagged"):
+            nic_ports.check_vlans(self._port.bridge, is_managed=bool(self._port.network))
+
+    def _check_alone(self) -> None:
+        """Raise Invalid where the instance has another nic on the same network: DNS could not tell them apart."""
+        if not self._port.hosts or self._port.config.get("dns.mode", "managed") == "none":
+            return
+        for name, options in self.instance.devices.items():
+            if name != self.name and options.get("type") == "nic" and self._port.network in (
+                options.get("network"), options.get("parent") if options.get("nictype") == "bridged" else None
+            ):  # fmt: skip
+                text = f'Instance DNS name "{self.instance.name}" already used on network'
+                remedy = f"the device {name} is on it; set dns.mode=none on the network, or use another one"
+                raise Invalid("device", self.name, text=text, remedy=remedy)
+
+    def _check_address(self, option: str, wanted: str) -> None:
+        config, network, version = self._port.config, self._port.network, option[:4]
+        is_filtered = is_true(self.options.get(f"security.{version}_filtering"))
+        if not network:
+            if not is_filtered:
                 text = f"Cannot use manually specified {option} when using unmanaged parent bridge"
                 raise Invalid("device", self.name, text=text)
-            if "/" not in config.get(option, "") or not is_true(config.get(f"{option[:4]}.dhcp") or "true"):
-                text = f'Cannot specify "{option}" when DHCP is disabled on network "{network}"'
-                raise Invalid("device", self.name, text=text)
-            if option == "ipv6.address" and not is_true(config.get("ipv6.dhcp.stateful")):
-                text = (
-                    f'Cannot specify "{option}" when DHCP or "ipv6.dhcp.stateful" are disabled on network "{network}"'
-                )
-                raise Invalid(
-                    "device", self.name, text=text, remedy=f"lxc network set {network} ipv6.dhcp.stateful true"
-                )
-            if ip_address(wanted) not in ip_interface(config[option]).network:
-                text = f'Device IP address "{wanted}" not within network "{network}" subnet'
-                raise Invalid("device", self.name, text=text, remedy=f"the subnet is {config[option]}")
-            owner = self._port.hosts.owner_of(wanted) if self._port.hosts else ""
-            if owner not in ("", self._owner):
-                text = f'IP address "{wanted}" already defined on another NIC'
-                raise Invalid("device", self.name, text=text, remedy=f"it is that of {owner}")
+            return
+        gives = "/" in config.get(option, "") and is_true(config.get(f"{version}.dhcp") or "true")
+        words = "DHCP is"
+        if version == "ipv6":
+            gives, words = gives and is_true(config.get("ipv6.dhcp.stateful")), 'DHCP or "ipv6.dhcp.stateful" are'
+        if not gives and not is_filtered:
+            unless = f"(unless using security.{version}_filtering)"
+            text = f'Cannot specify "{option}" when {words} disabled {unless} on network "{network}"'
+            remedy = f"lxc network set {network} {version}.dhcp{'.stateful' if version == 'ipv6' else ''} true"
+            raise Invalid("device", self.name, text=text, remedy=remedy)
+        if "/" not in config.get(option, ""):
+            return
+        subnet_of_bridge = ip_interface(config[option])
+        if ip_address(wanted) == subnet_of_bridge.ip:
+            text = f'IP address "{wanted}" is assigned to parent managed network device "{self._port.bridge}"'
+            raise Invalid("device", self.name, text=text)
+        if ip_address(wanted) not in subnet_of_bridge.network:
+            text = f'Device IP address "{wanted}" not within network "{network}" subnet'
+            raise Invalid("device", self.name, text=text, remedy=f"the subnet is {config[option]}")
+        owner = self._port.hosts.owner_of(wanted) if self._port.hosts else ""
+        if owner not in ("", self.label):
+            text = f'IP address "{wanted}" already defined on another NIC'
+            raise Invalid("device", self.name, text=text, remedy=f"it is that of {owner}")
 
-    def start(self, slot: Slot) -> DeviceStart:
-        """Lines that make liblxc create the cable; reserves the nic's name and addresses before."""
-        host_name, hwaddr, volatile = self._prepare(slot)
-        lines = tuple((f"lxc.net.{slot.index}.{name}", value) for name, value in self._lines(slot, host_name, hwaddr))
-        return DeviceStart(lines=lines, volatile=volatile, after_start=lambda _pid: self._settle(host_name))
+    # The cable
 
-    def plug(self, slot: Slot, guest: Guest) -> DeviceStart:
-        """Create the cable as liblxc does at a start."""
-        host_name, hwaddr, volatile = self._prepare(slot)
-        with Netlink() as host:
-            try:
-                host.create_cable(host_name, slot.interface, guest.pid, hwaddr=hwaddr, mtu=self._mtu())
-                host.set(host_name, master=self._port.bridge, up=True)
-                guests.in_network(guest, lambda: _set_up(slot.interface))
-                self._set_vlans(host_name)
-                self._settle(host_name)
-            except BaseException as error:
-                host.delete(host_name)
-                self.stop()
-                if isinstance(error, OSError):
-                    cause = f"network namespace: {error.strerror}"
-                    raise HostError("device", self.name, cause=cause) from error
-                raise
-        return DeviceStart(volatile=volatile)
+    @property
+    def mtu(self) -> int | None:
+        """As asked for, or as the network's."""
+        return super().mtu or self._port.mtu
 
-    def mend(self, guest: Guest) -> None:
-        """After a reboot the cable is another one with the same name."""
-        if host_name := self.instance.config.get(f"volatile.{self.name}.host_name"):
-            self._settle(host_name)
+    def prepare(self, host: Netlink, cable: Cable) -> None:
+        """Reserve the name and addresses, and have the filter in place before there is anything to be filtered."""
+        if host.link(self._port.bridge) is None:
+            raise Invalid("device", self.name, text=f'Parent device "{self._port.bridge}" doesn\'t exist')
+        if self.options.get("vlan") or self.options.get("vlan.tagged"):
+            nic_ports.enable_vlans(self._port.bridge)
+        self._filter(cable.host_name, self._reserve(cable.hwaddr))
 
-    def _prepare(self, slot: Slot) -> tuple[str, str, dict[str, str]]:
-        """Reserve what the nic needs: the name of its host end, its hardware address, and keys to keep."""
-        host_name = self.options.get("host_name") or f"veth{secrets.token_hex(4)}"
-        hwaddr = self._hwaddr()
-        with Netlink() as host:
-            if host.link(self._port.bridge) is None:
-                raise Invalid("device", self.name, text=f'Parent device "{self._port.bridge}" doesn\'t exist')
-            if host.link(host_name) is not None:
-                raise Conflict("network interface", host_name, cause="exists already on this host")
-        self._reserve(hwaddr)
-        self._set_routes(self.options, {})
-        volatile = {f"volatile.{self.name}.host_name": host_name}
-        if not self.options.get("hwaddr"):
-            volatile[f"volatile.{self.name}.hwaddr"] = hwaddr
-        if not self.options.get("name"):
-            volatile[f"volatile.{self.name}.name"] = slot.interface
-        return host_name, hwaddr, volatile
+    def cable_lines(self, cable: Cable) -> Iterable[Line]:
+        """The bridge and its VLANs."""
+        yield "link", self._port.bridge
+        if self.options.get("vlan"):
+            yield "veth.vlan.id", self.options["vlan"]
+        for vlan in nic_ports.numbers(self.options.get("vlan.tagged", "")):
+            yield "veth.vlan.tagged.id", str(vlan)
 
-    def _mtu(self) -> int | None:
-        return int(self.options["mtu"]) if self.options.get("mtu") else self._port.mtu
-
-    def _set_vlans(self, host_name: str) -> None:
-        """What liblxc does with veth.vlan.id and veth.vlan.tagged.id. Source: bridge(8)."""
+    def attach(self, host: Netlink, cable: Cable) -> None:
+        """Plug in, and what liblxc does with veth.vlan.id and veth.vlan.tagged.id. Source: bridge(8)."""
+        host.set(cable.host_name, master=self._port.bridge)
         untagged = self.options.get("vlan", "")
         commands = [["del", "vid", "1"]] if untagged else []
         if untagged and untagged != "none":
             commands.append(["add", "vid", untagged, "pvid", "untagged"])
-        commands += [["add", "vid", str(vlan)] for vlan in _vlans(self.options.get("vlan.tagged", ""))]
+        commands += [["add", "vid", str(vlan)] for vlan in nic_ports.numbers(self.options.get("vlan.tagged", ""))]
         for verb, *words in commands:
-            process.run(["bridge", "vlan", verb, "dev", host_name, *words])
+            process.run(["bridge", "vlan", verb, "dev", cable.host_name, *words])
 
-    def _lines(self, slot: Slot, host_name: str, hwaddr: str) -> list[Line]:
-        lines = [
-            ("type", "veth"), ("flags", "up"), ("name", slot.interface), ("hwaddr", hwaddr),
-            ("link", self._port.bridge), ("veth.pair", host_name),
-        ]  # fmt: skip
-        if mtu := self._mtu():
-            lines.append(("mtu", str(mtu)))
-        if self.options.get("vlan"):
-            lines.append(("veth.vlan.id", self.options["vlan"]))
-        lines += [("veth.vlan.tagged.id", str(vlan)) for vlan in _vlans(self.options.get("vlan.tagged", ""))]
-        return lines
-
-    def _settle(self, host_name: str) -> None:
-        """What can be done once the host end exists: no addresses of its own, isolation, limits."""
-        with contextlib.suppress(OSError):  # the instance may be gone already, or the kernel knows no IPv6
-            (Path("/proc/sys/net/ipv6/conf") / host_name / "disable_ipv6").write_text("1")
+    def settle(self, host: Netlink, host_name: str) -> None:
+        """Isolation, and hairpins for proxies by NAT, too."""
+        super().settle(host, host_name)
         if is_true(self.options.get("security.port_isolation")):
             try:
                 (Path("/sys/class/net") / host_name / "brport/isolated").write_text("1")
@@ -223,105 +162,113 @@ class BridgedNic(Device, type="nic", variant="bridged"):
                 raise HostError("device", self.name, cause=f"port isolation: {error.strerror}") from error
         if any(is_true(one.get("nat")) for one in self.instance.devices.values() if one.get("type") == "proxy"):
             nic_ports.reflect(host_name)
-        if any(self.options.get(option) for option in ("limits.ingress", "limits.egress", "limits.max")):
-            nic_limits.apply(host_name, self.options)
 
-    def stop(self) -> None:
-        """Remove the cable if liblxc has not, routes, and the name; a reserved address stays reserved."""
-        host_name = self.instance.config.get(f"volatile.{self.name}.host_name", "")
-        if host_name:
-            with Netlink() as host:
-                link = host.link(host_name)
-                if link is not None and link.kind == "veth":
-                    host.delete(host_name)
-        self._set_routes({}, self.options)
-        if self._port.hosts and not (self.options.get("ipv4.address") or self.options.get("ipv6.address")):
-            self._port.hosts.remove(self._owner)
+    def clear(self, host: Netlink) -> None:
+        """Routes, filter and the name; a reserved address stays reserved."""
+        self.set_routes(host, "", self.options, {})
+        if self._is_filtered:
+            nft.remove(nic_rules.filtering(self.label))
+        if self._port.hosts and not self._keeps_reservation:
+            self._port.hosts.remove(self.label)
 
-    def choose(self) -> Mapping[str, str]:
-        """The hardware address, unless it is known."""
-        key = f"volatile.{self.name}.hwaddr"
-        return {} if self.options.get("hwaddr") or self.instance.config.get(key) else {key: self._hwaddr()}
+    def route_link(self, host_name: str) -> str:
+        """The bridge."""
+        return self._port.bridge
+
+    def routes(self, options: Options) -> set[str]:
+        """Those that would be announced, too."""
+        return super().routes(options) | {str(one) for one in subnets(*(options.get(name, "") for name in MORE_ROUTES))}
+
+    def follow(self, host: Netlink, old: Options) -> None:
+        """Reserve the other addresses, and filter what the new options say."""
+        entry = self._reserve(self.hwaddr)
+        if host_name := self.volatile("host_name"):
+            self._filter(host_name, entry)
+
+    # What outlives a stop
 
     def add(self) -> None:
         """Reserve the addresses if there are any."""
-        hwaddr = self._hwaddr()
-        if self.options.get("ipv4.address") or self.options.get("ipv6.address"):
-            self._reserve(hwaddr)
+        if self._keeps_reservation:
+            self._reserve(self.hwaddr)
         elif self._port.hosts:
-            self._port.hosts.remove(self._owner)
+            self._port.hosts.remove(self.label)
 
     def remove(self) -> None:
         """Forget the reservation and what was given out."""
         if self._port.hosts:
-            self._port.hosts.remove(self._owner)
-            hwaddr = self.options.get("hwaddr") or self.instance.config.get(f"volatile.{self.name}.hwaddr", "")
+            self._port.hosts.remove(self.label)
+            hwaddr = self.options.get("hwaddr") or self.volatile("hwaddr")
             if hwaddr:
                 self._port.hosts.release(hwaddr)
 
-    def update(self, options: Options) -> bool:
-        """Limits, routes and reserved addresses follow at once; anything else needs remove and add."""
-        changed = {name for name in {*options, *self.options} if options.get(name, "") != self.options.get(name, "")}
-        if not changed.issubset(LIVE):
-            return False
-        old, self.options = self.options, dict(options)
-        host_name = self.instance.config.get(f"volatile.{self.name}.host_name", "")
-        if any(name.startswith("limits.") for name in changed) and host_name:
-            nic_limits.apply(host_name, options)
-        self._set_routes(options, old)
-        self._reserve(self._hwaddr())
-        return True
+    @property
+    def _is_filtered(self) -> bool:
+        return any(is_true(self.options.get(option)) for option in FILTERS)
 
     @property
-    def _owner(self) -> str:
-        return f"{self.instance.label}.{self.name}"
+    def _keeps_reservation(self) -> bool:
+        return any(self._static(option) for option in ADDRESSES) or is_true(self.options.get(FILTERS[1]))
 
-    def _hwaddr(self) -> str:
-        known = self.options.get("hwaddr") or self.instance.config.get(f"volatile.{self.name}.hwaddr")
-        return (known or "00:16:3e:" + secrets.token_bytes(3).hex(":")).lower()
+    def _static(self, option: str) -> str:
+        value = self.options.get(option, "")
+        return "" if value == "none" else value
 
-    def _reserve(self, hwaddr: str) -> None:
-        if self._port.hosts is None:
-            return
+    def _reserve(self, hwaddr: str) -> HostEntry:
         project = self.instance.project
-        self._port.hosts.put(
-            HostEntry(
-                owner=self._owner,
-                hwaddr=hwaddr,
-                hostname=self.instance.name if project == "default" else f"{self.instance.name}.{project}",
-                ipv4=self.options.get("ipv4.address", ""),
-                ipv6=self.options.get("ipv6.address", ""),
-            )
+        entry = HostEntry(
+            owner=self.label,
+            hwaddr=hwaddr,
+            hostname=self.instance.name if project == "default" else f"{self.instance.name}.{project}",
+            ipv4=self._static("ipv4.address"),
+            ipv6=self._static("ipv6.address"),
         )
+        if self._port.hosts is None:
+            return entry
+        wants_own = is_true(self.options.get("security.ipv4_filtering")) and not self.options.get("ipv4.address")
+        return self._port.hosts.put(entry, choose=wants_own)
 
-    def _set_routes(self, options: Mapping[str, str], old: Mapping[str, str]) -> None:
-        wanted, before = _routes(options), _routes(old)
-        if wanted == before:
+    # Filters
+
+    def _filter(self, host_name: str, entry: HostEntry) -> None:
+        """Have the rules that the options say. Raises Invalid where nobody knows which addresses are allowed."""
+        if not self._is_filtered:
+            nft.remove(nic_rules.filtering(self.label)) if self.volatile("host_name") else None
             return
-        with Netlink() as host:
-            for route in before - wanted:
-                host.delete_route(self._port.bridge, ip_network(route, strict=False))
-            for route in wanted:
-                try:
-                    host.add_route(self._port.bridge, ip_network(route, strict=False))
-                except HostError as error:
-                    raise HostError("route", route, cause=error.cause) from error
+        sender = nic_rules.Sender(
+            host_name=host_name,
+            hwaddr=entry.hwaddr,
+            ipv4=self._allowed4(entry) if is_true(self.options.get("security.ipv4_filtering")) else None,
+            ipv6=self._allowed6(entry) if is_true(self.options.get("security.ipv6_filtering")) else None,
+        )
+        nft.replace(nic_rules.filtering(self.label, sender))
 
+    def _allowed4(self, entry: HostEntry) -> list[IPv4Network]:
+        if self.options.get("ipv4.address") == "none":
+            return []
+        if not entry.ipv4:
+            self._refuse_unknown("ipv4")
+        return [IPv4Network(entry.ipv4), *(one for one in self._own_subnets() if isinstance(one, IPv4Network))]
 
-def _set_up(interface: str) -> None:
-    with Netlink() as inside:
-        inside.set(interface, up=True)
+    def _allowed6(self, entry: HostEntry) -> list[IPv6Network]:
+        if self.options.get("ipv6.address") == "none":
+            return []
+        found = [one for one in self._own_subnets() if isinstance(one, IPv6Network)]
+        bridge = self._port.config.get("ipv6.address", "")
+        if entry.ipv6:
+            return [IPv6Network(entry.ipv6), *found]
+        if "/" in bridge:
+            network = IPv6Network(bridge, strict=False)
+            if network.prefixlen <= 64:
+                return [IPv6Network(nic_rules.by_hwaddr(network, entry.hwaddr)), *found]
+        elif self._port.network:
+            return [IPv6Network(nic_rules.link_local(entry.hwaddr)), *found]
+        return self._refuse_unknown("ipv6")
 
+    def _refuse_unknown(self, version: str) -> list[IPv6Network]:
+        text = f"security.{version}_filtering needs {version}.address where no managed network gives addresses"
+        raise Invalid("device", self.name, text=text, remedy=f"set {version}.address, or none to drop all")
 
-def _routes(options: Mapping[str, str]) -> set[str]:
-    values = f"{options.get('ipv4.routes', '')},{options.get('ipv6.routes', '')}"
-    return {part.strip() for part in values.split(",") if part.strip()}
-
-
-def _vlans(value: str) -> list[int]:
-    found: list[int] = []
-    for part in value.split(","):
-        if part.strip():
-            first, _, last = part.strip().partition("-")
-            found += range(int(first), min(int(last or first), 4094) + 1)
-    return found
+    def _own_subnets(self) -> Iterable[IPv4Network | IPv6Network]:
+        options: Mapping[str, str] = self.options
+        return subnets(*(options.get(one, "") for one in (*nic_keys.ROUTES, *MORE_ROUTES)))

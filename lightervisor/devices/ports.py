@@ -19,8 +19,11 @@ class HostEntry:
 class Hosts(Protocol):
     """What a network's DHCP server knows of its clients. All calls may be repeated; they take effect at once."""
 
-    def put(self, entry: HostEntry) -> None:
-        """Reserve addresses and the DNS name for a nic. Raises HostError."""
+    def put(self, entry: HostEntry, *, choose: bool = False) -> HostEntry:
+        """Reserve addresses and the DNS name for a nic; what was reserved.
+
+        With `choose` a nic without an IPv4 address gets the one that it had, or a free one. Raises HostError.
+        """
         ...
 
     def remove(self, owner: str) -> None:
@@ -28,7 +31,7 @@ class Hosts(Protocol):
         ...
 
     def owner_of(self, address: str) -> str:
-        """Whose reserved address this is, "" when it is nobody's."""
+        """Whose reserved IP or hardware address this is, "" when it is nobody's."""
         ...
 
     def release(self, hwaddr: str) -> None:

@@ -17,6 +17,7 @@ from lightervisor.kernel.rtnetlink import (
     CREATE,
     DELADDR,
     DELLINK,
+    DELNEIGH,
     DELROUTE,
     DUMP,
     EXCL,
@@ -34,27 +35,47 @@ from lightervisor.kernel.rtnetlink import (
     IFLA_BR_STP_STATE,
     IFLA_INFO_DATA,
     IFLA_INFO_KIND,
+    IFLA_IPVLAN_MODE,
+    IFLA_LINK,
     IFLA_LINKINFO,
+    IFLA_MACVLAN_MODE,
     IFLA_MASTER,
+    IFLA_NET_NS_FD,
     IFLA_NET_NS_PID,
     IFLA_TARGET_NETNSID,
+    IFLA_TXQLEN,
+    IFLA_VLAN_FLAGS,
+    IFLA_VLAN_ID,
+    IPVLAN_L2,
+    IPVLAN_L3S,
+    MACVLAN_BRIDGE,
     MAIN_TABLE,
+    NDA_DST,
     NESTED,
     NETNSA_NSID,
     NETNSA_PID,
     NEWADDR,
     NEWLINK,
+    NEWNEIGH,
     NEWNSID,
     NEWROUTE,
+    NTF_PROXY,
+    NUD_PERMANENT,
     PROTO_STATIC,
     REPLACE,
     RTA_DST,
+    RTA_GATEWAY,
     RTA_OIF,
+    RTA_TABLE,
+    RTNH_F_ONLINK,
     SCOPE_LINK,
+    SCOPE_NOWHERE,
     UNICAST,
     VETH_INFO_PEER,
+    VLAN_FLAG_GVRP,
     Address,
     Interface,
+    Ip,
     Link,
     Refused,
     RouteSocket,
@@ -142,6 +163,33 @@ class Netlink:
         """Create a link that goes nowhere: it keeps a bridge's mtu and carrier. Raises HostError."""
         self._create(name, "dummy", b"", details("", mtu))
 
+    def create_macvlan(self, name: str, parent: str, *, pid: int, hwaddr: str, mtu: int | None = None) -> None:
+        """Create an interface beside a parent, with an address of its own, in the network of a process.
+
+        Raises HostError.
+        """
+        data = attribute(IFLA_MACVLAN_MODE, struct.pack("=I", MACVLAN_BRIDGE))
+        self._create(name, "macvlan", data, self._above(parent, pid) + details(hwaddr, mtu))
+
+    def create_ipvlan(self, name: str, parent: str, *, l2: bool, pid: int | None, mtu: int | None = None) -> None:
+        """Create an interface that shares its parent's hardware address, here or in the network of a process.
+
+        Raises HostError.
+        """
+        data = attribute(IFLA_IPVLAN_MODE, struct.pack("=H", IPVLAN_L2 if l2 else IPVLAN_L3S))
+        self._create(name, "ipvlan", data, self._above(parent, pid) + details("", mtu))
+
+    def create_vlan(self, name: str, parent: str, vlan: int, *, gvrp: bool = False) -> None:
+        """Create the interface for a VLAN of a parent. Raises HostError."""
+        data = attribute(IFLA_VLAN_ID, struct.pack("=H", vlan))
+        if gvrp:
+            data += attribute(IFLA_VLAN_FLAGS, struct.pack("=II", VLAN_FLAG_GVRP, VLAN_FLAG_GVRP))
+        self._create(name, "vlan", data, self._above(parent, None))
+
+    def _above(self, parent: str, pid: int | None) -> bytes:
+        body = attribute(IFLA_LINK, struct.pack("=I", self._index(parent)))
+        return body if pid is None else body + attribute(IFLA_NET_NS_PID, struct.pack("=I", pid))
+
     def _create(self, name: str, kind: str, data: bytes, details: bytes) -> None:
         info = attribute(IFLA_INFO_KIND, kind.encode()) + attribute(IFLA_INFO_DATA | NESTED, data)
         body = bytes(16) + name_attribute(name) + details + attribute(IFLA_LINKINFO | NESTED, info)
@@ -155,14 +203,27 @@ class Netlink:
         mtu: int | None = None,
         hwaddr: str = "",
         master: str | None = None,
+        queue: int | None = None,
         namespace_pid: int | None = None,
+        namespace: int | None = None,
+        new_name: str = "",
     ) -> None:
-        """Change a link; `master` "" unplugs it from its bridge. Raises HostError."""
+        """Change a link; `master` "" unplugs it from its bridge. Raises HostError.
+
+        It goes to the network of a process or of a descriptor, there with another name if one is given. `queue` is how
+        many packets may wait to be sent.
+        """
         attributes = details(hwaddr, mtu)
         if master is not None:
             attributes += attribute(IFLA_MASTER, struct.pack("=I", self._index(master) if master else 0))
         if namespace_pid is not None:
             attributes += attribute(IFLA_NET_NS_PID, struct.pack("=I", namespace_pid))
+        if namespace is not None:
+            attributes += attribute(IFLA_NET_NS_FD, struct.pack("=I", namespace))
+        if queue is not None:
+            attributes += attribute(IFLA_TXQLEN, struct.pack("=I", queue))
+        if new_name:
+            attributes += name_attribute(new_name)
         change, flags = (IFF_UP, IFF_UP if up else 0) if up is not None else (0, 0)
         self._change(NEWLINK, 0, link_header(self._index(name), flags, change) + attributes, name)
 
@@ -183,23 +244,38 @@ class Netlink:
         """Take an address off a link; nothing happens when it has none such."""
         self._change(DELADDR, 0, self._address_body(name, address, 0), name, (errno.EADDRNOTAVAIL,))
 
-    def add_route(self, name: str, subnet: Subnet) -> None:
+    def add_route(self, name: str, subnet: Subnet, *, gateway: Ip | None = None, table: int = MAIN_TABLE) -> None:
         """Send a subnet's packets out of a link; nothing happens when that is so already.
 
-        Raises HostError where another link has that route: it may be the host's own way out, and is left alone.
+        A gateway is taken to be at the other end of the link. Raises HostError where another link has that route: it
+        may be the host's own way out, and is left alone.
         """
-        self.delete_route(name, subnet)
+        self.delete_route(name, subnet, table=table)
         try:
-            self._socket.ask(NEWROUTE, CREATE | EXCL | ACK, self._route_body(name, subnet))
+            self._socket.ask(NEWROUTE, CREATE | EXCL | ACK, self._route_body(name, subnet, gateway, table))
         except Refused as error:
             taken = f"another route to {subnet} exists already"
             cause = taken if error.errno == errno.EEXIST else f"the kernel says: {error.strerror}"
             raise HostError("network interface", name, cause=cause) from error
 
-    def delete_route(self, name: str, subnet: Subnet) -> None:
+    def delete_route(self, name: str, subnet: Subnet, *, table: int = MAIN_TABLE) -> None:
         """Undo `add_route`; nothing happens when there is no such route or link."""
         if self.link(name) is not None:
-            self._change(DELROUTE, 0, self._route_body(name, subnet), name, (errno.ESRCH, errno.ENODEV))
+            body = self._route_body(name, subnet, None, table, scope=SCOPE_NOWHERE)
+            self._change(DELROUTE, 0, body, name, (errno.ESRCH, errno.ENODEV))
+
+    def add_proxy(self, name: str, address: Ip) -> None:
+        """Answer on a link for an address that is elsewhere (ARP, neighbour discovery). Raises HostError."""
+        self._change(NEWNEIGH, CREATE | REPLACE, self._proxy_body(name, address), name)
+
+    def delete_proxy(self, name: str, address: Ip) -> None:
+        """Undo `add_proxy`; nothing happens when there is none, or no such link."""
+        if self.link(name) is not None:
+            self._change(DELNEIGH, 0, self._proxy_body(name, address), name, (errno.ENOENT, errno.ESRCH))
+
+    def _proxy_body(self, name: str, address: Ip) -> bytes:
+        head = struct.pack("=BxxxiHBB", family_of(address), self._index(name), NUD_PERMANENT, NTF_PROXY, 0)
+        return head + attribute(NDA_DST, address.packed)
 
     def _address_body(self, name: str, address: Interface, flags: int) -> bytes:
         family, raw = family_of(address), address.ip.packed
@@ -207,13 +283,22 @@ class Netlink:
         body = head + attribute(IFA_LOCAL, raw) + attribute(IFA_ADDRESS, raw)
         return body + (attribute(IFA_FLAGS, struct.pack("=I", flags)) if flags and family == socket.AF_INET6 else b"")
 
-    def _route_body(self, name: str, subnet: Subnet) -> bytes:
-        scope = SCOPE_LINK if subnet.version == 4 else 0
+    def _route_body(
+        self, name: str, subnet: Subnet, gateway: Ip | None, table: int, *, scope: int | None = None
+    ) -> bytes:
+        if scope is None or subnet.version == 6:
+            scope = SCOPE_LINK if subnet.version == 4 and gateway is None else 0
+        flags = RTNH_F_ONLINK if gateway is not None else 0
+        small = table if table < 256 else 0
         head = struct.pack(
-            "=BBBBBBBBI", family_of(subnet), subnet.prefixlen, 0, 0, MAIN_TABLE, PROTO_STATIC, scope, UNICAST, 0
+            "=BBBBBBBBI", family_of(subnet), subnet.prefixlen, 0, 0, small, PROTO_STATIC, scope, UNICAST, flags
         )
-        index = struct.pack("=I", self._index(name))
-        return head + attribute(RTA_DST, subnet.network_address.packed) + attribute(RTA_OIF, index)
+        body = head + attribute(RTA_OIF, struct.pack("=I", self._index(name)))
+        if subnet.prefixlen:
+            body += attribute(RTA_DST, subnet.network_address.packed)
+        if gateway is not None:
+            body += attribute(RTA_GATEWAY, gateway.packed)
+        return body + attribute(RTA_TABLE, struct.pack("=I", table))
 
     def _index(self, name: str) -> int:
         found = self.link(name)

@@ -248,7 +248,7 @@ def test_what_was_plugged_is_unplugged_by_the_next_daemon(fresh_daemon: Daemon, 
     folder = fresh_daemon.state / "shared"
     folder.mkdir()
     add(own, "c1", "d", "disk", f"source={folder}", "path=/mnt")
-    add(own, "c1", "second", "nic", f"network={fresh_daemon.bridge}")
+    add(own, "c1", "second", "nic", "nictype=p2p")
     host_name = config(fresh_daemon, "c1")["volatile.second.host_name"]
     fresh_daemon.kill()
     fresh_daemon.start()

@@ -135,8 +135,13 @@ class Bridge(NetworkDriver, name="bridge"):
         )
 
     def _hosts(self, *, named: bool) -> dnsmasq.HostsDirectory:
-        server = self._ipv4.ip if self._ipv4 else None
-        return dnsmasq.HostsDirectory(self.plan.directory, named=named, bridge=self.plan.name, server=server)
+        return dnsmasq.HostsDirectory(
+            self.plan.directory,
+            named=named,
+            bridge=self.plan.name,
+            server=self._ipv4.ip if self._ipv4 else None,
+            ranges=dnsmasq.ranges4(self.plan.config, self._ipv4) if self._ipv4 else (),
+        )
 
     @property
     def _hwaddr(self) -> str:

@@ -10,8 +10,9 @@ import contextlib
 import os
 import pwd
 import signal
+import threading
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from lightervisor.model.network import NetworkLease
 from lightervisor.networks.drivers.dhcp_release import Lease4, Lease6, release4, release6
 
 Setting = str | tuple[str, str]
+_CHOOSING = threading.Lock()
 USERS = ("lxd", "dnsmasq", "nobody")
 
 
@@ -73,10 +75,14 @@ def _dhcp4(service: Service) -> list[Setting]:
     if config.get("dns.search"):
         found.append(("dhcp-option-force", f"119,{_words(config['dns.search'])}"))
     expiry = config.get("ipv4.dhcp.expiry") or "1h"
+    return found + [("dhcp-range", f"{first},{end},{expiry}") for first, end in ranges4(config, address)]
+
+
+def ranges4(config: Mapping[str, str], address: IPv4Interface) -> list[tuple[str, str]]:
+    """First and last of the addresses that are given out: those of `ipv4.dhcp.ranges`, else all of the subnet."""
     first, last = int(address.network.network_address) + 2, int(address.network.broadcast_address) - 1
     every = [(str(IPv4Address(first)), str(IPv4Address(last)))] if first <= last else []
-    ranges = split_ranges(config.get("ipv4.dhcp.ranges", "")) or every
-    return found + [("dhcp-range", f"{first},{end},{expiry}") for first, end in ranges]
+    return split_ranges(config.get("ipv4.dhcp.ranges", "")) or every
 
 
 def _dhcp6(service: Service) -> list[Setting]:
@@ -130,14 +136,48 @@ def host_line(entry: HostEntry, *, named: bool) -> str:
 class HostsDirectory:
     """The reserved hosts of one network: a file for each nic, read by dnsmasq again on SIGHUP.
 
-    `server` is the address of the bridge at which dnsmasq takes back what it gave out.
+    `server` is the address of the bridge at which dnsmasq takes back what it gave out, `ranges` are the IPv4 addresses
+    that a nic may be given for good.
     """
 
-    def __init__(self, directory: Path, *, named: bool, bridge: str = "", server: IPv4Address | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        named: bool,
+        bridge: str = "",
+        server: IPv4Address | None = None,
+        ranges: Sequence[tuple[str, str]] = (),
+    ) -> None:
         self._directory, self._named, self._bridge, self._server = directory, named, bridge, server
+        self._ranges = ranges
 
-    def put(self, entry: HostEntry) -> None:
-        """Write a nic's file and tell dnsmasq; nothing happens when it is there already."""
+    def put(self, entry: HostEntry, *, choose: bool = False) -> HostEntry:
+        """Write a nic's file and tell dnsmasq; nothing happens when it is there already. Raises HostError."""
+        with _CHOOSING:
+            if choose and not entry.ipv4:
+                entry = replace(entry, ipv4=self._choose(entry.owner))
+            self._put(entry)
+        return entry
+
+    def _choose(self, owner: str) -> str:
+        """The IPv4 address that a nic had, or a free one of the ranges; "" where none are given out."""
+        if not self._ranges:
+            return ""
+        hosts = self._directory / "dnsmasq.hosts"
+        words = {path.name: _read(path).strip().split(",") for path in hosts.iterdir()} if hosts.is_dir() else {}
+        for word in words.get(owner, ()):
+            with contextlib.suppress(ValueError):
+                return str(IPv4Address(word))
+        taken = {word for line in words.values() for word in line} | {str(self._server)}
+        taken |= {lease.address for lease in leases(self._directory)}
+        for first, last in self._ranges:
+            for number in range(int(IPv4Address(first)), int(IPv4Address(last)) + 1):
+                if str(IPv4Address(number)) not in taken:
+                    return str(IPv4Address(number))
+        raise HostError("network", self._bridge, cause="has no free IPv4 address", remedy="give it a larger subnet")
+
+    def _put(self, entry: HostEntry) -> None:
         hosts = self._directory / "dnsmasq.hosts"
         hosts.mkdir(mode=0o755, parents=True, exist_ok=True)
         line = host_line(entry, named=self._named)

@@ -1,5 +1,7 @@
 """The lines of a nic, and what is remembered about it."""
 
+from dataclasses import replace
+
 import pytest
 
 from lightervisor.devices.device import InstanceFacts, load_device
@@ -17,14 +19,18 @@ class Hosts:
     def __init__(self) -> None:
         self.entries: dict[str, HostEntry] = {}
 
-    def put(self, entry: HostEntry) -> None:
+    def put(self, entry: HostEntry, *, choose: bool = False) -> HostEntry:
+        entry = replace(entry, ipv4="10.1.2.99") if choose and not entry.ipv4 else entry
         self.entries[entry.owner] = entry
+        return entry
 
     def remove(self, owner: str) -> None:
         self.entries.pop(owner, None)
 
     def owner_of(self, address: str) -> str:
-        return next((owner for owner, entry in self.entries.items() if address in (entry.ipv4, entry.ipv6)), "")
+        return next(
+            (owner for owner, entry in self.entries.items() if address in (entry.ipv4, entry.ipv6, entry.hwaddr)), ""
+        )
 
     def release(self, hwaddr: str) -> None:
         self.entries = {owner: entry for owner, entry in self.entries.items() if entry.hwaddr != hwaddr}
@@ -96,7 +102,6 @@ def test_names_inside_are_numbered_past_those_taken() -> None:
 
 
 def test_limits_are_told_to_tc_in_bits() -> None:
-    told = [" ".join(command) for command in commands("veth0", 10_000_000, 20_000_000)]
+    told = [" ".join(command) for command in commands("veth0", 10_000_000)]
     assert any("htb rate 10000000bit" in line for line in told)
-    assert any("police rate 20000000bit" in line for line in told)
-    assert commands("veth0", 0, 0) == []
+    assert commands("veth0", 0) == []
