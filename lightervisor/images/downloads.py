@@ -7,6 +7,7 @@ store before the hash of all its bytes is what the source said.
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 
@@ -31,7 +32,8 @@ from lightervisor.model.instance import InstanceSource
 from lightervisor.model.times import EPOCH
 
 Settings = Callable[[str], str]
-FULL = 64
+FULL, SHORTEST = 64, 8
+HEXADECIMAL = set("0123456789abcdef")
 _OTHER_NAMES = {"": "lxd", "incus": "lxd"}  # Incus' clients call the protocol so
 log = logging.getLogger(__name__)
 
@@ -58,7 +60,7 @@ class Downloads:
         try:
             found = await self._source(wanted).find(wanted)
         except Unavailable as failure:
-            known = self._known(wanted, wanted.name)
+            known = self._known(wanted, wanted.name) or self._beginning(wanted.name)
             if known is None:
                 raise
             log.warning("image %s of %s is taken from the cache: %s", wanted.name, wanted.server, failure.sentence())
@@ -138,6 +140,14 @@ class Downloads:
             and (source.protocol, source.server, source.alias) == (wanted.protocol, _server(wanted), alias)
         ]
         return max(known, key=lambda image: image.uploaded_at, default=None)
+
+    def _beginning(self, name: str) -> Image | None:
+        """The one image whose fingerprint begins so, when that is long enough to be no alias by chance."""
+        if len(name) < SHORTEST or not set(name) <= HEXADECIMAL:
+            return None
+        with suppress(NotFound, Invalid):
+            return self._images.get(name)
+        return None
 
     async def _bring(self, wanted: Wanted, found: Found, progress: Progress) -> Image:
         source, expected = self._source(wanted), found.image.fingerprint

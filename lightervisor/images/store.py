@@ -7,7 +7,8 @@ when the daemon starts is removed. Deleting goes the other way round.
 import asyncio
 import os
 import threading
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Generator, Iterable
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from lightervisor.errors import Failure, Invalid, NotFound
 from lightervisor.events.stream import Events
 from lightervisor.images import upload
 from lightervisor.images.formats.format import format_of
+from lightervisor.images.holds import Holds
 from lightervisor.images.meter import Limits, Meter, Progress
 from lightervisor.images.unpack import inspect, unpack
 from lightervisor.images.upload import Part, Received
@@ -42,6 +44,7 @@ class Images:
     def __init__(self, rows: ImageRows, directory: Path, events: Events, limits: Limits | None = None) -> None:
         self.rows, self._directory, self._events = rows, directory, events
         self._limits = limits or Limits()
+        self._holds = Holds()
         self._unpacking: dict[tuple[int, str], asyncio.Lock] = {}
 
     def start(self) -> None:
@@ -172,6 +175,17 @@ class Images:
         rootfs = self._directory / f"{fingerprint}.rootfs"
         return self._directory / fingerprint, rootfs if rootfs.exists() else None
 
+    @contextmanager
+    def held(self, fingerprint: str) -> Generator[None, None, None]:
+        """Keep an image from being taken away while an instance is made of it: deleting it waits with the files.
+
+        Raises NotFound when it is deleted already.
+        """
+        if not self.rows.has(fingerprint):
+            raise NotFound("image", fingerprint)
+        with self._holds.hold(fingerprint):
+            yield
+
     async def ensure_unpacked(self, fingerprint: str, driver: StorageDriver, progress: Progress) -> None:
         """Unpack an image in a pool unless it is there, and note that it is used. Raises what `keep_unpacked` does."""
         await self.keep_unpacked(fingerprint, driver, progress)
@@ -181,7 +195,7 @@ class Images:
         """Unpack an image in a pool unless it is there.
 
         Of those that want the same, one unpacks and the others wait. Cancelling takes back what was unpacked.
-        Raises NotFound when the image is deleted meanwhile.
+        Raises NotFound when the image is deleted meanwhile, unless it is held.
         """
         key = (id(driver), fingerprint)
         async with self._unpacking.setdefault(key, asyncio.Lock()):
@@ -189,12 +203,15 @@ class Images:
                 try:
                     await self._unpack(fingerprint, driver, progress)
                 except (OSError, Failure) as error:
-                    if not self.rows.has(fingerprint):
+                    if self._is_gone(fingerprint):
                         raise NotFound("image", fingerprint) from error
                     raise
-                if not self.rows.has(fingerprint):  # deleting it came too early to find what was just unpacked
+                if self._is_gone(fingerprint):  # deleting it came too early to find what was just unpacked
                     await asyncio.to_thread(driver.delete_image, fingerprint)
                     raise NotFound("image", fingerprint)
+
+    def _is_gone(self, fingerprint: str) -> bool:
+        return not self.rows.has(fingerprint) and not self._holds.has(fingerprint)
 
     async def _unpack(self, fingerprint: str, driver: StorageDriver, progress: Progress) -> None:
         loop, stop = asyncio.get_running_loop(), threading.Event()
@@ -236,9 +253,12 @@ class Images:
         await self.rows.mark_used(fingerprint, now())
 
     async def delete(self, fingerprint: str, drivers: Iterable[StorageDriver]) -> None:
-        """Remove an image, its files and what is unpacked of it."""
+        """Remove an image, its files and what is unpacked of it; these when nobody holds it any more."""
         image = self.rows.get(fingerprint)
         await self.rows.delete(image.fingerprint)
+        await self._holds.released(image.fingerprint)
+        if self.rows.has(image.fingerprint):  # the same bytes were brought again meanwhile
+            return
         self._unlink(image.fingerprint)
         for driver in drivers:
             await asyncio.to_thread(driver.delete_image, image.fingerprint)

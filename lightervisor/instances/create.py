@@ -1,8 +1,8 @@
 """Creating instances: from an image of the store or of a source, or empty. Source: LXD, POST /1.0/instances."""
 
 import uuid
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 import msgspec
 
@@ -88,8 +88,8 @@ class Creation:
         )
 
         async def work(run: Run) -> None:
-            chosen = image or await self._fetch(post.source, run)
-            await self._build(run, row, chosen, expanded)
+            async with self._chosen(post.source, image, run) as chosen:
+                await self._build(run, row, chosen, expanded)
             context = {"type": "container", "location": "none", "storage-pool": self._volumes.pool_of(expanded.devices)}
             url = f"/1.0/instances/{name}"
             events.lifecycle("instance-created", url, project=project, context=context, requestor=requestor)
@@ -135,6 +135,20 @@ class Creation:
         if post.profiles is not None:
             return post.profiles
         return list(image.profiles or ["default"]) if image else ["default"]
+
+    @asynccontextmanager
+    async def _chosen(
+        self, source: InstanceSource, image: Image | None, run: Run
+    ) -> AsyncGenerator[Image | None, None]:
+        """The image, which nobody takes away while the context lasts."""
+        chosen = image or await self._fetch(source, run)
+        if chosen is not None and not self._images.rows.has(chosen.fingerprint):  # a newer one took its place
+            chosen = self._local_image(source) or await self._fetch(source, run)
+        if chosen is None:
+            yield None
+            return
+        with self._images.held(chosen.fingerprint):
+            yield chosen
 
     async def _fetch(self, source: InstanceSource, run: Run) -> Image | None:
         if source.type == "none":

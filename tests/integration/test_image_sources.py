@@ -103,6 +103,9 @@ def test_the_cache_serves_while_the_server_is_away(daemon: Daemon, no_images: No
         assert pull(daemon, name, tree.source()) == ""
     assert pull(daemon, f"{name}-2", tree.source()) == ""
     assert base_of(daemon, f"{name}-2") == fingerprint
+    assert pull(daemon, f"{name}-4", tree.source(alias=fingerprint[:12])) == ""
+    assert base_of(daemon, f"{name}-4") == fingerprint
+    assert pull(daemon, f"{name}-5", tree.source(alias=fingerprint[:4])) != ""
     start = 'Failed getting remote image info: Failed getting image: Failed parsing stream: Get "'
     assert pull(daemon, f"{name}-3", tree.source(alias="box/1")).startswith(f"{start}{web.url}/streams/v1/index.json")
 

@@ -133,3 +133,18 @@ def test_our_own_remote_builds_busybox_from_nothing(lxc: Lxc, no_images: set[str
     lxc("launch", "build:busybox", name).ok()
     assert lxc.run(name, "hostname").stdout == f"{name}\n"
     lxc("stop", name, timeout_s=30).ok()
+
+
+def test_an_image_deleted_during_a_launch_serves_it(daemon: Daemon, tmp_path: Path, name: str) -> None:
+    for number in range(4):
+        metadata = images.METADATA + f"  mark: {name}-{number}\n"
+        file = images.unified(tmp_path / f"{number}.tar.gz", metadata=metadata)
+        fingerprint = daemon.operation("POST", "/1.0/images", file.read_bytes())["metadata"]["fingerprint"]
+        made = f"{name}-{number}"
+        source = {"type": "image", "fingerprint": fingerprint}
+        creating = daemon.request("POST", "/1.0/instances", {"name": made, "source": source}).envelope["operation"]
+        assert daemon.operation("DELETE", f"/1.0/images/{fingerprint}")["err"] == ""
+        assert daemon.request("GET", f"{creating}/wait").metadata["err"] == ""
+        state = {"action": "start", "timeout": 30}
+        assert daemon.operation("PUT", f"/1.0/instances/{made}/state", state)["err"] == ""
+        assert daemon.request("GET", f"/1.0/images/{fingerprint}").status == 404

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,7 +16,8 @@ from lightervisor.events.stream import Events
 from lightervisor.images.meter import Limits
 from lightervisor.images.store import Images
 from lightervisor.images.upload import Received
-from lightervisor.model.image import ImagePut
+from lightervisor.model.image import Image, ImagePut
+from lightervisor.storage.driver import Volume
 from lightervisor.storage.drivers.dir import Dir
 from tests.harness import images as samples
 
@@ -45,16 +47,49 @@ async def test_what_a_pool_has_of_deleted_images_goes_at_the_next_start(images: 
     assert pool.images() == []
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="unpacking needs root")
-async def test_an_image_deleted_while_it_is_unpacked_stays_in_no_pool(
-    images: Images, pool: Dir, tmp_path: Path
-) -> None:
-    source = samples.unified(tmp_path / "image.tar.gz")
+async def added(images: Images, folder: Path) -> Image:
+    """A small image in the store."""
+    source = samples.unified(folder / "image.tar.gz")
 
     async def blocks() -> AsyncIterator[bytes]:
         yield source.read_bytes()
 
-    image = await images.add(Received(await images.receive(blocks()), None), ImagePut())
+    return await images.add(Received(await images.receive(blocks()), None), ImagePut())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="unpacking needs root")
+async def test_what_is_unpacked_of_an_image_stays_while_it_is_held(images: Images, pool: Dir, tmp_path: Path) -> None:
+    image = await added(images, tmp_path)
+    with images.held(image.fingerprint):
+        deleting = asyncio.create_task(images.delete(image.fingerprint, [pool]))
+        while images.list():  # noqa: ASYNC110 - the row goes with the next turn of the writer
+            await asyncio.sleep(0)
+        with pytest.raises(NotFound), images.held(image.fingerprint):
+            pytest.fail("it is there no longer for others")
+        await images.ensure_unpacked(image.fingerprint, pool, lambda _text: None)
+        pool.create_volume(Volume("containers", "c1"), image.fingerprint)
+        assert not deleting.done()
+    await deleting
+    assert pool.images() == []
+    assert (pool.volume_path(Volume("containers", "c1")) / "rootfs").is_dir()
+
+
+async def test_bytes_brought_again_while_a_deleted_image_is_held_stay(images: Images, tmp_path: Path) -> None:
+    image = await added(images, tmp_path)
+    with images.held(image.fingerprint):
+        deleting = asyncio.create_task(images.delete(image.fingerprint, []))
+        while images.list():  # noqa: ASYNC110 - the row goes with the next turn of the writer
+            await asyncio.sleep(0)
+        assert (await added(images, tmp_path)).fingerprint == image.fingerprint
+    await deleting
+    assert [file.path.stat().st_size for file in images.files(image.fingerprint)] == [image.size]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="unpacking needs root")
+async def test_an_image_deleted_while_it_is_unpacked_stays_in_no_pool(
+    images: Images, pool: Dir, tmp_path: Path
+) -> None:
+    image = await added(images, tmp_path)
     await images.ensure_unpacked(image.fingerprint, pool, lambda _text: None)
     assert pool.images() == [image.fingerprint]
     pool.delete_image(image.fingerprint)
@@ -65,12 +100,7 @@ async def test_an_image_deleted_while_it_is_unpacked_stays_in_no_pool(
 
 
 async def test_an_image_deleted_before_it_is_unpacked_is_not_found(images: Images, pool: Dir, tmp_path: Path) -> None:
-    source = samples.unified(tmp_path / "image.tar.gz")
-
-    async def blocks() -> AsyncIterator[bytes]:
-        yield source.read_bytes()
-
-    image = await images.add(Received(await images.receive(blocks()), None), ImagePut())
+    image = await added(images, tmp_path)
     await images.delete(image.fingerprint, [])
     with pytest.raises(NotFound):
         await images.ensure_unpacked(image.fingerprint, pool, lambda _text: None)
