@@ -13,14 +13,16 @@ LONGEST_NUMBER = 9
 def after(start: datetime, expression: str) -> datetime | None:
     """The moment that lies a span after another; None for an empty span, which never ends.
 
-    S, M, H, d and w are seconds, minutes, hours, days and weeks, m and y calendar months and years. Raises Invalid.
+    S, M, H, d and w are seconds, minutes, hours, days and weeks, m and y calendar months and years, each once at most.
+    Raises Invalid.
     """
-    end = start
+    end, seen = start, set[str]()
     for part in expression.split():
         found = re.fullmatch(rf"([0-9]{{1,{LONGEST_NUMBER}}})([SMHdwmy])", part)
-        if found is None:
+        if found is None or found[2] in seen:
             raise Invalid("expiry", text="Invalid expiry expression")
         count, unit = int(found[1]), found[2]
+        seen.add(unit)
         try:
             if unit in UNITS_S:
                 end += timedelta(seconds=count * UNITS_S[unit])

@@ -1,6 +1,6 @@
 """The configuration keys of instances and profiles. Source: LXD 5.0, instance configuration."""
 
-from lightervisor.config import idmap_keys, limit_keys, machine_keys, migration_keys, volatile_keys
+from lightervisor.config import idmap_keys, limit_keys, machine_keys, migration_keys, snapshot_keys, volatile_keys
 from lightervisor.config.key import INSTANCE, key
 from lightervisor.config.types import (
     Blob,
@@ -12,7 +12,14 @@ from lightervisor.config.types import (
 )
 
 SCOPE = INSTANCE
-MORE = (idmap_keys, limit_keys, machine_keys, migration_keys, volatile_keys)  # importing them declares their keys
+MORE = (
+    idmap_keys,
+    limit_keys,
+    machine_keys,
+    migration_keys,
+    snapshot_keys,
+    volatile_keys,
+)  # importing them declares their keys
 
 key(
     "boot.autostart",

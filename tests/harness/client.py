@@ -75,6 +75,26 @@ class Client(ABC):
         """The instance's own configuration."""
 
     @abstractmethod
+    def snapshot(self, name: str, snapshot: str = "") -> None:
+        """Take a snapshot; without a name the server finds one."""
+
+    @abstractmethod
+    def snapshots(self, name: str) -> list[str]:
+        """The names of an instance's snapshots, the oldest first."""
+
+    @abstractmethod
+    def restore(self, name: str, snapshot: str) -> None:
+        """Make an instance what it was."""
+
+    @abstractmethod
+    def rename_snapshot(self, name: str, snapshot: str, new: str) -> None:
+        """Rename a snapshot."""
+
+    @abstractmethod
+    def delete_snapshot(self, name: str, snapshot: str) -> None:
+        """Delete a snapshot."""
+
+    @abstractmethod
     def import_image(self, *files: Path, alias: str) -> str:
         """Upload an image, unified or split; its fingerprint."""
 

@@ -109,6 +109,27 @@ class Lxc(Client):
         """Config show."""
         return yaml.safe_load(self.say("config", "show", name))["config"]
 
+    def snapshot(self, name: str, snapshot: str = "") -> None:
+        """Snapshot."""
+        self.say("snapshot", name, *([snapshot] if snapshot else []))
+
+    def snapshots(self, name: str) -> list[str]:
+        """What `list` shows of the instance."""
+        (found,) = yaml.safe_load(self.say("list", f"^{name}$", "-f", "json"))
+        return [one["name"] for one in found["snapshots"] or []]
+
+    def restore(self, name: str, snapshot: str) -> None:
+        """Restore."""
+        self.say("restore", name, snapshot)
+
+    def rename_snapshot(self, name: str, snapshot: str, new: str) -> None:
+        """Rename, as a snapshot's."""
+        self.say("rename", f"{name}/{snapshot}", f"{name}/{new}")
+
+    def delete_snapshot(self, name: str, snapshot: str) -> None:
+        """Delete."""
+        self.say("delete", f"{name}/{snapshot}")
+
     def import_image(self, *files: Path, alias: str) -> str:
         """Image import."""
         return self.say("image", "import", *files, "--alias", alias).rsplit(maxsplit=1)[-1]

@@ -104,6 +104,35 @@ class Pylxd(Client):
         with self._refusals():
             return self._instance(name).config
 
+    def snapshot(self, name: str, snapshot: str = "") -> None:
+        """Of the instance's collection."""
+        with self._refusals():
+            if snapshot:
+                self._instance(name).snapshots.create(snapshot, stateful=False, wait=True)
+            else:  # pylxd wants a name
+                answer = self.client.api.instances[name].snapshots.post(json={"stateful": False})
+                self.client.operations.wait_for_operation(answer.json()["operation"])
+
+    def snapshots(self, name: str) -> list[str]:
+        """Of the instance's collection."""
+        with self._refusals():
+            return [one.name for one in self._instance(name).snapshots.all()]
+
+    def restore(self, name: str, snapshot: str) -> None:
+        """By the instance."""
+        with self._refusals():
+            self._instance(name).restore_snapshot(snapshot, wait=True)
+
+    def rename_snapshot(self, name: str, snapshot: str, new: str) -> None:
+        """By the snapshot."""
+        with self._refusals():
+            self._instance(name).snapshots.get(snapshot).rename(new, wait=True)
+
+    def delete_snapshot(self, name: str, snapshot: str) -> None:
+        """By the snapshot."""
+        with self._refusals():
+            self._instance(name).snapshots.get(snapshot).delete(wait=True)
+
     def import_image(self, *files: Path, alias: str) -> str:
         """Upload; one file is a unified image, two are metadata and root file system."""
         first, *rest = [file.read_bytes() for file in files]
