@@ -11,13 +11,14 @@ import secrets
 import shutil
 import stat
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
 from lightervisor.errors import HostError, NotFound
-from lightervisor.kernel import files
+from lightervisor.kernel import copies, files
 from lightervisor.storage.layout import PoolLayout
 
 FOLDER = "layers"
@@ -52,21 +53,36 @@ class PoolLayers:
         """The directory of a layer, which has `upper` and `work`."""
         return self._layout.root / layer
 
-    def new(self, below: Path | None) -> str:
-        """Make an empty layer to be written to, over the root of a tree; the caller names it in a volume."""
-        layer = self.make()
-        upper = self.path(layer) / "upper"
-        upper.mkdir(mode=0o755)
-        if below is not None:
-            _same_root(below, upper)
-        return layer
+    @contextmanager
+    def new(self, below: Path | None) -> Generator[str, None, None]:
+        """Make an empty layer to be written to, over the root of a tree; it goes again when what follows fails."""
 
-    def make(self) -> str:
-        """Make a layer without `upper`, to be filled with one."""
+        def make(upper: Path) -> None:
+            upper.mkdir(mode=0o755)
+            if below is not None:
+                _same_root(below, upper)
+
+        with self._made(make) as layer:
+            yield layer
+
+    @contextmanager
+    def copied(self, layer: str) -> Generator[str, None, None]:
+        """Make a copy of a layer; it goes again when what follows fails."""
+        with self._made(lambda upper: copies.copy_tree(self.path(layer) / "upper", upper)) as copy:
+            yield copy
+
+    @contextmanager
+    def _made(self, make: Callable[[Path], None]) -> Generator[str, None, None]:
         layer = f"{FOLDER}/{secrets.token_hex(8)}"
-        self.path(layer).mkdir(mode=0o700)
-        (self.path(layer) / "work").mkdir(mode=0o700)
-        return layer
+        with self._layout.making("layer") as staged:
+            make(staged / "upper")
+            (staged / "work").mkdir(mode=0o700)
+            self._layout.place(staged, self.path(layer))
+        try:
+            yield layer
+        except BaseException:
+            self._layout.trash.discard(self.path(layer))
+            raise
 
     def is_unwritten(self, chain: Chain) -> bool:
         """Whether a volume's own layer has nothing that the trees below it have not."""

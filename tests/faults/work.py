@@ -48,12 +48,12 @@ class Work:
         """Create and start."""
         devices = {} if has_network else {"eth0": {"type": "none"}}
         body = {"name": name, "source": {"type": "image", "fingerprint": self.image}, "devices": devices}
-        return self._all(("POST", "/1.0/instances", body), ("PUT", f"/1.0/instances/{name}/state", START))
+        return self.do(("POST", "/1.0/instances", body), ("PUT", f"/1.0/instances/{name}/state", START))
 
     def delete(self, name: str) -> list[Outcome]:
         """Stop and delete."""
         path = f"/1.0/instances/{name}"
-        return self._all(("PUT", f"{path}/state", STOP), ("DELETE", path, None))
+        return self.do(("PUT", f"{path}/state", STOP), ("DELETE", path, None))
 
     def effects_of_launch(self) -> list[str]:
         """What a launch does to the world when nothing disturbs it."""
@@ -70,7 +70,8 @@ class Work:
         self.rest()
         return self.faults.of(name, lambda: self.delete(name))
 
-    def _all(self, *requests: tuple[str, str, object]) -> list[Outcome]:
+    def do(self, *requests: tuple[str, str, object]) -> list[Outcome]:
+        """Start these operations one after the other, as long as they succeed; how they ended."""
         done: list[Outcome] = []
         for request in requests:
             done.append(self.daemon.operation(*request))
@@ -80,11 +81,11 @@ class Work:
 
     def launch_and_die(self, name: str) -> list[Outcome]:
         """Launch on a daemon that dies meanwhile."""
-        return self._die_during(self.launch, name)
+        return self.die_during(self.launch, name)
 
     def delete_and_die(self, name: str) -> list[Outcome]:
         """Delete on a daemon that dies meanwhile."""
-        return self._die_during(self.delete, name)
+        return self.die_during(self.delete, name)
 
     def die(self, part: Callable[[Work, str], list[Outcome]], name: str, label: str) -> None:
         """Have the daemon die at one effect of a part; it is not started again."""
@@ -113,7 +114,8 @@ class Work:
         except (OSError, http.client.HTTPException):  # it is dying
             return False
 
-    def _die_during(self, part: Callable[[str], list[Outcome]], name: str) -> list[Outcome]:
+    def die_during(self, part: Callable[[str], list[Outcome]], name: str) -> list[Outcome]:
+        """Do something on a daemon that dies meanwhile, and start the next one."""
         with contextlib.suppress(OSError, http.client.HTTPException):
             part(name)
         self.daemon.bury()

@@ -29,7 +29,7 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 ONE_PATH = {"os.mkdir", "os.remove", "os.rmdir", "os.chmod", "os.chown", "os.truncate", "os.setxattr", "os.mkfifo"}
 TWO_PATHS = {"os.rename", "os.link", "os.symlink"}
 CHANGING = {"open_tree": "", "mount_setattr": "", "move_mount": "target", "fsconfig_create": "", "fsmount": "",
-            "mount": "target", "umount2": "target"}  # fmt: skip
+            "mount": "target", "umount2": "target", "exchange": ""}  # fmt: skip
 LONGEST_S = 20
 BENEATH = " beneath a tree"  # one of many stands for all: their order is the file system's
 
@@ -92,7 +92,11 @@ class Hook:
         if self._name:
             text = re.sub(rf"{re.escape(self._name)}(?![\w-])", "NAME", text)
         text = re.sub(r"/[0-9a-f]{64}", "/IMAGE", text)
-        return re.sub(r"(?<=trash/)[^/]+|(?<=/proc/)\d+|(?<=veth)[0-9a-f]{8}|(?<=lvt)[0-9a-f]{6}", "*", text)
+        return re.sub(
+            r"(?<=trash/)[^/]+|(?<=layers/)[0-9a-f]{16}|(?<=/proc/)\d+|(?<=veth)[0-9a-f]{8}|(?<=lvt)[0-9a-f]{6}",
+            "*",
+            text,
+        )
 
     def _meet(self, label: str) -> None:
         os.write(self._trace, f"{label}\n".encode())

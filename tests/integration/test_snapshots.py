@@ -69,7 +69,7 @@ def test_a_snapshot_is_renamed_and_deleted(client: Client, image: str, name: str
     client.rename_snapshot(name, "b", "d")
     client.delete_snapshot(name, "a")
     assert client.snapshots(name) == ["d", "c"]
-    with pytest.raises(ClientFailure, match="(?i)not found"):
+    with pytest.raises(ClientFailure, match=r"(?i)not found"):
         client.delete_snapshot(name, "a")
     with pytest.raises(ClientFailure, match="already in use"):
         client.rename_snapshot(name, "c", "d")

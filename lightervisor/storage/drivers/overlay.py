@@ -7,8 +7,8 @@ brought in through id-mapped mounts (`kernel/overlay.py`), so owners on disk are
 """
 
 import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import ClassVar
 
@@ -100,19 +100,12 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
                 lowers = [f"images/{image}/rootfs"]
                 self.layout.copy_beside(self.layout.image_path(image), staged)
             Mountpoint(staged).make()
-            with self._new_layer(lowers) as top:
+            with self._layers.new(self._root_of(lowers)) as top:
                 self._layers.write(staged, Chain(image=image or "", top=top, lowers=lowers))
                 self.layout.place(staged, self.volume_path(volume))
 
-    @contextmanager
-    def _new_layer(self, lowers: Sequence[str]) -> Generator[str, None, None]:
-        """An empty layer to be written to; it goes again when what is to name it fails."""
-        top = self._layers.new(self.layout.root / lowers[0] if lowers else None)
-        try:
-            yield top
-        except BaseException:
-            self.layout.trash.discard(self._layers.path(top))
-            raise
+    def _root_of(self, lowers: Sequence[str]) -> Path | None:
+        return self.layout.root / lowers[0] if lowers else None
 
     def delete_volume(self, volume: Volume) -> None:
         """Into the trash with its snapshots, and its image too when that is deleted and nothing else lies on it."""
@@ -182,33 +175,24 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
         with self.layout.making("snapshot") as staged:
             self.layout.copy_beside(directory, staged)
             Mountpoint(staged).make()
-            with still() if still else nullcontext():
-                if (directory / "plain").is_dir():
-                    copies.copy_tree(directory / "plain", staged / "plain")
-                if is_in_use or len(chain.lowers) >= HIGHEST:
-                    lowers = self._copied(chain)
-                elif self._layers.is_unwritten(chain):
-                    lowers = chain.lowers
-                else:
-                    lowers = self._frozen(directory, chain)
-            self._layers.write(staged, Chain(image=chain.image, lowers=lowers))
-            with self._layers.lock:
+            with ExitStack() as until_placed:
+                with still() if still else nullcontext():
+                    if (directory / "plain").is_dir():
+                        copies.copy_tree(directory / "plain", staged / "plain")
+                    if is_in_use or len(chain.lowers) >= HIGHEST:
+                        copy = until_placed.enter_context(self._layers.copied(chain.top))
+                        lowers = [f"{copy}/upper", *chain.lowers]
+                    elif self._layers.is_unwritten(chain):
+                        lowers = chain.lowers
+                    else:
+                        lowers = self._frozen(directory, chain)
+                self._layers.write(staged, Chain(image=chain.image, lowers=lowers))
                 self._place_snapshot(staged, snapshot)
-
-    def _copied(self, chain: Chain) -> list[str]:
-        """A copy of the volume's own layer, over what that lies on."""
-        layer = self._layers.make()
-        try:
-            copies.copy_tree(self._layers.path(chain.top) / "upper", self._layers.path(layer) / "upper")
-        except BaseException:
-            self.layout.trash.discard(self._layers.path(layer))
-            raise
-        return [f"{layer}/upper", *chain.lowers]
 
     def _frozen(self, directory: Path, chain: Chain) -> list[str]:
         """The volume's own layer, which is no longer its own; it writes to a new one above."""
         lowers = [f"{chain.top}/upper", *chain.lowers]
-        with self._new_layer(lowers) as top:
+        with self._layers.new(self._root_of(lowers)) as top:
             self._layers.write(directory, Chain(image=chain.image, top=top, lowers=lowers))
         return lowers
 
@@ -222,7 +206,7 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
                 copies.copy_tree(source / "plain", staged / "plain")
             (staged / RESTORED).write_text(mark)
             Mountpoint(staged).make()
-            with self._new_layer(wanted.lowers) as top:
+            with self._layers.new(self._root_of(wanted.lowers)) as top:
                 self._layers.write(staged, Chain(image=wanted.image, top=top, lowers=wanted.lowers))
                 self.unmount(snapshot.volume)
                 self.layout.exchange(staged, directory)

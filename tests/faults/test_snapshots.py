@@ -1,0 +1,231 @@
+"""Every effect of taking, restoring, renaming and deleting a snapshot: what if it fails, or is the daemon's last?
+
+Afterwards the snapshot is whole or gone, its instance is whole, and the pool has no layer that nothing is made of.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.faults.test_steps import Part, Strikes, told
+from tests.faults.work import STOP, Outcome, Work
+from tests.harness.processes import eventually
+
+LEAST = 5
+
+
+def snapshots(name: str, *more: str) -> str:
+    return "/".join([f"/1.0/instances/{name}/snapshots", *more])
+
+
+def succeeded(done: list[Outcome]) -> list[Outcome]:
+    assert [one["status"] for one in done if one["status"] != "Success"] == [], done
+    return done
+
+
+def write(work: Work, name: str, text: str) -> None:
+    headers = {"X-LXD-type": "file", "Content-Type": "application/octet-stream"}
+    answer = work.daemon.request("POST", f"/1.0/instances/{name}/files?path=/note", text.encode(), headers=headers)
+    assert answer.status == 200, answer.body
+
+
+def note(work: Work, name: str) -> str:
+    return work.daemon.request("GET", f"/1.0/instances/{name}/files?path=/note").body.decode()
+
+
+def configure(work: Work, name: str, text: str) -> None:
+    answer = work.daemon.request("PATCH", f"/1.0/instances/{name}", {"config": {"user.note": text}})
+    assert answer.status == 200, answer.body
+
+
+def configured(work: Work, name: str) -> str:
+    return work.daemon.request("GET", f"/1.0/instances/{name}").metadata["config"].get("user.note", "")
+
+
+# The parts
+
+
+def take(work: Work, name: str) -> list[Outcome]:
+    return work.do(("POST", snapshots(name), {"name": "s1"}))
+
+
+def restore(work: Work, name: str) -> list[Outcome]:
+    return work.do(("PUT", f"/1.0/instances/{name}", {"restore": "s1"}))
+
+
+def rename(work: Work, name: str) -> list[Outcome]:
+    return work.do(("POST", snapshots(name, "s1"), {"name": "s2"}))
+
+
+def delete(work: Work, name: str) -> list[Outcome]:
+    return work.do(("DELETE", snapshots(name, "s1"), None))
+
+
+def dying(part: Part) -> Part:
+    return lambda work, name: work.die_during(lambda name: part(work, name), name)
+
+
+# What they begin with
+
+
+def stopped(work: Work, name: str) -> list[Outcome]:
+    source = {"type": "image", "fingerprint": work.image}
+    done = work.do(("POST", "/1.0/instances", {"name": name, "source": source, "config": {"user.note": "one"}}))
+    write(work, name, "one")
+    return succeeded(done)
+
+
+def running(work: Work, name: str) -> list[Outcome]:
+    done = succeeded(work.launch(name, has_network=False))
+    write(work, name, "one")
+    configure(work, name, "one")
+    return done
+
+
+def with_snapshot(prepare: Part) -> Part:
+    def both(work: Work, name: str) -> list[Outcome]:
+        prepare(work, name)
+        done = succeeded(take(work, name))
+        write(work, name, "two")
+        configure(work, name, "two")
+        return done
+
+    return both
+
+
+# What must be true afterwards
+
+
+def check_pool(work: Work) -> None:
+    """No layer that nothing is made of, none that is missing, nothing half made."""
+    work.rest()
+    pool = work.daemon.state / "storage-pools/default"
+    named: set[str] = set()
+    for chain in [*pool.glob("containers/*/volume.json"), *pool.glob("containers-snapshots/*/*/volume.json")]:
+        said: dict[str, Any] = json.loads(chain.read_bytes())
+        named |= {lower.split("/")[1] for lower in [said["top"], *said["lowers"]] if lower.startswith("layers/")}
+    assert {layer.name for layer in (pool / "layers").iterdir()} == named
+
+
+def whole(work: Work, name: str, snapshot: str, status: str) -> bool:
+    """Whether there is this snapshot, which must be whole then: restoring brings back what was, and it can go."""
+    listed = snapshots(name, snapshot) in work.daemon.request("GET", snapshots(name)).metadata
+    directory = work.daemon.state / f"storage-pools/default/containers-snapshots/{name}/{snapshot}"
+    assert directory.is_dir() == listed
+    if listed:
+        succeeded(work.do(("PUT", f"/1.0/instances/{name}", {"restore": snapshot})))
+        assert (note(work, name), configured(work, name), work.says(name)) == ("one", "one", status)
+        succeeded(work.do(("DELETE", snapshots(name, snapshot), None)))
+    return listed
+
+
+def end(work: Work, name: str) -> None:
+    """The instance is whole; it is taken away."""
+    if work.says(name) == "Running":
+        succeeded(work.do(("PUT", f"/1.0/instances/{name}/state", STOP)))
+    check_pool(work)
+    work.make_whole(name)
+    check_pool(work)
+
+
+def strike(crew: list[Work], mode: str, part: Part, prepare: Part, check: Callable[[Work, str], None]) -> None:
+    """Strike every effect of a part."""
+
+    def look(work: Work, name: str, done: list[Outcome]) -> None:
+        if mode == "fail" and done:
+            told(done)
+        check(work, name)
+
+    name = crew[0].new_name()
+    prepare(crew[0], name)
+    crew[0].rest()
+    effects = crew[0].faults.of(name, lambda: succeeded(part(crew[0], name)))
+    look(crew[0], name, [])
+    struck = dying(part) if mode == "kill" else part
+    Strikes(mode, struck, look, prepare).strike(crew, effects, least=LEAST)
+
+
+MODES = pytest.mark.parametrize("mode", ["fail", "kill"])
+
+
+@MODES
+@pytest.mark.parametrize(("prepare", "status"), [(stopped, "Stopped"), (running, "Running")])
+def test_a_snapshot_is_taken_whole_or_not_at_all(crew: list[Work], mode: str, prepare: Part, status: str) -> None:
+    def check(work: Work, name: str) -> None:
+        assert (work.says(name), note(work, name)) == (status, "one")
+        if not whole(work, name, "s1", status):
+            succeeded(take(work, name))  # the same request again succeeds
+            assert whole(work, name, "s1", status)
+        end(work, name)
+
+    strike(crew, mode, take, prepare, check)
+
+
+@MODES
+@pytest.mark.parametrize(("prepare", "status"), [(stopped, "Stopped"), (running, "Running")])
+def test_an_instance_is_restored_whole_or_not_at_all(crew: list[Work], mode: str, prepare: Part, status: str) -> None:
+    def check(work: Work, name: str) -> None:
+        if work.says(name) != status:  # its start failed, which was told
+            assert mode == "fail"
+            assert status == "Running"
+            succeeded(work.do(("PUT", f"/1.0/instances/{name}/state", {"action": "start"})))
+        assert (note(work, name), configured(work, name)) in (("one", "one"), ("two", "two"))
+        assert whole(work, name, "s1", status)
+        end(work, name)
+
+    strike(crew, mode, restore, with_snapshot(prepare), check)
+
+
+@MODES
+def test_a_snapshot_is_renamed_whole_or_not_at_all(crew: list[Work], mode: str) -> None:
+    def check(work: Work, name: str) -> None:
+        assert [whole(work, name, snapshot, "Stopped") for snapshot in ("s1", "s2")].count(True) == 1
+        end(work, name)
+
+    strike(crew, mode, rename, with_snapshot(stopped), check)
+
+
+@MODES
+def test_a_snapshot_is_deleted_whole_or_not_at_all(crew: list[Work], mode: str) -> None:
+    def check(work: Work, name: str) -> None:
+        assert (note(work, name), configured(work, name)) == ("two", "two")
+        whole(work, name, "s1", "Stopped")
+        end(work, name)
+
+    strike(crew, mode, delete, with_snapshot(stopped), check)
+
+
+@MODES
+def test_an_instance_goes_with_its_snapshots_or_stays_with_them(crew: list[Work], mode: str) -> None:
+    def check(work: Work, name: str) -> None:
+        if work.says(name):
+            assert whole(work, name, "s1", "Stopped")
+            end(work, name)
+        else:
+            assert work.status(name) == "gone"
+            check_pool(work)
+
+    def remove(work: Work, name: str) -> list[Outcome]:
+        return work.do(("DELETE", f"/1.0/instances/{name}", None))
+
+    strike(crew, mode, remove, with_snapshot(stopped), check)
+
+
+@MODES
+def test_snapshots_follow_their_instance_to_its_new_name_or_stay(crew: list[Work], mode: str) -> None:
+    def check(work: Work, name: str) -> None:
+        new = f"{name}-new"
+        found = [one for one in (name, new) if work.says(one)]
+        assert len(found) == 1
+        eventually(lambda: not work.operations().get("running"), what="the rename to end")
+        assert whole(work, found[0], "s1", "Stopped")
+        end(work, found[0])
+
+    def move(work: Work, name: str) -> list[Outcome]:
+        return work.do(("POST", f"/1.0/instances/{name}", {"name": f"{name}-new"}))
+
+    strike(crew, mode, move, with_snapshot(stopped), check)
