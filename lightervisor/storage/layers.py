@@ -6,6 +6,7 @@ with snapshots and other volumes. Changing what a volume is made of is the repla
 daemon leaves it as it was or as it is to be; what nobody names any more goes with the pool's next start at the latest.
 """
 
+import logging
 import os
 import secrets
 import shutil
@@ -22,6 +23,7 @@ from lightervisor.kernel import copies, files
 from lightervisor.storage.layout import PoolLayout
 
 FOLDER = "layers"
+log = logging.getLogger(__name__)
 PLACES = ("containers", "custom")
 _OF_OVERLAYFS = "trusted.overlay."
 
@@ -105,14 +107,20 @@ class PoolLayers:
         """Say what a volume or snapshot is made of, at once."""
         files.write_whole(directory / "volume.json", msgspec.json.format(msgspec.json.encode(chain)).decode(), 0o600)
 
-    def drop(self, chain: Chain, *, keep_top: bool = False) -> None:
-        """A volume or snapshot made of this is gone: discard what nobody else is made of. The lock is held."""
-        own, shared = [chain.top] if chain.top and not keep_top else [], set(chain.layers()) - {chain.top}
+    def drop(self, chain: Chain) -> None:
+        """A volume or snapshot made of this is gone: discard what nobody else is made of. The lock is held.
+
+        What cannot be discarded now goes with the pool's next start.
+        """
+        own, shared = [chain.top] if chain.top else [], set(chain.layers()) - {chain.top}
         if shared:
             used = self._used()
             own += [] if used is None else sorted(shared - used)
         for layer in own:
-            self._layout.trash.discard(self.path(layer))
+            try:
+                self._layout.trash.discard(self.path(layer))
+            except OSError as error:
+                log.warning("%s, which nothing is made of, stays until the next start: %s", self.path(layer), error)
 
     def has_users(self, image: str) -> bool:
         """Whether something lies on an image; also when that cannot be told. The lock is held."""

@@ -6,6 +6,7 @@ LXD's storage layout.
 """
 
 import errno
+import functools
 import os
 import stat
 from collections.abc import Generator, Mapping
@@ -35,6 +36,7 @@ class PoolLayout:
     def __init__(self, root: Path, own: Mapping[str, int]) -> None:
         self.root = root
         self._folders = {**FOLDERS, **own}
+        self._replaced: set[Path] = set()
         self.trash = Trash(root / "trash")
 
     def prepare(self, source: Path | None) -> None:
@@ -106,7 +108,10 @@ class PoolLayout:
                 raise self._full(what) from error
             raise
         finally:
-            if staged is not None and staged.exists():
+            if staged is not None and staged in self._replaced:
+                self._replaced.discard(staged)
+                self.trash.behind(functools.partial(self.trash.remove, staged))
+            elif staged is not None and staged.exists():
                 self.trash.remove(staged)
 
     def place(self, staged: Path, target: Path) -> bool:
@@ -120,9 +125,9 @@ class PoolLayout:
         return True
 
     def exchange(self, staged: Path, target: Path) -> None:
-        """Put what was made where something is, at once, and discard that."""
+        """Put what was made where something is, at once; that is removed behind, at the end of `making`."""
         syscalls.exchange(staged, target)
-        self.trash.discard(staged)
+        self._replaced.add(staged)
 
     def rename(self, old: Path, new: Path) -> None:
         """Move a volume; nothing happens when that was done already. Raises Conflict when the name is taken."""
