@@ -1,6 +1,14 @@
 """The configuration keys of instances and profiles. Source: LXD 5.0, instance configuration."""
 
-from lightervisor.config import idmap_keys, limit_keys, machine_keys, migration_keys, snapshot_keys, volatile_keys
+from lightervisor.config import (
+    confinement_keys,
+    idmap_keys,
+    limit_keys,
+    machine_keys,
+    migration_keys,
+    snapshot_keys,
+    volatile_keys,
+)
 from lightervisor.config.key import INSTANCE, key
 from lightervisor.config.types import (
     Blob,
@@ -13,6 +21,7 @@ from lightervisor.config.types import (
 
 SCOPE = INSTANCE
 MORE = (
+    confinement_keys,
     idmap_keys,
     limit_keys,
     machine_keys,
@@ -92,9 +101,6 @@ key(
     help="Modules to load on the host before the instance starts",
 )
 key("linux.sysctl.*", Text, scope=SCOPE, group="miscellaneous", help="Kernel setting of the instance's namespaces")
-key("raw.apparmor", Blob, scope=SCOPE, live=True, group="raw", help="Lines added to the AppArmor profile")
-key("raw.lxc", Blob, scope=SCOPE, group="raw", help="Lines added to the liblxc configuration")
-key("raw.seccomp", Blob, scope=SCOPE, group="raw", help="A seccomp policy that replaces the built-in one")
 key(
     "security.devlxd",
     Bool,
@@ -147,58 +153,6 @@ key(
     live=True,
     group="security",
     help="Refuse to change the owners of files on disk for another id map",
-)
-key(
-    "security.syscalls.allow",
-    Blob,
-    scope=SCOPE,
-    group="security",
-    help="Only these system calls are allowed, one per line",
-)
-key(
-    "security.syscalls.deny",
-    Blob,
-    scope=SCOPE,
-    group="security",
-    help="System calls to refuse besides the built-in list, one per line",
-)
-key(
-    "security.syscalls.deny_compat",
-    Bool,
-    scope=SCOPE,
-    default="false",
-    group="security",
-    help="Refuse 32-bit system calls",
-)
-key(
-    "security.syscalls.deny_default",
-    Bool,
-    scope=SCOPE,
-    default="true",
-    group="security",
-    help="Apply the built-in list of refused system calls",
-)
-key(
-    "security.syscalls.whitelist",
-    Blob,
-    scope=SCOPE,
-    group="security",
-    help="Older name of security.syscalls.allow",
-)
-key("security.syscalls.blacklist", Blob, scope=SCOPE, group="security", help="Older name of security.syscalls.deny")
-key(
-    "security.syscalls.blacklist_default",
-    Bool,
-    scope=SCOPE,
-    group="security",
-    help="Older name of security.syscalls.deny_default",
-)
-key(
-    "security.syscalls.blacklist_compat",
-    Bool,
-    scope=SCOPE,
-    group="security",
-    help="Older name of security.syscalls.deny_compat",
 )
 key(
     "user.*",

@@ -92,6 +92,7 @@ from lightervisor.operations.locks import Locks
 from lightervisor.operations.operations import Operations
 from lightervisor.profiles.profiles import Profiles
 from lightervisor.runtime import lxcfs
+from lightervisor.runtime.confinement import Confinement
 from lightervisor.runtime.containers import Containers
 from lightervisor.runtime.spawner import Spawner
 from lightervisor.runtime.spec import HostFacts
@@ -243,7 +244,7 @@ def _parts(
     guest_api = GuestApi(GuestSockets(paths.state / "devlxd"), GuestEvents())
     boot = Boot(instances, catalog, volumes, devices, places, idmaps, templates, guest_api, events)
     boot_status.append(boot)
-    containers = Containers(spawner, paths.state / "containers", _host_facts(), boot.on_exit)
+    containers = Containers(spawner, paths.state / "containers", _host_facts(), Confinement(paths.state), boot.on_exit)
     boot.use(containers)
     power = Power(instances, catalog, boot, containers, operations, events)
     boot.restart_with(power.start_again)

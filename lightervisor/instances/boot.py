@@ -33,7 +33,6 @@ from lightervisor.kernel.threads import finished, in_thread
 from lightervisor.model.times import now
 from lightervisor.runtime.containers import Containers
 from lightervisor.runtime.limiter import Wanted
-from lightervisor.runtime.settings import apparmor
 from lightervisor.runtime.spec import ContainerSpec, Lines
 
 log = logging.getLogger(__name__)
@@ -339,9 +338,8 @@ class Boot:
         await self._devices.remove(row, expanded)
         container = volume_name(row.project, row.name)
         await in_thread(paths.remove_tree, self._places.logs / container)
-        (self._places.security / "seccomp" / container).unlink(missing_ok=True)
-        apparmor.unlink(self._places.security, container)
         self._guest_api.remove(row)
+        self.containers.confinement.forget(container)
         self.containers.forget(container)
         for known in (self._names, self._uncleared):
             known.pop(container, None)
@@ -351,6 +349,7 @@ class Boot:
 
     async def find_running(self) -> None:
         """The daemon starts: watch what runs, take back what died meanwhile or was being started."""
+        self.containers.confinement.find()
         await asyncio.gather(*(self._find(row) for row in self._rows.list()))
 
     async def _find(self, row: InstanceRow) -> None:

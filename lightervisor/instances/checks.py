@@ -7,7 +7,7 @@ from lightervisor.config.instance_keys import SCOPE
 from lightervisor.config.key import MACHINE, REGISTRY
 from lightervisor.config.merge import Config, Devices, root_devices
 from lightervisor.errors import Invalid
-from lightervisor.runtime.settings import nvidia, raw_lxc
+from lightervisor.runtime.settings import nvidia, raw_lxc, seccomp
 
 DeviceCheck = Callable[[str, Mapping[str, str]], None]
 
@@ -67,16 +67,7 @@ class InstanceChecks:
     def check_expanded(self, config: Config, devices: Devices) -> None:
         """Check what an instance ends up with: keys that exclude each other, devices, and a root disk."""
         self.check_config(config, expanded=True)
-        allow = config.get("security.syscalls.allow") or config.get("security.syscalls.whitelist")
-        deny = any(
-            config.get(name)
-            for name in ("security.syscalls.deny", "security.syscalls.deny_compat", "security.syscalls.blacklist")
-        )
-        if allow and deny:
-            raise Invalid(
-                "config",
-                text="Invalid config: security.syscalls.allow is mutually exclusive with security.syscalls.deny*",
-            )
+        seccomp.check(config)
         nvidia.check(config)
         self.check_devices(devices)
         self._check_interfaces(devices)

@@ -73,6 +73,7 @@ class LiveChanges:
         if cloud_init.is_to_run_again(before, after):
             await self._rows.merge_config(row.project, row.name, {cloud_init.IDENTITY: cloud_init.new_identity()})
         if guest is not None:
+            containers.confinement.change(name, after.config)
             containers.note_change(name)
             self._guest_api.tell(row, before, after, outcome.replaced)
 

@@ -37,7 +37,7 @@ _OPEN_TREE_CLONE = 1
 _MOVE_MOUNT_F_EMPTY_PATH, _MOVE_MOUNT_T_EMPTY_PATH = 0x04, 0x40
 _CLONE_FS, _CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWNET = 0x200, 0x20000, 0x10000000, 0x40000000
 _FSOPEN_CLOEXEC = _FSMOUNT_CLOEXEC = 1
-_FSCONFIG_SET_STRING, _FSCONFIG_SET_FD, _FSCONFIG_CMD_CREATE = 1, 5, 6
+_FSCONFIG_SET_FLAG, _FSCONFIG_SET_STRING, _FSCONFIG_SET_FD, _FSCONFIG_CMD_CREATE = 0, 1, 5, 6
 _PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP = 28, 4
 _PR_SET_NO_NEW_PRIVS, _CAPABILITY_VERSION_3 = 38, 0x20080522
 CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 1, 2
@@ -101,6 +101,11 @@ def fsconfig_string(context: int, key: str, value: str) -> None:
     _call(f"option {key}={value}", _FSCONFIG, context, _FSCONFIG_SET_STRING, key.encode(), os.fsencode(value), 0)
 
 
+def fsconfig_flag(context: int, key: str) -> None:
+    """Set an option without a value of a file system being made."""
+    _call(f"option {key}", _FSCONFIG, context, _FSCONFIG_SET_FLAG, os.fsencode(key), None, 0)
+
+
 def fsconfig_descriptor(context: int, key: str, descriptor: int) -> None:
     """Set an option of a file system being made to what a descriptor refers to."""
     _call(f"option {key}", _FSCONFIG, context, _FSCONFIG_SET_FD, key.encode(), None, descriptor)
@@ -111,9 +116,9 @@ def fsconfig_create(context: int) -> None:
     _call("fsconfig", _FSCONFIG, context, _FSCONFIG_CMD_CREATE, None, None, 0)
 
 
-def fsmount(context: int) -> int:
+def fsmount(context: int, attributes: int = 0) -> int:
     """A detached mount of a file system made by `fsconfig_create`, as a descriptor."""
-    return _call("fsmount", _FSMOUNT, context, _FSMOUNT_CLOEXEC, 0)
+    return _call("fsmount", _FSMOUNT, context, _FSMOUNT_CLOEXEC, attributes)
 
 
 def mount(source: StrPath, target: StrPath, type: str = "", flags: int = 0, data: str = "") -> None:
@@ -162,6 +167,11 @@ def enter_mount_namespace(namespace: int) -> None:
     """
     _checked("unshare", _libc.unshare(_CLONE_FS))
     _checked("setns", _libc.setns(namespace, _CLONE_NEWNS))
+
+
+def unshare_mounts() -> None:
+    """Give the calling thread a mount namespace of its own. Source: unshare(2)."""
+    _checked("unshare", _libc.unshare(_CLONE_NEWNS))
 
 
 def enter_network_namespace(namespace: int) -> None:

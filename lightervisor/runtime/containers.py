@@ -22,14 +22,16 @@ from lightervisor.kernel import cgroup, pidfd
 from lightervisor.kernel.cgroup import Usage
 from lightervisor.runtime import console_log, failures, init_program, signals
 from lightervisor.runtime.attached import Attached
+from lightervisor.runtime.confinement import Confinement
 from lightervisor.runtime.exits import Exits
 from lightervisor.runtime.limiter import Limiter, Wanted
-from lightervisor.runtime.notes import PATIENCE_S, Note, Notes, Process, end_failed, end_remains
+from lightervisor.runtime.notes import PATIENCE_S, Note, Notes, end_failed, end_remains
 from lightervisor.runtime.render import render
 from lightervisor.runtime.running import Running, not_running
-from lightervisor.runtime.settings import apparmor, hooks, seccomp
+from lightervisor.runtime.settings import hooks, seccomp
 from lightervisor.runtime.spawner import Spawner
 from lightervisor.runtime.spec import ContainerSpec, HostFacts
+from lightervisor.runtime.starting import spawn
 
 OnExit = Callable[[str, str], Awaitable[None]]
 Found = Literal["whole", "half", "stopped", "ended", "absent"]
@@ -45,8 +47,11 @@ class Containers:
     liblxc's lxcpath; what the daemon notes about running containers is in its `.running`.
     """
 
-    def __init__(self, spawner: Spawner, directory: Path, host: HostFacts, on_exit: OnExit) -> None:
+    def __init__(
+        self, spawner: Spawner, directory: Path, host: HostFacts, confinement: Confinement, on_exit: OnExit
+    ) -> None:
         self._spawner, self._path, self._host, self._on_exit = spawner, str(directory), host, on_exit
+        self.confinement = confinement
         self._running: dict[str, Running] = {}
         self._limiter = Limiter(self._running, host)
         directory.mkdir(mode=0o711, parents=True, exist_ok=True)
@@ -56,6 +61,7 @@ class Containers:
     def close(self) -> None:
         """Stop watching; what runs goes on."""
         self._exits.close()
+        self.confinement.close()
         for running in self._running.values():
             if running.watcher is not None:
                 running.watcher.cancel()
@@ -99,7 +105,7 @@ class Containers:
                 return "absent"
             await end_remains(note, self._path, name)
             return "stopped" if note.stopping else "ended" if note.whole else "half"
-        running = self._adopt(name, pid, None, whole=note is None or note.whole)
+        running = self._adopt(name, pid, None, note or Note(whole=True))
         running.frozen = cgroup.is_frozen(running.payload())
         return "whole" if running.whole else "half"
 
@@ -120,6 +126,7 @@ class Containers:
 
     def forget(self, name: str) -> None:
         """Everything of a container that does not run has been taken back."""
+        self.confinement.ended(name)
         if name not in self._running:
             self._notes.forget(name)
 
@@ -137,9 +144,9 @@ class Containers:
     async def _start(self, spec: ContainerSpec) -> None:
         self._limiter.prepare(spec)
         cpus = self._limiter.cpus_for(spec.name, spec.config)
-        text = render(spec, self._host, cpus=cpus, fifo=self._exits.path)
+        text = render(spec, self._host, cpus=cpus, fifo=self._exits.path, notify=self.confinement.notify_socket)
         spec.log_dir.mkdir(parents=True, exist_ok=True)
-        seccomp.write(spec)
+        await self.confinement.prepare(spec)
         config, logfile = spec.log_dir / "lxc.conf", spec.log_dir / "lxc.log"
         config.write_text(text)
         logfile.unlink(missing_ok=True)
@@ -147,50 +154,22 @@ class Containers:
         self._mark(spec.name).unlink(missing_ok=True)
         if refusal := init_program.refusal(spec):
             raise HostError("instance", spec.hostname, text=failures.sentence(spec, refusal))
-        outcome, groups = await self._spawn(spec.name, config)
+        outcome, groups = await spawn(self._spawner, self._notes, self._path, spec, config)
         if outcome != 0:
             await end_failed(self._path, spec.name, groups)
             raise HostError("instance", spec.hostname, text=failures.explain(spec, logfile, outcome))
         _, pid = (await self._spawner.request("state", spec.name, self._path)).value
         try:
-            running = self._adopt(spec.name, pid, spec.config)
+            running = self._adopt(spec.name, pid, spec.config, Note(native_only=seccomp.native_only(spec)))
         except Failure as error:
             await end_failed(self._path, spec.name, groups)
             raise HostError("instance", spec.hostname, text=failures.died_at_once(spec, logfile)) from error
         running.cpus, running.throttles = cpus, spec.throttles
-        if self._host.has_apparmor:
-            apparmor.link(spec, Path(self._path))
         await asyncio.to_thread(self._limiter.complete, running)
 
-    async def _spawn(self, name: str, config: Path) -> tuple[int, list[Path]]:
-        """Have the spawner start it, noting the process that does before it begins.
-
-        The starter's status, and the monitor's cgroups.
-        """
-        followed = await self._spawner.follow("start", name, self._path, str(config))
-        starter, go = followed.first.fds
-        try:
-            try:
-                self._notes.write(name, Note(starter=Process.of(followed.first.value[1])))
-                os.write(go, b"!")
-            finally:
-                os.close(go)
-            try:
-                _, status, groups = (await followed.last()).value
-                return int(status), cgroup.monitors(cgroup.parse(groups), name)
-            except HostError:
-                # The spawner was killed; the process that it had start this goes on without it.
-                await pidfd.ended(starter)
-                state, _ = (await self._spawner.request("state", name, self._path)).value
-                if state != "RUNNING":
-                    raise
-                return 0, []
-        finally:
-            os.close(starter)
-
-    def _adopt(self, name: str, pid: int, config: Mapping[str, str] | None, *, whole: bool = False) -> Running:
+    def _adopt(self, name: str, pid: int, config: Mapping[str, str] | None, note: Note) -> Running:
         running = Running.of(name, pid)
-        running.config, running.whole = config, whole
+        running.config, running.whole, running.native_only = config, note.whole, note.native_only
         self._running[name] = running
         running.watcher = asyncio.create_task(self._watch(running), name=f"watch {name}")
         running.watcher.add_done_callback(_report)
@@ -325,7 +304,8 @@ class Containers:
         if running.frozen or cgroup.is_frozen(running.payload()):
             raise Invalid("instance", name, text="Instance is frozen")
         words = [os.fsencode(word) for word in argv]
-        more = (words, [os.fsencode(f"{key}={value}") for key, value in (env or {}).items()], os.fsencode(cwd), ids)
+        environment = [os.fsencode(f"{key}={value}") for key, value in (env or {}).items()]
+        more = (words, environment, os.fsencode(cwd), ids, running.native_only)
         attaching = asyncio.ensure_future(self._spawner.follow("attach", name, self._path, *more, fds=fds))
         running.attaching.add(attaching)
         try:

@@ -16,7 +16,7 @@ KNOWN = (
     (r'No such file or directory - Failed to exec "([^"]+)"', "the image has no init: {0} does not exist"),
     (r'Permission denied - Failed to exec "([^"]+)"', "the image's init {0} is not executable"),
     (r'Too many levels of symbolic links - Failed to exec "([^"]+)"', "the image's init {0} is a link to itself"),
-    (r"Failed to load seccomp|Failed to resolve syscall", "the seccomp policy is not valid"),
+    (r" ERROR +seccomp - \S+ - (.*)", "the seccomp policy is not valid: {0}"),
     (r'Permission denied - Failed to access rootfs "([^"]+)"|Permission denied - Failed to mount rootfs "([^"]+)"',
      "the container's root may not enter its root file system {0}"),
     (r'No such file or directory - Failed to (?:get real path|access rootfs|mount rootfs)[^"]*"([^"]+)"',

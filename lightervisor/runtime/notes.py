@@ -49,12 +49,13 @@ class Process(msgspec.Struct, frozen=True):
 class Note(msgspec.Struct, frozen=True, kw_only=True):
     """`starter` is the process that starts the container; `whole` says that the start was done to its end.
 
-    `stopping` says that it is being stopped for good.
+    `stopping` says that it is being stopped for good, `native_only` that it may make no other system calls.
     """
 
     boot: str = ""
     whole: bool = False
     stopping: bool = False
+    native_only: bool = False
     starter: Process | None = None
     init: Process | None = None
     monitor: Process | None = None

@@ -10,6 +10,7 @@ from lightervisor.runtime.settings import (
     environment,
     hooks,
     identity,
+    intercept,
     limits,
     lxcfs,
     mounts,
@@ -26,11 +27,17 @@ from lightervisor.runtime.spec import ContainerSpec, HostFacts, Lines
 
 
 def render(
-    spec: ContainerSpec, host: HostFacts, *, cpus: Collection[int] | None = None, fifo: Path | None = None
+    spec: ContainerSpec,
+    host: HostFacts,
+    *,
+    cpus: Collection[int] | None = None,
+    fifo: Path | None = None,
+    notify: Path | None = None,
 ) -> str:
     """The whole configuration file of a container. Raises Invalid for a value with control characters.
 
-    `cpus` are those it shall run on, `fifo` is where its hooks tell what becomes of it.
+    `cpus` are those it shall run on, `fifo` is where its hooks tell what becomes of it, `notify` where intercepted
+    system calls go.
     """
     lines: Lines = [
         *console.lines(spec),
@@ -38,6 +45,7 @@ def render(
         *security.lines(spec, host),
         *apparmor.lines(spec, host),
         *seccomp.lines(spec),
+        *intercept.lines(spec, notify),
         *mounts.lines(spec),
         *lxcfs.lines(host.lxcfs),
         *hooks.lines(fifo, spec.name),

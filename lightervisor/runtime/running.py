@@ -50,6 +50,7 @@ class Running:
     reboot_wanted: bool = False
     ending: bool = False
     whole: bool = False
+    native_only: bool = False
     attaching: "set[asyncio.Future[Followed]]" = field(default_factory=_futures)
     words: "asyncio.Queue[str]" = field(default_factory=_words)
     gone: asyncio.Event = field(default_factory=asyncio.Event)
@@ -119,6 +120,7 @@ class Running:
         self.whole = self.whole or whole
         return Note(
             whole=self.whole,
+            native_only=self.native_only,
             init=Process.of(self.init_pid),
             monitor=Process.of(self.monitor_pid),
             groups=tuple(str(group) for group in self.groups),

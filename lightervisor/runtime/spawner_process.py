@@ -22,7 +22,7 @@ import struct
 import sys
 import termios
 
-from lightervisor.kernel import inheritance
+from lightervisor.kernel import inheritance, native_calls
 from lightervisor.runtime import liblxc
 
 TIOCSPTLCK, TIOCGPTPEER = 0x40045431, 0x5441
@@ -97,7 +97,9 @@ class Spawner:
         known = {name: bool(has(name.encode())) for name in extensions}
         self._answer(number, (self._library.lxc_get_version().decode(), known))
 
-    def do_start(self, number: int, _fds: "list[int]", name: str, lxcpath: str, config_file: str) -> None:
+    def do_start(
+        self, number: int, _fds: "list[int]", name: str, lxcpath: str, config_file: str, native_only: bool
+    ) -> None:
         """Start a container from a configuration file, in a child that waits for a byte in a pipe before it begins.
 
         Answers with ("started", pid), the child's pidfd and the pipe; later with ("exit", status, its
@@ -114,6 +116,8 @@ class Spawner:
                 os.close(go)
                 if os.read(ready, 1):
                     inheritance.limit_open_files(self._open_files)
+                    if native_only:
+                        native_calls.refuse_others()
                     status = liblxc.Container(self._library, name, lxcpath).start(config_file)
                     with open("/proc/self/cgroup", "rb") as groups:  # noqa: PTH123 - pathlib is too large for this
                         os.write(tell, groups.read())
@@ -143,6 +147,7 @@ class Spawner:
         env: "list[bytes]",
         cwd: bytes,
         ids: "tuple[int, int]",
+        native_only: bool,
     ) -> None:
         """Run a program inside; answers with ("started", pid), later with ("exit", status)."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -154,6 +159,8 @@ class Spawner:
                     # So that the daemon and the other children see the spawner's end.
                     for line in (self._channel, ours, *(one for one, _, _ in self._helpers.values())):
                         line.close()
+                    if native_only:
+                        native_calls.refuse_others()
                     container = liblxc.Container(self._library, name, lxcpath)
                     _accompany(theirs, container.attach(argv, env, cwd, ids, fds), fds)
                 except (OSError, liblxc.Library) as error:
@@ -171,12 +178,14 @@ class Spawner:
         if flags & socket.MSG_CTRUNC:  # no room for its descriptor
             os.kill(int(value[1]), signal.SIGKILL)
             value = ("error", os.strerror(errno.EMFILE))
-        self._answer(number, value, fds)
         if value[0] != "started":
             del self._helpers[descriptor]
             self._poll.unregister(line)
             line.close()
-            os.waitpid(helper, 0)
+            _, status = os.waitpid(helper, 0)
+            if os.WIFSIGNALED(status):
+                value = ("error", f"the process that attaches was ended by signal {os.WTERMSIG(status)}")
+        self._answer(number, value, fds)
 
     def do_pty(
         self, number: int, _fds: "list[int]", name: str, lxcpath: str, owner: "tuple[int, int]", size: "tuple[int, int]"

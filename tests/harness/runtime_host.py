@@ -13,6 +13,7 @@ from pathlib import Path
 from lightervisor.kernel import cgroup
 from lightervisor.kernel.idmap import IdMap, host_ranges
 from lightervisor.runtime import console_log
+from lightervisor.runtime.confinement import Confinement
 from lightervisor.runtime.containers import Containers
 from lightervisor.runtime.spawner import Spawner
 from lightervisor.runtime.spec import ContainerSpec, HostFacts
@@ -51,7 +52,8 @@ class Host:
         facts = HostFacts(
             has_apparmor=APPARMOR.exists(), lxcfs=None, cpu_count=os.cpu_count() or 1, memory_bytes=1 << 30
         )
-        return Containers(self.spawner, self.folder / "containers", facts, self._on_exit)
+        confinement = Confinement(self.folder)
+        return Containers(self.spawner, self.folder / "containers", facts, confinement, self._on_exit)
 
     async def _on_exit(self, name: str, target: str) -> None:
         self.exits.append((name, target))
@@ -85,6 +87,13 @@ class Host:
         """Put a file into the tree."""
         (self.rootfs / path).write_text(text)
         (self.rootfs / path).chmod(mode)
+
+    def write_program(self, name: str, program: bytes) -> None:
+        """Put a program into the tree, which /bin/NAME runs; also while the container does."""
+        path = self.rootfs / "bin" / name
+        path.unlink(missing_ok=True)
+        path.write_bytes(program)
+        path.chmod(0o755)
 
     def spec(self, config: Mapping[str, str] | None = None) -> ContainerSpec:
         """The container with this configuration."""

@@ -152,7 +152,7 @@ async def test_an_attach_that_hangs_holds_nobody_up(host: Host) -> None:
     groups = cgroup.payload(await host.start(), host.name)
     cgroup.set_frozen(groups, frozen=True)
     null = os.open(os.devnull, os.O_RDWR)
-    arguments = (host.name, str(host.folder / "containers"), [b"true"], [b"PATH=/bin"], b"/", (0, 0))
+    arguments = (host.name, str(host.folder / "containers"), [b"true"], [b"PATH=/bin"], b"/", (0, 0), False)
     hanging = asyncio.create_task(host.spawner.follow("attach", *arguments, fds=[null] * 3))
     async with asyncio.timeout(10):
         await asyncio.to_thread(eventually, lambda: _entered(groups) > 1, what="the attach to come there")

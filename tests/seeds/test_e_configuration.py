@@ -121,3 +121,30 @@ def test_e17_the_files_of_a_running_container_are_where_others_look(daemon: Daem
     assert (daemon.state / "security/seccomp" / running).is_file()
     if Path("/sys/module/apparmor/parameters/enabled").exists():
         assert (daemon.state / "security/apparmor/profiles" / f"lxd-{running}").is_file()
+
+
+def test_e7_busybox_free_tells_the_same(shell: Shell, running: str) -> None:
+    shell(f"lxc config set {running} limits.memory=64MiB security.syscalls.intercept.sysinfo=true").ok()
+    shell(f"lxc restart --force {running}").ok()
+    words = shell(f"lxc exec {running} -- free -k").ok().stdout.splitlines()[1].split()[1:]
+    total, used, free, _, cached, _ = (int(word) for word in words)
+    assert total == 64 << 10
+    assert total == used + free + cached
+
+
+def test_e14_the_default_policy_is_in_the_file_of_the_container(daemon: Daemon, running: str) -> None:
+    policy = (daemon.state / "security/seccomp" / running).read_text().splitlines()
+    assert policy[:2] == ["2", "denylist"]
+    assert "reject_force_umount" in policy
+    for call in ("kexec_load", "open_by_handle_at", "init_module", "finit_module", "delete_module"):
+        assert f"{call} errno 38" in policy
+    pid = daemon.request("GET", f"/1.0/instances/{running}/state").metadata["pid"]
+    assert "Seccomp:\t2" in Path(f"/proc/{pid}/status").read_text()
+
+
+def test_e14_it_can_be_replaced(daemon: Daemon, shell: Shell, running: str) -> None:
+    shell(f"lxc config set {running} raw.seccomp '2\ndenylist\n[all]\nmkdir errno 1\nmkdirat errno 1'").ok()
+    shell(f"lxc restart --force {running}").ok()
+    assert (daemon.state / "security/seccomp" / running).read_text().startswith("2\ndenylist\n[all]\nmkdir errno 1")
+    refused = shell(f"lxc exec {running} -- mkdir /tmp/x")
+    assert refused.status != 0 and "not permitted" in refused.stderr
