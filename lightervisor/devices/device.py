@@ -146,6 +146,9 @@ class Device(ABC):
         That is after its monitor restarted it, with the same lines, and when the daemon finds it running.
         """
 
+    def limit(self, before: Mapping[str, str]) -> None:  # noqa: B027 (most types need nothing)
+        """The instance's own limits changed while it runs, from those of this configuration: follow them."""
+
     def choose(self) -> Mapping[str, str]:
         """Whole volatile keys that a new device gets once and keeps; nothing is done on the host."""
         return {}

@@ -6,7 +6,7 @@ made here, with one end in its network.
 
 import contextlib
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import ip_network
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +15,7 @@ from lightervisor.devices import nic_limits
 from lightervisor.devices.device import DeviceStart, Line, Options, Slot
 from lightervisor.devices.nic import Nic, differing, in_guest, parts
 from lightervisor.devices.nic_keys import LIMITS, ROUTES
+from lightervisor.devices.nic_limits import Limits
 from lightervisor.errors import Conflict, HostError
 from lightervisor.kernel.guests import Guest
 from lightervisor.kernel.netlink import Netlink
@@ -57,8 +58,7 @@ class CableNic(Nic):
                 (IPV6 / host_name / "disable_ipv6").write_text("1")
         if self.options.get("queue.tx.length"):
             host.set(host_name, queue=int(self.options["queue.tx.length"]))
-        if any(self.options.get(option) for option in LIMITS):
-            nic_limits.apply(self.label, host_name, self.options)
+        nic_limits.apply(self.label, host_name, self._limits())
         self.set_routes(host, host_name, {}, self.options)
 
     def clear(self, host: Netlink) -> None:
@@ -114,8 +114,7 @@ class CableNic(Nic):
         host_name = self.volatile("host_name")
         with Netlink() as host:
             if host_name:
-                if any(self.options.get(option) for option in LIMITS):
-                    nic_limits.remove(self.label, host_name)
+                nic_limits.remove(self.label, host_name, self._limits())
                 link = host.link(host_name)
                 if link is not None and link.kind == "veth":
                     host.delete(host_name)
@@ -129,12 +128,19 @@ class CableNic(Nic):
         old, self.options = self.options, dict(options)
         host_name = self.volatile("host_name")
         with Netlink() as host:
-            if changed & set(LIMITS) and host_name:
-                nic_limits.apply(self.label, host_name, options)
             if host_name:
+                nic_limits.apply(self.label, host_name, self._limits(), Limits.of(old, self.instance.config))
                 self.set_routes(host, host_name, old, options)
             self.follow(host, old)
         return True
+
+    def limit(self, before: Mapping[str, str]) -> None:
+        """The instance's priority may have changed."""
+        if host_name := self.volatile("host_name"):
+            nic_limits.apply(self.label, host_name, self._limits(), Limits.of(self.options, before))
+
+    def _limits(self) -> Limits:
+        return Limits.of(self.options, self.instance.config)
 
     def follow(self, host: Netlink, old: Options) -> None:
         """Apply more of what changed; the options are the new ones already. Raises HostError."""

@@ -100,6 +100,11 @@ class InstanceDevices:
 
         await in_thread(work)
 
+    async def limit(self, row: InstanceRow, before: Expanded, after: Expanded) -> None:
+        """The limits of a running instance changed: devices that have a part in them follow. Raises HostError."""
+        devices = self._known(row, Expanded(after.config, before.devices))
+        await in_thread(lambda: [device.limit(before.config) for device in devices])
+
     async def change(self, row: InstanceRow, before: Expanded, after: Expanded, guest: Guest | None) -> Outcome:
         """Go from one set of devices to another, in the running container too when there is one.
 
@@ -238,7 +243,8 @@ class _Change:
         if is_same_kind and self._guest is not None:
             lifecycle.check_added(new)
             self._undo.append(lambda: self._update_back(name))
-            if old.update(new.options):
+            # The limits of the instance as a whole are the new ones already.
+            if self._load(name, Expanded(self._after.config, self._before.devices)).update(new.options):
                 return
             self._undo.pop()
         self._replaced.add(name)

@@ -13,7 +13,7 @@ from lightervisor.instances.idmaps import KEYS as IDMAP_KEYS
 from lightervisor.instances.idmaps import IdMaps
 from lightervisor.kernel import modules
 from lightervisor.kernel.guests import Guest, guest_of
-from lightervisor.kernel.threads import in_thread
+from lightervisor.kernel.threads import finished, in_thread
 from lightervisor.runtime.containers import Containers
 from lightervisor.runtime.limiter import Wanted
 
@@ -57,25 +57,36 @@ class LiveChanges:
         if guest is not None:
             await in_thread(modules.load, modules.wanted(after.config, besides=before.config))
         limits_changed = guest is not None and _limits_of(before) != _limits_of(after)
-        if limits_changed:
-            await in_thread(self._limit, row, after)
-        if guest is not None:
-            await self._guest_api.follow(row, before.config, after.config, guest, self._guest)
-        outcome = await self._devices.change(row, before, after, guest)
-        if outcome.volatile:
-            await self._rows.merge_config(row.project, row.name, outcome.volatile)
-        if outcome.failure is not None:
+        try:
             if limits_changed:
-                await in_thread(self._limit, row, before)
+                await in_thread(self._limit, row, after)
+                await self._devices.limit(row, before, after)
             if guest is not None:
-                await self._guest_api.follow(row, after.config, before.config, guest, self._guest)
-            raise outcome.failure
+                await self._guest_api.follow(row, before.config, after.config, guest, self._guest)
+            outcome = await self._devices.change(row, before, after, guest)
+            if outcome.volatile:
+                await self._rows.merge_config(row.project, row.name, outcome.volatile)
+            if outcome.failure is not None:
+                raise outcome.failure
+        except BaseException:
+            await finished(self._put_back(row, before, after, is_limited=limits_changed))
+            raise
         if cloud_init.is_to_run_again(before, after):
             await self._rows.merge_config(row.project, row.name, {cloud_init.IDENTITY: cloud_init.new_identity()})
         if guest is not None:
             containers.confinement.change(name, after.config)
             containers.note_change(name)
             self._guest_api.tell(row, before, after, outcome.replaced)
+
+    async def _put_back(self, row: InstanceRow, before: Expanded, after: Expanded, *, is_limited: bool) -> None:
+        """Undo what was done for the instance as a whole; devices have put themselves back."""
+        guest = self._guest(volume_name(row.project, row.name))
+        if guest is None:  # it has ended meanwhile, and all that with it
+            return
+        if is_limited:
+            await in_thread(self._limit, row, before)
+            await self._devices.limit(row, after, Expanded(before.config, before.devices))
+        await self._guest_api.follow(row, after.config, before.config, guest, self._guest)
 
     def _limit(self, row: InstanceRow, expanded: Expanded) -> None:
         wanted = Wanted(expanded.config, self._disks.throttles(row, expanded))

@@ -6,7 +6,6 @@ import pytest
 
 from lightervisor.devices.device import InstanceFacts, load_device
 from lightervisor.devices.lifecycle import start_devices
-from lightervisor.devices.nic_limits import commands
 from lightervisor.devices.ports import BridgePort, HostEntry
 from lightervisor.errors import Invalid
 
@@ -99,9 +98,3 @@ def test_names_inside_are_numbered_past_those_taken() -> None:
     names = {nic.name: dict(start.lines) for nic, start in start_devices(nics)}
     assert names["a"]["lxc.net.0.name"] == "eth1"
     assert names["b"]["lxc.net.1.name"] == "eth0"
-
-
-def test_limits_are_told_to_tc_in_bits() -> None:
-    told = [" ".join(command) for command in commands("veth0", 10_000_000)]
-    assert any("htb rate 10000000bit" in line for line in told)
-    assert commands("veth0", 0) == []
