@@ -14,6 +14,7 @@ What is done to all devices of an instance is in `lifecycle`.
 
 import functools
 import hashlib
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -113,6 +114,16 @@ class Device(ABC):
         if len(name.encode()) > LONGEST_NAME:
             name = f"{word}.{hashlib.sha256(name.encode()).hexdigest()}"
         return self.instance.devices_dir / name
+
+    def make_directory(self) -> None:
+        """Make the instance's directory: its root can walk into it, a user of the host cannot. Raises OSError.
+
+        A guest may leave a setuid program in what is shown there.
+        """
+        directory, idmap = self.instance.devices_dir, self.instance.idmap
+        directory.mkdir(mode=0o710, parents=True, exist_ok=True)
+        os.chown(directory, 0, idmap.host_root_gid if idmap else 0)
+        directory.chmod(0o710)
 
     @classmethod
     def validate(cls, name: str, options: Options) -> None:

@@ -148,6 +148,7 @@ class Disk(Device, type="disk"):
         try:
             if source is None and not self._is_memory():
                 return None
+            self.make_directory()
             self._show(source, stage)
         except OSError as error:
             stage.remove()
@@ -179,6 +180,7 @@ class Disk(Device, type="disk"):
             if error.errno not in (errno.EINVAL, errno.EPERM):
                 raise
             stage.remove()
+            self.make_directory()
             if shift.is_asked:
                 raise disk_owners.refusal(self.name, self.instance.name, self._words(), found) from error
             log.warning("disk %s of %s: its file system cannot show other owners", self.name, self.instance.name)

@@ -89,7 +89,6 @@ class Stage:
                 self.path.parent.rmdir()
 
     def _make(self, *, is_file: bool) -> None:
-        self.path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
         self.path.touch() if is_file else self.path.mkdir()
 
     def _attach(self, tree: int, wanted: int, looks: Looks) -> None:

@@ -130,11 +130,11 @@ class UnixNode(Device):
     def _made(self, numbers: tuple[int, int]) -> Path:
         node = self._node()
         self.stop()
-        node.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
         uid, gid = int(self.options.get("uid") or 0), int(self.options.get("gid") or 0)
         if (idmap := self.instance.idmap) is not None:
             uid, gid = idmap.to_host(uid, "uid"), idmap.to_host(gid, "gid")
         try:
+            self.make_directory()
             os.mknod(node, self.FORMAT, os.makedev(*numbers))
             os.chown(node, uid, gid, follow_symlinks=False)
             node.chmod(int(self.options.get("mode") or "0660", 8))

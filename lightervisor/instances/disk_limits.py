@@ -50,6 +50,8 @@ class DiskLimits:
     def _source(self, row: InstanceRow, device: Mapping[str, str]) -> Path | None:
         if device.get("path") == "/":
             return self._volumes.directory(device["pool"], row.project, row.name)
+        if device.get("pool"):
+            return self._volumes.driver(device["pool"]).layout.root
         source = device.get("source", "")
         return Path(source) if source.startswith("/") else None
 

@@ -58,7 +58,7 @@ class Followers:
             row = self._rows.get(*user)
             before, after = self._expanded(row, old), self._expanded(row, new)
             self._checks.check_expanded(after.config, after.devices)
-            self._volumes.refuse_moving_root(before.devices, after.devices)
+            self._volumes.check_root_change(before.devices, after.devices)
         await store(new)
         done: list[tuple[str, str]] = []
         async with self._live.together():

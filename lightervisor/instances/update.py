@@ -111,7 +111,7 @@ class Update:
         """Make an instance this, whole or not at all; the caller holds its lock. Raises Invalid, HostError."""
         old = self._rows.get(new.project, new.name)
         before, after = self._catalog.expand(old), self.check(new)
-        self._volumes.refuse_moving_root(before.devices, after.devices)
+        self._volumes.check_root_change(before.devices, after.devices)
         await self._rows.replace(new)
         try:
             await self._live.apply(new, before, after)

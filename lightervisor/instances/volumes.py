@@ -54,10 +54,17 @@ class InstanceVolumes:
         self._pools.driver(pool)
         return pool
 
-    def refuse_moving_root(self, before: Devices, after: Devices) -> None:
-        """Raise Invalid when a change of devices would take the root disk to another pool."""
+    def check_root_change(self, before: Devices, after: Devices) -> None:
+        """Raise Invalid for a root disk in another pool than before, Unsupported for a size that cannot be kept."""
+        self.check_size(after, before)
         if self.pool_of(before) != self.pool_of(after):
             raise Invalid("root disk", text="The storage pool of the root disk can only be changed through move")
+
+    def check_size(self, devices: Devices, before: Devices | None = None) -> None:
+        """Raise Unsupported for a size of the root disk, other than before, that its pool cannot keep."""
+        root, old = root_device(devices), root_device(before or {})
+        if root is not None and root[1].get("size") and root[1]["size"] != (old[1].get("size") if old else None):
+            self._pools.driver(root[1]["pool"]).check_size()
 
     def driver(self, pool: str) -> StorageDriver:
         """The driver of a pool. Raises NotFound."""

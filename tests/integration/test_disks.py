@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import statistics
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -208,3 +212,66 @@ def test_a_link_that_a_guest_made_leads_nowhere(lxc: Lxc, running: str, folder: 
 def test_a_disk_cannot_cover_the_root(lxc: Lxc, running: str, folder: Path, path: str) -> None:
     assert lxc("config", "device", "add", running, "d", "disk", f"source={folder}", f"path={path}").status != 0
     assert lxc("config", "device", "list", running).stdout.strip() == ""
+
+
+def test_a_user_of_the_host_cannot_reach_what_is_shown(
+    lxc: Lxc, daemon: Daemon, running: str, folder: Path, again: Again
+) -> None:
+    add(lxc, running, f"source={folder}", "path=/mnt", "shift=true")
+    again()
+    lxc("exec", running, "--", "sh", "-c", "cp /bin/busybox /mnt/su; chmod 6755 /mnt /mnt/su").ok()
+    (stage,) = (daemon.state / "devices" / running).iterdir()
+    assert (stage / "su").exists()
+    stranger = ["setpriv", "--reuid=54321", "--regid=54321", "--clear-groups", "--"]
+    assert processes.run([*stranger, "ls", stage]).status != 0
+    assert processes.run([*stranger, stage / "su", "id"]).status != 0
+
+
+def test_a_source_that_is_swapped_all_the_time_shows_nothing_else(lxc: Lxc, running: str, folder: Path) -> None:
+    """What was looked at is what is mounted: a directory and a link to a secret change places all the time."""
+    secret = folder.with_name(f"{folder.name}-secret")
+    secret.mkdir()
+    (secret / "secret").touch()
+    place, spare = folder / "place", folder / "spare"
+    place.mkdir()
+    spare.symlink_to(secret)
+    os.chown(place, USER, USER)
+    os.chown(spare, USER, USER, follow_symlinks=False)
+    script = (
+        "import ctypes, sys\n"
+        "libc = ctypes.CDLL(None)\n"
+        "a, b = (word.encode() for word in sys.argv[1:])\n"
+        "while True:\n"
+        "    libc.renameat2(-100, a, -100, b, 2)\n"
+    )
+    swapper = subprocess.Popen([sys.executable, "-c", script, str(place), str(spare)])
+    shown = refused = 0
+    try:
+        for _ in range(60):
+            done = lxc("config", "device", "add", running, "d", "disk", f"source={place}", "path=/mnt")
+            if done.status != 0:
+                assert f"a link of user {USER} leads to what belongs to user 0" in done.stderr
+                refused += 1
+                continue
+            shown += 1
+            assert lxc.run(running, "ls", "/mnt").stdout == ""
+            lxc("config", "device", "remove", running, "d").ok()
+    finally:
+        swapper.kill()
+        swapper.wait()
+        processes.run(["rm", "-rf", secret]).ok()
+    assert shown + refused == 60
+
+
+def test_a_disk_is_plugged_in_fifty_milliseconds(daemon: Daemon, running: str, folder: Path) -> None:
+    url = f"/1.0/instances/{running}"
+    taken: list[float] = []
+    for devices in [{"d": {"type": "disk", "source": str(folder), "path": "/mnt"}}, {}] * 10:
+        body = daemon.request("GET", url).metadata
+        began = time.monotonic()
+        finished = daemon.operation("PUT", url, {**body, "devices": devices})
+        taken.append(time.monotonic() - began)
+        assert finished["status"] == "Success", finished
+    # Of the whole request, with two connections; the median, as others use this machine too.
+    assert statistics.median(taken[::2]) < 0.05, taken
+    assert statistics.median(taken[1::2]) < 0.05, taken

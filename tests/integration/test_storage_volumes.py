@@ -190,3 +190,11 @@ def test_what_was_interrupted_is_finished_or_undone(fresh_daemon: Daemon) -> Non
     assert sorted(one.name for one in base.iterdir()) == ["default_made", "default_renamed"]
     for name in names:
         assert fresh_daemon.request("DELETE", f"{URL}/custom/{name}").status == 200
+
+
+def test_a_size_that_cannot_be_kept_is_refused(lxc: Lxc, image: str, name: str) -> None:
+    text = "storage pool default has no quotas, so that a size could not be kept"
+    lxc("init", image, name, "-d", "root,size=1GiB").failed(text)
+    lxc("init", image, name).ok()
+    lxc("config", "device", "override", name, "root", "size=1GiB").failed(text)
+    assert "size" not in str(lxc("config", "show", name).stdout)
