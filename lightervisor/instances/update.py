@@ -4,11 +4,14 @@ The merged state is checked once, before anything is stored. On a running instan
 is; when the runtime refuses, the stored row is put back.
 """
 
+from collections.abc import Collection
+
 import msgspec
 
 from lightervisor.config import architectures
-from lightervisor.config.merge import Expanded, expand, without_empty
+from lightervisor.config.merge import Config, Expanded, expand, without_empty
 from lightervisor.db.instances import InstanceRow, InstanceRows
+from lightervisor.errors import Invalid
 from lightervisor.events.stream import Events
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.checks import InstanceChecks
@@ -19,6 +22,11 @@ from lightervisor.model.instance import InstancePut
 from lightervisor.model.operation import Operation
 from lightervisor.operations.locks import instance_lock
 from lightervisor.operations.operations import Operations, Run
+
+VOLATILE = "volatile."
+IDMAP = ("volatile.idmap.", "volatile.last_state.idmap")
+NEEDED = ("volatile.uuid", "volatile.last_state.power")
+IN_USE = (".host_name", ".last_state.created", ".last_state.mtu", ".last_state.hwaddr")
 
 
 class Update:
@@ -45,11 +53,12 @@ class Update:
         requestor: EventLifecycleRequestor | None = None,
     ) -> Operation:
         """PUT: start replacing the configuration. Raises NotFound, and Invalid for what the checks refuse."""
-        self.check(self._replaced(self._rows.get(project, name), put))
+        gone = _deleted(self._rows.get(project, name).config, put.config)
+        self.check(_replaced(self._rows.get(project, name), put, gone))
 
         async def work(_run: Run) -> None:
             # The row as it is under the lock: a start that was under way has left keys of its own there.
-            await self.change(self._replaced(self._rows.get(project, name), put))
+            await self.change(_replaced(self._rows.get(project, name), put, gone))
             events.lifecycle("instance-updated", f"/1.0/instances/{name}", project=project, requestor=requestor)
 
         return self._operations.start(
@@ -80,24 +89,10 @@ class Update:
                 description=put.description or old.description,
                 ephemeral=put.ephemeral or old.ephemeral,
             )
-            new = self._replaced(old, merged)
+            new = _replaced(old, merged, _deleted(old.config, merged.config))
             self.check(new)
             await self.change(new)
         events.lifecycle("instance-updated", f"/1.0/instances/{name}", project=project, requestor=requestor)
-
-    @staticmethod
-    def _replaced(old: InstanceRow, put: InstancePut) -> InstanceRow:
-        """The new row; the daemon's volatile keys that the client left out stay."""
-        kept = {key: value for key, value in old.config.items() if key.startswith("volatile.")}
-        return msgspec.structs.replace(
-            old,
-            architecture=architectures.name_of(put.architecture) if put.architecture else old.architecture,
-            config={**kept, **without_empty(put.config)},
-            devices={name: without_empty(device) for name, device in put.devices.items()},
-            profiles=put.profiles or [],
-            description=put.description,
-            ephemeral=put.ephemeral,
-        )
 
     def check(self, new: InstanceRow) -> Expanded:
         """Raise Invalid unless an instance may become this; what it would end up with."""
@@ -134,3 +129,30 @@ class Update:
         config = {key: value for key, value in old.config.items() if not key.startswith("volatile.")}
         volatile = {key: value for key, value in present.items() if key.startswith("volatile.")}
         await self._rows.replace(msgspec.structs.replace(old, config={**config, **volatile}))
+
+
+def _replaced(old: InstanceRow, put: InstancePut, gone: Collection[str]) -> InstanceRow:
+    """The new row; the daemon's volatile keys stay, but for those that are gone."""
+    kept = {key: value for key, value in old.config.items() if key.startswith(VOLATILE) and key not in gone}
+    return msgspec.structs.replace(
+        old,
+        architecture=architectures.name_of(put.architecture) if put.architecture else old.architecture,
+        config={**kept, **without_empty(put.config)},
+        devices={name: without_empty(device) for name, device in put.devices.items()},
+        profiles=put.profiles or [],
+        description=put.description,
+        ephemeral=put.ephemeral,
+    )
+
+
+def _deleted(known: Config, sent: Config) -> set[str]:
+    """The volatile keys that a client wants to be rid of: sent empty, or left out by one that sent others of them.
+
+    A client that sends none knows nothing of them. Raises Invalid with LXD's text for those of the id map; what the
+    daemon cannot do without stays.
+    """
+    is_aware = any(key.startswith(VOLATILE) and value for key, value in sent.items())
+    gone = {key for key in known if key.startswith(VOLATILE) and not sent.get(key) and (is_aware or key in sent)}
+    if any(key.startswith(IDMAP) for key in gone):
+        raise Invalid("config", text="Volatile idmap keys can't be deleted by the user")
+    return {key for key in gone if key not in NEEDED and not key.endswith(IN_USE)}

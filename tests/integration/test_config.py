@@ -129,3 +129,25 @@ def test_a_change_that_waits_for_a_start_keeps_what_the_start_noted(daemon: Daem
     config = daemon.request("GET", url).metadata["config"]
     assert (config["user.note"], config["volatile.last_state.power"]) == ("new", "RUNNING")
     assert "volatile.eth0.host_name" in config
+
+
+def test_volatile_keys_are_the_daemons_and_can_be_deleted_by_who_knows_them(
+    daemon: Daemon, lxc: Lxc, either: Lxc, image: str, name: str
+) -> None:
+    lxc("init", image, name).ok()
+    lxc("start", name).ok()
+    lxc("stop", "--force", name).ok()
+    address = either.config(name)["volatile.eth0.hwaddr"]
+    either("config", "set", name, "volatile.eth0.hwaddr=00:16:3e:11:22:33").ok()
+    assert either.config(name)["volatile.eth0.hwaddr"] == "00:16:3e:11:22:33"
+    either("config", "set", name, "volatile.eth0.hwaddr=x").failed("Invalid MAC address")
+    either("config", "unset", name, "volatile.eth0.hwaddr").ok()
+    assert "volatile.eth0.hwaddr" not in either.config(name)
+    either("config", "unset", name, "volatile.idmap.next").failed("Volatile idmap keys can't be deleted by the user")
+    either("config", "set", name, "volatile.nothing=1").failed("Unknown configuration key: volatile.nothing")
+    before = either.config(name)
+    body = {"config": {"user.a": "1"}, "profiles": ["default"]}
+    assert daemon.operation("PUT", f"/1.0/instances/{name}", body)["err"] == ""
+    assert either.config(name) == {key: value for key, value in before.items() if "volatile." in key} | {"user.a": "1"}
+    lxc("start", name).ok()
+    assert either.config(name)["volatile.eth0.hwaddr"] not in (address, "00:16:3e:11:22:33")
