@@ -16,7 +16,7 @@ from lightervisor.config.types import is_true
 from lightervisor.db.storage_volumes import CREATED, PENDING, RENAMING, TAKEN, VolumeRow, VolumeRows
 from lightervisor.errors import Conflict, Failure, Invalid, NotFound, Unsupported
 from lightervisor.events.stream import Events
-from lightervisor.kernel.threads import in_thread
+from lightervisor.kernel.threads import finished, in_thread
 from lightervisor.model.event import EventLifecycleRequestor
 from lightervisor.model.storage_volume import (
     StorageVolume,
@@ -54,20 +54,22 @@ class Volumes:
     async def recover(self) -> None:
         """The daemon starts: finish what an earlier one began, in pools that are available."""
         for row in self._rows.all():
-            if row.state == CREATED:
-                continue
             try:
-                driver = self._pools.driver(row.pool)
-                if row.state == PENDING:
-                    await in_thread(driver.delete_volume, _on_disk(row.project, row.name))
-                    await self._rows.delete(row)
-                    continue
-                new = _on_disk(row.project, row.state.removeprefix(RENAMING))
-                if driver.has_volume(new) and not driver.has_volume(_on_disk(row.project, row.name)):
-                    await in_thread(driver.rename_volume, new, _on_disk(row.project, row.name))
-                await self._rows.replace(msgspec.structs.replace(row, state=CREATED))
+                await self._settle(row)
             except Failure as failure:
                 log.error("volume %s of pool %s: %s", row.name, row.pool, failure.message())
+
+    async def _settle(self, row: VolumeRow) -> None:
+        """Remove what was being made or removed, name what was being renamed as its row does."""
+        driver, volume = self._pools.driver(row.pool), _on_disk(row.project, row.name)
+        if row.state == PENDING:
+            await in_thread(driver.delete_volume, volume)
+            await self._rows.delete(row)
+        elif row.state.startswith(RENAMING):
+            new = _on_disk(row.project, row.state.removeprefix(RENAMING))
+            if driver.has_volume(new) and not driver.has_volume(volume):
+                await in_thread(driver.rename_volume, new, volume)
+            await self._rows.replace(msgspec.structs.replace(row, state=CREATED))
 
     # Reading
 
@@ -146,13 +148,15 @@ class Volumes:
             pool=pool, project=project, name=post.name, created_at=now(), description=post.description, config=config
         )
         async with self._lock:
+            for old in self._rows.all(pool, project):
+                if old.name == post.name and old.state == PENDING:  # what could not be removed
+                    await self._settle(old)
             await self._rows.add(row)
             try:
                 await in_thread(driver.create_volume, _on_disk(project, post.name), None)
                 await self._rows.replace(msgspec.structs.replace(row, state=CREATED))
             except BaseException:
-                await in_thread(driver.delete_volume, _on_disk(project, post.name))
-                await self._rows.delete(row)
+                await finished(self._settle(row))
                 raise
         self._publish("created", row, requestor)
 
@@ -194,13 +198,15 @@ class Volumes:
             if running := [user for user in users if self._is_running(project, user)]:
                 remedy = f"lxc stop {' '.join(running)}"
                 raise Invalid("storage volume", name, text="Volume is still in use by running instances", remedy=remedy)
-            await self._rows.replace(msgspec.structs.replace(row, state=f"{RENAMING}{new}"))
+            under_way = msgspec.structs.replace(row, state=f"{RENAMING}{new}")
+            await self._rows.replace(under_way)
             try:
                 await in_thread(driver.rename_volume, _on_disk(project, name), _on_disk(project, new))
+                await self._rows.rename(row, new)
             except BaseException:
-                await self._rows.replace(msgspec.structs.replace(row, state=CREATED))
+                if not any(one.name == new for one in self._rows.all(pool, project)):
+                    await finished(self._settle(under_way))
                 raise
-            await self._rows.rename(row, new)
         context = {"old_name": name}
         self._publish("renamed", msgspec.structs.replace(row, name=new), requestor, context)
 
@@ -223,7 +229,12 @@ class Volumes:
                 remedy = f"it is a disk of {', '.join(user.rpartition('/')[2] for user in users)}"
                 raise Invalid("storage volume", name, text="The storage volume is still in use", remedy=remedy)
             await self._rows.replace(msgspec.structs.replace(row, state=PENDING))
-            await in_thread(driver.delete_volume, _on_disk(project, name))
+            try:
+                await in_thread(driver.delete_volume, _on_disk(project, name))
+            except BaseException:
+                if driver.has_volume(_on_disk(project, name)):
+                    await finished(self._rows.replace(row))
+                raise
             await self._rows.delete(row)
         self._publish("deleted", row, requestor)
 

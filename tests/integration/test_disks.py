@@ -19,6 +19,12 @@ from tests.harness.daemon import Daemon
 USER = 12345
 
 
+@pytest.fixture(params=["lxc", "stock-lxc"])
+def lxc(request: pytest.FixtureRequest, lxc: Lxc) -> Lxc:
+    """Each `lxc` program in turn."""
+    return lxc if request.param == "lxc" else request.getfixturevalue("stock")
+
+
 @pytest.fixture
 def folder(daemon: Daemon, name: str) -> Iterator[Path]:
     """A directory of the host that belongs to a user."""

@@ -18,6 +18,12 @@ SHARED = host_ranges().host_root
 ISOLATED = ("-c", "security.idmap.isolated=true")
 
 
+@pytest.fixture(params=["lxc", "stock-lxc"])
+def lxc(request: pytest.FixtureRequest, lxc: Lxc) -> Lxc:
+    """Each `lxc` program in turn."""
+    return lxc if request.param == "lxc" else request.getfixturevalue("stock")
+
+
 @pytest.fixture
 def pair(lxc: Lxc, image: str, name: str) -> Iterator[tuple[str, str]]:
     """Two isolated instances that run."""
