@@ -159,7 +159,7 @@ def test_control_c_takes_a_launch_back(work: Work, tmp_path: Path, program: Path
         client.send_signal(signal.SIGINT)
         eventually(lambda: "cancelling" in work.operations(), what="the daemon to be asked")
         work.faults.disarm()
-        _, said = client.communicate(timeout=20)
+        _, said = client.communicate(timeout=60)
     assert client.returncode != 0
     assert b"Traceback" not in said
     # The stock client does not wait for the end of what it cancelled.

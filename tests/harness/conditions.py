@@ -14,4 +14,4 @@ def leases_of(daemon: Daemon, network: str, instance: str) -> list[str]:
 
 def address_of(daemon: Daemon, instance: str) -> str:
     """The instance's first IPv4 address, waited for."""
-    return eventually(lambda: leases_of(daemon, daemon.bridge, instance), timeout_s=30, what="a lease")[0]
+    return eventually(lambda: leases_of(daemon, daemon.bridge, instance), what="a lease")[0]

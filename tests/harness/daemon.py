@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.harness import processes
-from tests.harness.processes import REPOSITORY, Done, eventually
+from tests.harness.processes import PATIENCE_S, REPOSITORY, Done, eventually
 
 PREFIX = "lv-test-"
 BRIDGE_PREFIX = "lvt"
@@ -84,7 +84,7 @@ class Daemon:
         assert self.process is not None, "the daemon is not running"
         return self.process.pid
 
-    def start(self, *, wait_s: float = 30) -> Daemon:
+    def start(self, *, wait_s: float = 2 * PATIENCE_S) -> Daemon:
         """Start the program and wait until it serves; fails the test with its log when it does not."""
         assert self.process is None, "the daemon is running already"
         with self.log.open("ab") as log:
@@ -101,7 +101,7 @@ class Daemon:
             assert self.process.poll() is None, f"the daemon ended with {self.process.returncode}\n{self.tail()}"
         except BaseException:
             self.process.kill()
-            self.process.wait(timeout=10)
+            self.process.wait(timeout=PATIENCE_S)
             self.process = None
             raise
         return self
@@ -155,7 +155,7 @@ class Daemon:
             self.process.wait(timeout=5)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            self.process.wait(timeout=10)
+            self.process.wait(timeout=PATIENCE_S)
         self.process = None
 
     def stop(self) -> None:
@@ -165,7 +165,7 @@ class Daemon:
     def _end(self, number: signal.Signals) -> None:
         assert self.process is not None, "the daemon is not running"
         self.process.send_signal(number)
-        self.process.wait(timeout=60)
+        self.process.wait(timeout=PATIENCE_S)
         self.process = None
 
     def restart(self) -> Daemon:
@@ -230,10 +230,10 @@ class Daemon:
             if self.process is not None:
                 self.ask_to_shut_down()
                 try:
-                    self.process.wait(timeout=30)
+                    self.process.wait(timeout=PATIENCE_S)
                 except subprocess.TimeoutExpired:
                     self.process.kill()
-                    self.process.wait(timeout=10)
+                    self.process.wait(timeout=PATIENCE_S)
                 self.process = None
 
     def ask_to_shut_down(self) -> None:

@@ -73,7 +73,7 @@ class Peer(Daemon):
         }
         network = {"name": self.bridge, "type": "bridge", "config": config}
         # Incus gives up when a cable of some other container on this host goes while it looks at all of them.
-        eventually(lambda: self._has("POST", "/1.0/networks", network), timeout_s=5, what="the peer's network")
+        eventually(lambda: self._has("POST", "/1.0/networks", network), what="the peer's network")
         assert self._has("POST", "/1.0/storage-pools", {"name": "default", "driver": driver})
         profile = {"config": self.kind.instance_config, "devices": devices}
         assert self._has("PUT", "/1.0/profiles/default", profile)

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
+# How long a test waits for what it says will come: as long as a machine may take that has ten times this work to do.
+PATIENCE_S = 60.0
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -36,7 +38,11 @@ class Done:
 
 
 def run(
-    argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None, stdin: str = "", timeout_s: float = 120
+    argv: Sequence[str | Path],
+    *,
+    env: Mapping[str, str] | None = None,
+    stdin: str = "",
+    timeout_s: float = 2 * PATIENCE_S,
 ) -> Done:
     """Run a program to its end; its output is decoded leniently."""
     words = tuple(str(word) for word in argv)
@@ -51,7 +57,7 @@ def run(
     return Done(words, done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
 
 
-def eventually(look: Callable[[], T], *, timeout_s: float = 15, what: str = "the condition") -> T:
+def eventually(look: Callable[[], T], *, timeout_s: float = PATIENCE_S, what: str = "the condition") -> T:
     """The first true answer of `look`, asked ten times a second; fails the test when there is none in time."""
     limit = time.monotonic() + timeout_s
     while True:

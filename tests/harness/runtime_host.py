@@ -17,6 +17,7 @@ from lightervisor.runtime.confinement import Confinement
 from lightervisor.runtime.containers import Containers
 from lightervisor.runtime.spawner import Spawner
 from lightervisor.runtime.spec import ContainerSpec, HostFacts
+from tests.harness.processes import PATIENCE_S
 
 APPARMOR = Path("/sys/kernel/security/apparmor/profiles")
 INIT = """#!/bin/sh
@@ -61,7 +62,7 @@ class Host:
 
     async def next_exit(self) -> str:
         """Wait to be told of an end: "stop" or "reboot"."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await self.told.wait()
         self.told.clear()
         return self.exits[-1][1]
@@ -125,7 +126,7 @@ class Host:
             os.close(write)
             os.close(null)
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 status = await program.wait()
             return status, os.read(read, 65536).decode()
         finally:
@@ -133,7 +134,7 @@ class Host:
 
     async def console_shows(self, text: bytes) -> None:
         """Wait until the console's log has a text."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while text not in console_log.read(self.spec().log_dir):  # noqa: ASYNC110  # liblxc tells nobody
                 await asyncio.sleep(0.02)
 

@@ -12,7 +12,7 @@ import subprocess
 import termios
 import time
 
-from tests.harness.processes import eventually
+from tests.harness.processes import PATIENCE_S, eventually
 
 
 def _take_terminal() -> None:
@@ -57,7 +57,7 @@ class Terminal:
         finally:
             os.close(slave)
 
-    def expect(self, text: str, timeout_s: float = 15) -> None:
+    def expect(self, text: str, timeout_s: float = PATIENCE_S) -> None:
         """Read until the text is on the screen."""
         limit = time.monotonic() + timeout_s
         while text not in self.seen:
@@ -71,7 +71,7 @@ class Terminal:
     def end(self) -> int:
         """Wait for the program; its exit status."""
         try:
-            return self.process.wait(timeout=15)
+            return self.process.wait(timeout=PATIENCE_S)
         finally:
             self.process.kill()
             os.close(self.master)

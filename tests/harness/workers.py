@@ -27,6 +27,7 @@ HOST = {
     "tests/integration/test_howtos.py",
     "tests/integration/test_init.py",
     "tests/integration/test_packaging.py",
+    "tests/integration/test_proxy.py",
     "tests/integration/test_restart.py",
     "tests/seeds/test_a_setting_up.py",
 }

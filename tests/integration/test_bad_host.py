@@ -71,7 +71,7 @@ def start(daemon: Daemon, name: str) -> str:
 def test_without_liblxc_the_daemon_says_what_to_install(tmp_path: Path) -> None:
     lacking = program(tmp_path, "--mount", change=f"mount --bind /dev/null {LIBLXC}")
     with watched(lambda _: None, Daemon(program=lacking)) as daemon:
-        refused = run([daemon.program, "--group", "root"], env=daemon.env, timeout_s=30)
+        refused = run([daemon.program, "--group", "root"], env=daemon.env, timeout_s=60)
         daemon.program = LXD  # from here on the host is whole
         assert refused.status == 1
         only = r"Error: Liblxc: it cannot be loaded: .* \(apt install liblxc1\)\n"

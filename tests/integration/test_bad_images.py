@@ -52,7 +52,7 @@ def test_a_broken_image_is_refused_and_nothing_stays(daemon: Daemon, kind: str) 
     else:
         assert answer.status == 400, answer.body
         assert answer.error
-    eventually(lambda: leftovers(daemon) == before, timeout_s=10, what="the trash to be emptied")
+    eventually(lambda: leftovers(daemon) == before, what="the trash to be emptied")
 
 
 FORM = "multipart/form-data"

@@ -53,13 +53,13 @@ def test_the_first_to_start_has_the_highest_priority(fresh_daemon: Daemon, fresh
     for name, priority in (("a", 0), ("b", 10), ("c", 5)):
         own.create(fresh_image, name)
         own("config", "set", name, "boot.autostart=true", f"boot.autostart.priority={priority}").ok()
-    own("config", "set", "b", "boot.autostart.delay=2").ok()
+    own("config", "set", "b", "boot.autostart.delay=5").ok()
     fresh_daemon.restart()
     eventually(lambda: set(own.statuses().values()) == {"Running"}, what="all to run")
     moments = {name: started_at(fresh_daemon, name) for name in "abc"}
     assert moments["b"] < moments["c"] < moments["a"]
-    assert (moments["c"] - moments["b"]).total_seconds() >= 2
-    assert (moments["a"] - moments["c"]).total_seconds() < 2
+    assert (moments["c"] - moments["b"]).total_seconds() >= 5
+    assert (moments["a"] - moments["c"]).total_seconds() < 5
 
 
 def test_an_instance_that_cannot_start_is_warned_of_and_keeps_nobody(
@@ -81,7 +81,7 @@ def test_an_instance_that_cannot_start_is_warned_of_and_keeps_nobody(
 
     assert "Missing source path" in eventually(warned, what="the warning")[0]
     folder.mkdir()
-    eventually(lambda: own.statuses()["bad"] == "Running", timeout_s=30, what="the next attempt")
+    eventually(lambda: own.statuses()["bad"] == "Running", what="the next attempt")
     own("config", "device", "remove", "bad", "d").ok()
     folder.rmdir()
 
@@ -101,11 +101,11 @@ def test_instances_stop_in_order_and_in_their_time(fresh_daemon: Daemon, fresh_i
             has_second_ended = not power.is_alive(second)
             assert not (has_second_ended and power.is_alive(first)), "the one of lower priority stopped first"
         assert ends.returncode == 0
-    assert 2 <= time.monotonic() - began < 20
+    assert 2 <= time.monotonic() - began < 30  # which it would take without the key
     assert not power.is_alive(first)
     assert not power.is_alive(second)
     assert fresh_daemon.process is not None
-    fresh_daemon.process.wait(timeout=10)
+    fresh_daemon.process.wait(timeout=60)
     fresh_daemon.process = None
     fresh_daemon.start()
     eventually(lambda: set(own.statuses().values()) == {"Running"}, what="both to run again")
@@ -142,5 +142,5 @@ def test_a_daemon_that_is_still_busy_is_told_of(fresh_daemon: Daemon, fresh_imag
     own("start", "stubborn").ok()
     fresh_daemon.run("shutdown", "--timeout=1").failed("LXD still running after 1s timeout")
     assert fresh_daemon.process is not None
-    fresh_daemon.process.wait(timeout=20)
+    fresh_daemon.process.wait(timeout=60)
     fresh_daemon.process = None

@@ -12,7 +12,6 @@ import stat
 import subprocess
 import tarfile
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -84,7 +83,7 @@ def attempt(daemon: Daemon, name: str) -> Iterator[Attempt]:
         assert daemon.operation("DELETE", f"/1.0/instances/{name}")["status"] == "Success"
     for fingerprint in made:
         assert daemon.operation("DELETE", f"/1.0/images/{fingerprint}")["status"] == "Success"
-    eventually(lambda: leftovers(daemon) == before, timeout_s=10, what="all of it to be gone")
+    eventually(lambda: leftovers(daemon) == before, what="all of it to be gone")
 
 
 def in_format(plain: bytes, suffix: str, tmp_path: Path) -> bytes:
@@ -140,10 +139,8 @@ METADATA_IS = {
 def test_cve_2026_63343_a_metadata_yaml_that_is_no_file(
     attempt: Attempt, tmp_path: Path, kind: str, suffix: str
 ) -> None:
-    begun = time.monotonic()
     error = attempt(in_format(archive(METADATA_IS[kind], ROOT, metadata=""), suffix, tmp_path))
     assert "its metadata.yaml is not a plain file" in error
-    assert time.monotonic() - begun < 10
 
 
 @pytest.mark.parametrize("suffix", ["tar", "xz"])
@@ -313,11 +310,9 @@ HEADERS = {
 @pytest.mark.parametrize("suffix", ["tar", "xz"])
 @pytest.mark.parametrize("kind", HEADERS)
 def test_a_header_that_lies(attempt: Attempt, kind: str, suffix: str) -> None:
-    begun = time.monotonic()
     error = attempt(compressed(archive(ROOT, raw(HEADERS[kind])), suffix))
     ignored = error == "" and (kind, suffix) == ("an extended header that lies", "xz")  # by tar, with what follows
     assert ignored or "damaged" in error or "cannot be unpacked" in error
-    assert time.monotonic() - begun < 20
 
 
 @pytest.mark.parametrize("kind", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])

@@ -172,7 +172,7 @@ def test_refreshes_at_once_agree(fresh_daemon: Daemon, tree: Tree) -> None:
     assert isinstance(index, bytes)
 
     def answer(request: Request) -> None:
-        both.wait(timeout=20)
+        both.wait(timeout=60)
         request.answer(200, index)
 
     tree.web.pages["/streams/v1/index.json"] = answer
@@ -182,7 +182,7 @@ def test_refreshes_at_once_agree(fresh_daemon: Daemon, tree: Tree) -> None:
         eventually(
             lambda: len(fresh_daemon.request("GET", running).metadata.get("running", [])) == 2, what="two refreshes"
         )
-        both.wait(timeout=20)
+        both.wait(timeout=60)
         assert [one.result() for one in outcomes] == [("", True), ("", True)]
     assert fingerprints(fresh_daemon) == [new]
 

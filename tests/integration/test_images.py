@@ -132,7 +132,7 @@ def test_our_own_remote_builds_busybox_from_nothing(lxc: Lxc, no_images: set[str
     assert "busybox" in lxc("image", "list", "build:").ok().stdout
     lxc("launch", "build:busybox", name).ok()
     assert lxc.run(name, "hostname").stdout == f"{name}\n"
-    lxc("stop", name, timeout_s=30).ok()
+    lxc("stop", name).ok()
 
 
 def test_an_image_deleted_during_a_launch_serves_it(daemon: Daemon, tmp_path: Path, name: str) -> None:

@@ -140,7 +140,7 @@ def test_the_state_tells_addresses_counters_and_memory(daemon: Daemon, running: 
         state = daemon.request("GET", f"/1.0/instances/{running}/state").metadata
         return [a["address"] for a in state["network"]["eth0"]["addresses"] if a["family"] == "inet"]
 
-    eventually(addresses, timeout_s=30, what="an IPv4 address")
+    eventually(addresses, what="an IPv4 address")
     state = daemon.request("GET", f"/1.0/instances/{running}/state").metadata
     assert state["network"]["eth0"]["counters"]["bytes_received"] > 0
     assert state["network"]["lo"]["state"] == "up"
@@ -182,4 +182,4 @@ def test_a_deleted_instance_leaves_no_descriptor_in_the_daemon(daemon: Daemon, i
         assert daemon.request("GET", f"{url}/state").metadata["network"]["eth0"]
         assert daemon.operation("PUT", f"{url}/state", {"action": "stop", "force": True})["err"] == ""
         assert daemon.operation("DELETE", url)["err"] == ""
-    eventually(lambda: sockets() <= before, timeout_s=10, what="the sockets to be closed")
+    eventually(lambda: sockets() <= before, what="the sockets to be closed")

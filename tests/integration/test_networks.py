@@ -87,7 +87,7 @@ def test_an_instance_gets_an_address_a_name_and_a_lease(either: Lxc, daemon: Dae
         leases = daemon.request("GET", f"/1.0/networks/{daemon.bridge}/leases").metadata
         return [entry["address"] for entry in leases if entry["hostname"] == running and "." in entry["address"]]
 
-    address = eventually(lease, timeout_s=30, what="a lease")[0]
+    address = eventually(lease, what="a lease")[0]
     eventually(lambda: address in either("list", running, "-c", "4", "-f", "csv").ok().stdout, what="the address")
     assert running in either("network", "list-leases", daemon.bridge).ok().stdout
     found = either("exec", running, "--", "nslookup", f"{running}.lxd").stdout
@@ -100,7 +100,6 @@ def test_two_instances_reach_each_other_by_name(lxc: Lxc, image: str, running: s
     try:
         eventually(
             lambda: lxc.run(running, "ping", "-c", "1", "-W", "1", f"{other}.lxd").status == 0,
-            timeout_s=30,
             what="the ping to be answered",
         )
     finally:
@@ -113,7 +112,7 @@ def test_the_cable_has_the_address_that_was_asked_for(lxc: Lxc, image: str, name
     lxc("init", image, name).ok()
     lxc("config", "device", "override", name, "eth0", f"ipv4.address={wanted}").ok()
     lxc("start", name).ok()
-    eventually(lambda: wanted in lxc("list", name, "-c", "4", "-f", "csv").stdout, timeout_s=30, what="the address")
+    eventually(lambda: wanted in lxc("list", name, "-c", "4", "-f", "csv").stdout, what="the address")
 
 
 def test_show_get_set_and_info(either: Lxc, bridge: str, gateway: IPv4Interface) -> None:

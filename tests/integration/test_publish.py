@@ -274,7 +274,7 @@ def test_ctrl_c_cancels(daemon: Daemon, running: str, either: Lxc, tidy: None) -
     eventually(lambda: bool(list((daemon.state / "images/.incoming").iterdir())), what="the archive to be begun")
     eventually(lambda: bool(packing(daemon)), what="the operation")
     client.send_signal(signal.SIGINT)
-    client.communicate(timeout=30)
+    client.communicate(timeout=60)
     assert client.returncode != 0
     eventually(lambda: not packing(daemon), what="its end")
     assert daemon.request("GET", "/1.0/images").metadata == before

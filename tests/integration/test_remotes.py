@@ -210,7 +210,7 @@ class TestAccess:
         server = Server(unix_connector(str(daemon.state / "unix.socket")), name="local")
         with closing(server.websocket("/1.0/events?type=lifecycle")) as events:
             network.request(ours, "PATCH", "/1.0", {"config": {"user.note": "x"}})
-            _, frame = events.receive(timeout_s=10) or (0, b"")
+            _, frame = events.receive(timeout_s=60) or (0, b"")
         event = json.loads(frame)
         assert event["metadata"]["action"] == "config-updated"
         requestor = event["metadata"]["requestor"]
@@ -302,7 +302,7 @@ class TestCut:
         with closing(Server(connect, name="foo").websocket("/1.0/events?type=operation")) as events:
             daemon.request("DELETE", f"{CERTIFICATES}/{ours.fingerprint}")
             with suppress(ConnectionError):  # ended without a goodbye
-                assert events.receive(timeout_s=10) is None
+                assert events.receive(timeout_s=60) is None
                 assert not events.is_open
 
 

@@ -70,7 +70,7 @@ def test_shutdown_stops_containers_and_the_next_start_brings_them_back(fresh_dae
     pid = pid_of(fresh_daemon, "kept")
     fresh_daemon.run("shutdown", "--timeout=30").ok()
     assert fresh_daemon.process is not None
-    fresh_daemon.process.wait(timeout=30)
+    fresh_daemon.process.wait(timeout=60)
     fresh_daemon.process = None
     assert not Path(f"/proc/{pid}").exists()
     fresh_daemon.start()
@@ -78,7 +78,7 @@ def test_shutdown_stops_containers_and_the_next_start_brings_them_back(fresh_dae
 
 
 def test_a_second_daemon_on_the_same_state_says_so(fresh_daemon: Daemon) -> None:
-    second = run([fresh_daemon.program, "--group", "root"], env=fresh_daemon.env, timeout_s=30)
+    second = run([fresh_daemon.program, "--group", "root"], env=fresh_daemon.env, timeout_s=60)
     assert second.status != 0
     assert "already running" in (second.stdout + second.stderr).lower()
     assert fresh_daemon.request("GET", "/1.0").status == 200
@@ -89,7 +89,7 @@ def test_a_real_lxds_state_is_left_alone(bare_daemon: Daemon) -> None:
     database.mkdir(parents=True)
     (database / "open-1").write_bytes(b"dqlite")
     before = {str(path): path.stat().st_mtime_ns for path in bare_daemon.state.rglob("*")}
-    refused = run([bare_daemon.program, "--group", "root"], env=bare_daemon.env, timeout_s=30)
+    refused = run([bare_daemon.program, "--group", "root"], env=bare_daemon.env, timeout_s=60)
     assert refused.status != 0
     assert "lxd" in (refused.stdout + refused.stderr).lower()
     assert {str(path): path.stat().st_mtime_ns for path in bare_daemon.state.rglob("*")} == before
@@ -131,7 +131,7 @@ def test_a_socket_that_systemd_listens_on_starts_the_daemon(bare_daemon: Daemon)
         assert (bare_daemon.state / "database").is_dir()
         assert client_of(bare_daemon)("list", "-f", "csv").ok().stdout == ""
         bare_daemon.run("shutdown", "--timeout=30").ok()
-        assert activated.wait(timeout=30) == 0
+        assert activated.wait(timeout=60) == 0
         assert place.exists(), "systemd goes on listening"
 
 
@@ -141,7 +141,7 @@ def test_systemd_is_told_when_it_serves_and_when_it_stops(
     place = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
         told.bind(str(place))
-        told.settimeout(30)
+        told.settimeout(60)
         monkeypatch.setenv("NOTIFY_SOCKET", str(place))
         bare_daemon.start()
         assert told.recv(100) == b"READY=1"

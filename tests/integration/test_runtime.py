@@ -143,7 +143,7 @@ async def test_what_was_frozen_behind_our_back_runs_nothing_and_can_be_killed(ho
     cgroup.set_frozen(cgroup.payload(await host.start(), host.name), frozen=True)
     with pytest.raises(Invalid, match="frozen"):
         await host.run("true")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await host.containers.kill(host.name)
     assert host.containers.state(host.name) == "Stopped"
 
@@ -154,7 +154,7 @@ async def test_an_attach_that_hangs_holds_nobody_up(host: Host) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     arguments = (host.name, str(host.folder / "containers"), [b"true"], [b"PATH=/bin"], b"/", (0, 0), False)
     hanging = asyncio.create_task(host.spawner.follow("attach", *arguments, fds=[null] * 3))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await asyncio.to_thread(eventually, lambda: _entered(groups) > 1, what="the attach to come there")
         await host.spawner.request("version", [])
         assert not hanging.done()
@@ -177,7 +177,7 @@ async def test_a_freeze_waits_for_what_is_being_attached(host: Host) -> None:
         ]
         for _ in range(number):
             await asyncio.sleep(0)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await host.containers.freeze(host.name)
             attached = await asyncio.gather(*attempts, return_exceptions=True)
             assert all(isinstance(one, Attached) or "frozen" in str(one) for one in attached), attached
@@ -215,7 +215,7 @@ async def test_many_commands_at_once_and_an_odd_parent_harm_nothing(host: Host) 
         await host.containers.attach(host.name, ["sleep", "600"], fds=(null, null, null)) for _ in range(many + 20)
     ]
     os.close(null)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await host.containers.kill(host.name)
         assert {await program.wait() for program in programs} == {137}
     resource.setrlimit(resource.RLIMIT_NOFILE, limit)

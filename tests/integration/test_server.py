@@ -92,7 +92,7 @@ def test_an_operation_is_listed_waited_for_and_forgotten(daemon: Daemon, running
     assert url in daemon.request("GET", "/1.0/operations").metadata["running"]
     assert daemon.request("GET", f"{url}/wait?timeout=0").metadata["status"] == "Running"
     assert daemon.request("GET", f"{url}/wait?timeout=20").metadata["status"] == "Success"
-    eventually(lambda: daemon.request("GET", url).status == 404, timeout_s=15, what="the operation to be forgotten")
+    eventually(lambda: daemon.request("GET", url).status == 404, what="the operation to be forgotten")
 
 
 def test_events_tell_what_happens(either: Lxc, daemon: Daemon, image: str, name: str) -> None:

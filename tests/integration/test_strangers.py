@@ -56,7 +56,7 @@ def test_one_whose_trust_is_taken_back_cannot_finish_what_it_began(daemon: Daemo
     head = b"POST /1.0/certificates HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
     with network.secure(ours) as secure:
         secure.sendall(head + body[:10])
-        eventually(lambda: "POST /1.0/certificates by " + ours.fingerprint in daemon.tail(), timeout_s=10, what="it")
+        eventually(lambda: "POST /1.0/certificates by " + ours.fingerprint in daemon.tail(), what="it")
         assert daemon.request("DELETE", f"/1.0/certificates/{ours.fingerprint}").status == 200
         secure.sendall(body[10:])
         assert read_all(secure).startswith(b"HTTP/1.1 403")

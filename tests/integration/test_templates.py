@@ -88,7 +88,7 @@ def test_rename_is_a_trigger_unless_another_is_pending(lxc: Lxc, make: Make) -> 
 def test_a_reboot_from_inside_is_a_start(lxc: Lxc, make: Make) -> None:
     name = make({"/out": entry("a.tpl", "start")}, {"a.tpl": "made"})
     lxc("start", name).ok()
-    lxc("exec", name, "--", "sh", "-c", "echo changed >/out; reboot -f", timeout_s=30)
+    lxc("exec", name, "--", "sh", "-c", "echo changed >/out; reboot -f")
     eventually(lambda: lxc("file", "pull", f"{name}/out", "-").stdout == "made", what="the file to be made again")
 
 

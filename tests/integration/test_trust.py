@@ -182,7 +182,7 @@ def test_events_tell_of_it(daemon: Daemon) -> None:
         daemon.request("DELETE", one)
         token = daemon.request("POST", CERTIFICATES, {"type": "client", "token": True, "name": "t"}).metadata["id"]
         daemon.request("DELETE", f"/1.0/operations/{token}")
-        told = [json.loads((events.receive(timeout_s=10) or (0, b"{}"))[1]).get("metadata") for _ in range(4)]
+        told = [json.loads((events.receive(timeout_s=60) or (0, b"{}"))[1]).get("metadata") for _ in range(4)]
     assert [(event["action"], event["source"]) for event in told] == [
         ("certificate-created", one),
         ("certificate-updated", one),

@@ -89,7 +89,7 @@ def test_a6_the_first_command_starts_a_socket_activated_daemon(bare_daemon: Daem
                 stderr=log,
             )
         env = {**bare_daemon.env, "LXD_CONF": str(bare_daemon.state)}
-        assert "NAME" in processes.run([OURS, "list"], env=env, timeout_s=30).ok().stdout
+        assert "NAME" in processes.run([OURS, "list"], env=env, timeout_s=60).ok().stdout
 
 
 @pytest.mark.parametrize(

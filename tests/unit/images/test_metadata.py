@@ -72,11 +72,11 @@ def test_what_an_image_has_is_read() -> None:
     ],
 )
 def test_what_is_no_metadata_is_refused(text: bytes, reason: str) -> None:
-    before = time.monotonic()
+    before = time.process_time()
     with pytest.raises(Invalid) as refused:
         metadata.parse(text)
     assert reason in refused.value.sentence()
-    assert time.monotonic() - before < 1
+    assert time.process_time() - before < 1
 
 
 @pytest.mark.parametrize(

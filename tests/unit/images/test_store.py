@@ -48,8 +48,10 @@ async def test_what_a_pool_has_of_deleted_images_goes_at_the_next_start(images: 
 
 
 async def added(images: Images, folder: Path) -> Image:
-    """A small image in the store."""
-    source = samples.unified(folder / "image.tar.gz")
+    """A small image in the store, the same of the same folder."""
+    source = folder / "image.tar.gz"
+    if not source.exists():
+        samples.unified(source)
 
     async def blocks() -> AsyncIterator[bytes]:
         yield source.read_bytes()
