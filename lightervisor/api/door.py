@@ -70,9 +70,14 @@ class Door:
         *,
         is_trusted: Callable[[list[bytes]], bool],
         trusted_proxies: Callable[[], Sequence[Network]],
+        paths: frozenset[str] | None = None,
     ) -> None:
-        """`is_trusted`: whether a client with this chain of certificates is one of ours."""
+        """`is_trusted`: whether a client with this chain of certificates is one of ours.
+
+        `paths` are all that is served here, None for everything.
+        """
         self._context, self._is_trusted, self._trusted_proxies = context, is_trusted, trusted_proxies
+        self._paths = paths
         self._server: web.Server | None = None
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4
         self._shaking, self._strangers = Crowd(min(HANDSHAKES, most)), Crowd(min(STRANGERS, most))
@@ -119,7 +124,7 @@ class Door:
             raise
 
     async def _shake_hands(self, peer: socket.socket, server: web.Server, host: str, port: int) -> None:
-        connection = NetworkConnection(server, str(ListenAddress(host, str(port))))
+        connection = NetworkConnection(server, str(ListenAddress(host, str(port))), self._paths)
         transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
             lambda: connection,
             peer,

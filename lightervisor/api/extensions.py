@@ -22,8 +22,9 @@ EXTENSIONS = [
     "resources_system", "images_push_relay", "usedby_consistency", "resources_pci_iommu", "resources_disk_address",
     "storage_volume_state", "certificate_project", "images_default_architecture", "warnings",
     "server_instance_driver_operational", "server_supported_storage_drivers", "event_lifecycle_requestor_address",
-    "network_counters_errors_dropped", "image_source_project", "certificate_self_renewal", "cloud_init",
+    "network_counters_errors_dropped", "metrics", "image_source_project", "certificate_self_renewal", "cloud_init",
     "instance_all_projects", "instance_get_full", "event_project", "storage_volume_api_filtering",
-    "certificate_token", "storage_volume_state_total", "instance_file_head", "storage_volumes_all_projects",
+    "metrics_cpu_seconds", "certificate_token", "metrics_authentication",
+    "storage_volume_state_total", "instance_file_head", "storage_volumes_all_projects",
     "instance_ready_state", "metadata_configuration", "image_source_build",
 ]  # fmt: skip

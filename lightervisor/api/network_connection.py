@@ -19,13 +19,13 @@ class NetworkConnection(web.RequestHandler):
     aiohttp ends a connection that is idle between requests; before the first one it waits for ever.
     """
 
-    __slots__ = ("_at_end", "_patience", "client")
+    __slots__ = ("_at_end", "_patience", "client", "paths")
 
-    def __init__(self, server: web.Server, client: str) -> None:
-        """`client` is its address and port."""
+    def __init__(self, server: web.Server, client: str, paths: frozenset[str] | None = None) -> None:
+        """`client` is its address and port; `paths` are all that it may ask for, None for everything."""
         loop = asyncio.get_running_loop()
         super().__init__(server, loop=loop, access_log=SILENT, keepalive_timeout=IDLE_S)
-        self.client = client
+        self.client, self.paths = client, paths
         self._at_end: Callable[[], None] | None = None
         self._patience: asyncio.TimerHandle | None = None
 

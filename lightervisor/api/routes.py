@@ -15,6 +15,7 @@ from lightervisor.api import (
     instance_state,
     instances,
     metadata_configuration,
+    metrics,
     networks,
     operations,
     profiles,
@@ -50,4 +51,5 @@ ROUTES = [
     *warnings.ROUTES,
     *resources.ROUTES,
     *metadata_configuration.ROUTES,
+    *metrics.ROUTES,
 ]

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import cast
 
@@ -18,6 +18,8 @@ from lightervisor.api.routes import ROUTES
 from lightervisor.api.services import SERVICES, Services
 from lightervisor.auth import permissions
 from lightervisor.auth.caller import refused
+from lightervisor.auth.permissions import Access
+from lightervisor.config.types import is_true
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 log = logging.getLogger(__name__)
@@ -28,8 +30,8 @@ OPEN_WHILE_STOPPING = ("/internal/", "/1.0/events", "/1.0/operations")
 class Server:
     """The API of one daemon."""
 
-    def __init__(self, services: Services, door: Door | None = None) -> None:
-        self._door = door
+    def __init__(self, services: Services, doors: Sequence[Door] = ()) -> None:
+        self._doors = doors
         self._state = "starting"
         self._app = web.Application(client_max_size=0, middlewares=[self._wrap])
         self._app[SERVICES] = services
@@ -59,15 +61,15 @@ class Server:
         runner = web.AppRunner(self._app, access_log=None, shutdown_timeout=5)
         await runner.setup()
         answering = cast(web.Server, runner.server)  # setup() made it
-        if self._door is not None:
-            self._door.serve_with(answering)
+        for door in self._doors:
+            door.serve_with(answering)
         site = await asyncio.get_running_loop().create_server(lambda: LocalConnection(answering), sock=listener)
         try:
             yield
         finally:
             site.close()
-            if self._door is not None:
-                await self._door.close()
+            for door in self._doors:
+                await door.close()
             await runner.cleanup()
 
     @web.middleware
@@ -83,7 +85,7 @@ class Server:
             return web.Response()  # all there is to it is in the headers
         try:
             cors.refuse_other_sites(request, self._settings)
-            _authorize(request)
+            _authorize(request, self._settings())
             return await self._answered(incus.understood(request), handler)
         except ConnectionError as error:
             if request.transport is not None:
@@ -107,6 +109,9 @@ class Server:
             return envelope.failure(503, "LXD daemon setup in progress")
         if self._state == "stopping" and request.method != "GET" and not request.path.startswith(OPEN_WHILE_STOPPING):
             return envelope.failure(503, "LXD is shutting down")
+        served = request.protocol.paths if isinstance(request.protocol, NetworkConnection) else None
+        if served is not None and request.path not in served:
+            return envelope.failure(404, "not found")
         if request.method not in METHODS:
             return envelope.failure(404, f'Method "{request.method}" not found')
         return None
@@ -117,11 +122,13 @@ async def _hide_versions(_request: web.Request, response: web.StreamResponse) ->
     response.headers.pop("Server", None)
 
 
-def _authorize(request: web.Request) -> None:
+def _authorize(request: web.Request, settings: Mapping[str, str]) -> None:
     """Refuse what the caller may not ask for: the one place where the table is applied. Raises Forbidden."""
     caller, resource = callers.of(request), request.match_info.route.resource
     if resource is not None:
         access = permissions.access_to(request.method, resource.canonical)
+        if access is Access.METRICS and not is_true(settings.get("core.metrics_authentication", "true")):
+            return
         project = request.query.get("project") or "default"
         permissions.check(caller, access, project, is_about_all=asks_for_all(request))
     elif isinstance(request.match_info.http_exception, web.HTTPMethodNotAllowed) and not caller.is_trusted:

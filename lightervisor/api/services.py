@@ -25,6 +25,7 @@ from lightervisor.instances.exec import Execution
 from lightervisor.instances.files import Files
 from lightervisor.instances.logs import Logs
 from lightervisor.instances.metadata import Metadata
+from lightervisor.instances.metrics import InstanceMetrics
 from lightervisor.instances.power import Power
 from lightervisor.instances.publish import Publication
 from lightervisor.instances.snapshot_restore import SnapshotRestoring
@@ -98,6 +99,7 @@ class Services:
     removal: Removal
     update: Update
     states: States
+    metrics: InstanceMetrics
     snapshots: Snapshots
     snapshot_taking: SnapshotTaking
     snapshot_restoring: SnapshotRestoring

@@ -68,6 +68,23 @@ key(
     help="Minutes to wait for running operations when the daemon stops",
 )
 key(
+    "core.metrics_address",
+    Text,
+    scope="server",
+    live=True,
+    group="core",
+    help="Address and port that serves the metrics and nothing else; the port is 9100 when not given",
+)
+key(
+    "core.metrics_authentication",
+    Bool,
+    scope="server",
+    default="true",
+    live=True,
+    group="core",
+    help="Whether the metrics are told to trusted clients and metrics certificates only",
+)
+key(
     "core.remote_token_expiry",
     Checked("expiry", expiry.check),
     scope="server",

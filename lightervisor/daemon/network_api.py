@@ -14,22 +14,23 @@ from lightervisor.errors import Invalid
 from lightervisor.kernel.netlink import Netlink
 
 KEY, PROXIES = "core.https_address", "core.https_trusted_proxy"
+METRICS_KEY, METRICS_PORT = "core.metrics_address", 9100
 RETRY_S = 30
 Proxies = IPv4Network | IPv6Network
 log = logging.getLogger(__name__)
 
 
 class NetworkApi:
-    """Keeps the listener where `core.https_address` says."""
+    """Keeps a listener where a key of the server says, `core.https_address` unless told."""
 
-    def __init__(self, network: Network) -> None:
-        self._network = network
+    def __init__(self, network: Network, key: str = KEY, port: int = listen_address.HTTPS_PORT) -> None:
+        self._network, self._key, self._port = network, key, port
         self._retrying: asyncio.Task[None] | None = None
 
     async def start(self, config: Mapping[str, str]) -> None:
         """Listen; where that is not possible yet, as at boot before an address is there, try again and again."""
         try:
-            await self._network.listen(_wanted(config))
+            await self._network.listen(self._wanted(config))
         except Invalid as error:
             log.warning("%s; trying again every %d s", error.message(), RETRY_S)
             self._retrying = asyncio.create_task(self._retry(config), name="listen again")
@@ -38,7 +39,7 @@ class NetworkApi:
         while True:
             await asyncio.sleep(RETRY_S)
             try:
-                return await self._network.listen(_wanted(config))
+                return await self._network.listen(self._wanted(config))
             except Invalid as error:
                 log.debug("%s", error.message())
 
@@ -50,10 +51,10 @@ class NetworkApi:
         """
         async with AsyncExitStack() as stack:
             try:
-                await stack.enter_async_context(self._network.moved_to(_wanted(config)))
+                await stack.enter_async_context(self._network.moved_to(self._wanted(config)))
             except Unresolvable as error:
-                text = f"cannot set '{KEY}' to '{config[KEY]}': {error.sentence()}"
-                raise Invalid("configuration key", KEY, text=text) from error
+                text = f"cannot set '{self._key}' to '{config[self._key]}': {error.sentence()}"
+                raise Invalid("configuration key", self._key, text=text) from error
             yield
         self._stop_retrying()
 
@@ -70,6 +71,10 @@ class NetworkApi:
         hosts = _global_addresses(address.host) if address.is_everywhere else [address.host]
         return [str(ListenAddress(host, str(port))) for host in hosts]
 
+    def _wanted(self, config: Mapping[str, str]) -> ListenAddress | None:
+        text = config.get(self._key, "")
+        return listen_address.parse(text, default_port=self._port) if text else None
+
     def _stop_retrying(self) -> None:
         if self._retrying is not None:
             self._retrying.cancel()
@@ -84,11 +89,6 @@ def trusted_proxies(config: Mapping[str, str]) -> Sequence[Proxies]:
 @lru_cache(maxsize=4)
 def _proxies(text: str) -> Sequence[Proxies]:
     return tuple(ip_network(part.strip(), strict=False) for part in text.split(",")) if text else ()
-
-
-def _wanted(config: Mapping[str, str]) -> ListenAddress | None:
-    text = config.get(KEY, "")
-    return listen_address.parse(text) if text else None
 
 
 def _global_addresses(wanted: str) -> list[str]:

@@ -70,7 +70,8 @@ async def _live(paths: Paths, group: int, spawner: Spawner) -> None:
             try:
                 if is_ours:
                     await parts.recover()
-                await parts.network_api.start(parts.server_config.all())
+                for listener_of in (parts.network_api, parts.metrics_api):
+                    await listener_of.start(parts.server_config.all())
                 parts.server.ready()
                 gc.collect()
                 gc.freeze()

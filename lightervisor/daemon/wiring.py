@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lightervisor.api.door import Door
+from lightervisor.api.metrics import PATHS
 from lightervisor.api.network import Network
 from lightervisor.api.server import Server
 from lightervisor.api.services import Services
 from lightervisor.api.tls import Context
 from lightervisor.auth.authority import Authority
+from lightervisor.auth.caller import Level
 from lightervisor.auth.store import TrustStore
 from lightervisor.auth.tokens import JoinTokens
 from lightervisor.auth.trust import Trust
@@ -25,7 +27,7 @@ from lightervisor.config import architectures
 from lightervisor.config.key import REGISTRY
 from lightervisor.daemon import environment, logs, resources, server_certificate
 from lightervisor.daemon.environment import Liblxc
-from lightervisor.daemon.network_api import NetworkApi, trusted_proxies
+from lightervisor.daemon.network_api import METRICS_KEY, METRICS_PORT, NetworkApi, trusted_proxies
 from lightervisor.daemon.options import VERSION, Paths
 from lightervisor.daemon.server_certificate import ServerCertificate
 from lightervisor.daemon.server_config import ServerConfig
@@ -73,6 +75,7 @@ from lightervisor.instances.idmaps import IdMaps
 from lightervisor.instances.live import LiveChanges
 from lightervisor.instances.logs import Logs
 from lightervisor.instances.metadata import Metadata
+from lightervisor.instances.metrics import InstanceMetrics
 from lightervisor.instances.power import Power
 from lightervisor.instances.publish import Publication
 from lightervisor.instances.snapshot_acts import SnapshotActs
@@ -127,6 +130,7 @@ class Parts:
     warnings: WarningRows
     logs: Logs
     network_api: NetworkApi
+    metrics_api: NetworkApi
     guest_server: GuestServer
     guest_sockets: GuestSockets
     wanted_at_boot: Callable[[], list[Due]]
@@ -181,6 +185,7 @@ class Parts:
     async def finish(self) -> None:
         """End what still runs, and take what was deleted off the disks; listeners are told."""
         await self.network_api.close()
+        await self.metrics_api.close()
         await self.operations.close(timeout_s=5)
         self.guest_sockets.stop()
         self.events.close()
@@ -262,8 +267,8 @@ def _parts(
     certificate = server_certificate.ensure(paths.state)
     store = TrustStore(CertificateRows(database), Authority(paths.state), events, server_config.all)
     trust = Trust(store, JoinTokens(operations, server_config.all), server_config.all)
-    door, network_api = _listening(certificate, trust, server_config)
-    server_keys = ServerConfig(server_config, events, [network_api.applying])
+    doors, network_api, metrics_api = _listening(certificate, trust, server_config)
+    server_keys = ServerConfig(server_config, events, [network_api.applying, metrics_api.applying])
     instance_logs = Logs(catalog, boot, events)
     services = Services(
         operations=operations,
@@ -275,6 +280,7 @@ def _parts(
         removal=removal,
         update=update,
         states=States(containers),
+        metrics=InstanceMetrics(catalog, containers, volumes),
         snapshots=kept.snapshots,
         snapshot_taking=kept.taking,
         snapshot_restoring=kept.restoring,
@@ -312,7 +318,7 @@ def _parts(
         shut_down=shut_down,
     )
     return Parts(
-        server=Server(services, door),
+        server=Server(services, doors),
         boot=boot,
         power=power,
         operations=operations,
@@ -328,6 +334,7 @@ def _parts(
         warnings=warnings,
         logs=instance_logs,
         network_api=network_api,
+        metrics_api=metrics_api,
         guest_server=GuestServer(guest_api.sockets, Guests(instances, catalog, events, guest_api.events), images),
         guest_sockets=guest_api.sockets,
         wanted_at_boot=lambda: wanted_at_boot(instances, catalog),
@@ -377,13 +384,22 @@ def _settings(rows: ServerConfigRows) -> Callable[[str], str]:
     return read
 
 
-def _listening(certificate: ServerCertificate, trust: Trust, config: ServerConfigRows) -> tuple[Door, NetworkApi]:
-    door = Door(
-        Context(certificate.certificate, certificate.key),
-        is_trusted=lambda chain: trust.remote(chain, "").is_trusted,
-        trusted_proxies=lambda: trusted_proxies(config.all()),
-    )
-    return door, NetworkApi(Network(door))
+def _listening(
+    certificate: ServerCertificate, trust: Trust, config: ServerConfigRows
+) -> tuple[list[Door], NetworkApi, NetworkApi]:
+    """The doors of the API and of the metrics, and what keeps their listeners where the configuration wants them."""
+    context = Context(certificate.certificate, certificate.key)
+
+    def door(paths: frozenset[str] | None) -> Door:
+        return Door(
+            context,
+            is_trusted=lambda chain: trust.remote(chain, "").level is not Level.GUEST,
+            trusted_proxies=lambda: trusted_proxies(config.all()),
+            paths=paths,
+        )
+
+    api, metrics = door(None), door(PATHS)
+    return [api, metrics], NetworkApi(Network(api)), NetworkApi(Network(metrics), METRICS_KEY, METRICS_PORT)
 
 
 def _host_facts() -> HostFacts:

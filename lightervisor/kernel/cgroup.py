@@ -223,13 +223,14 @@ def offered() -> Offered:
         controllers = (unified / "cgroup.controllers").read_text().split()
         files_v2 = {file.name for child in unified.iterdir() if child.is_dir() for file in child.iterdir()}
         if "hugetlb" in controllers:  # it may be that no cgroup has it yet
-            files_v2 |= {f"hugetlb.{size}.max" for size in _huge_page_sizes()}
+            files_v2 |= {f"hugetlb.{size}.max" for size in huge_page_sizes()}
     except OSError:
         return Offered(frozenset(files), frozenset())
     return Offered(frozenset(files), frozenset([*controllers, "devices"]), frozenset(files_v2))
 
 
-def _huge_page_sizes() -> list[str]:
+@functools.cache
+def huge_page_sizes() -> list[str]:
     """The sizes that this host has, spelled as in the names of cgroup files. Source: hugetlbpage.rst."""
     sizes = [int(one.name.rpartition("-")[2].removesuffix("kB")) for one in HUGE_PAGES.glob("hugepages-*kB")]
     return [f"{kib}KB" if kib < 1024 else f"{kib >> 10}MB" if kib < 1 << 20 else f"{kib >> 20}GB" for kib in sizes]

@@ -37,6 +37,15 @@ def type_name(path: Path) -> str:
     return _TYPES.get(magic, hex(magic))
 
 
+def device_of(number: int) -> str:
+    """The path of a block device by its number, "" for a file system that has none."""
+    try:
+        link = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}").readlink()
+    except OSError:
+        return ""
+    return f"/dev/{link.name}"
+
+
 def space(path: Path) -> Space:
     """How full a path's file system is. Raises OSError."""
     found = os.statvfs(path)

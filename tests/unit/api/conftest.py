@@ -83,6 +83,7 @@ async def services(tmp_path: Path) -> AsyncIterator[Services]:
         removal=ABSENT,
         update=ABSENT,
         states=ABSENT,
+        metrics=ABSENT,
         snapshots=ABSENT,
         snapshot_taking=ABSENT,
         snapshot_restoring=ABSENT,
