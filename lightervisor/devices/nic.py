@@ -5,7 +5,7 @@ Source: LXD, device type nic; lxc.container.conf(5), lxc.net.[i].
 
 import secrets
 from collections.abc import Callable, Iterable, Mapping
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import ip_network
 
 from lightervisor.devices import vlan_links
 from lightervisor.devices.device import Device, Line, Options, Slot
@@ -13,8 +13,7 @@ from lightervisor.errors import HostError, Invalid
 from lightervisor.kernel import guests
 from lightervisor.kernel.guests import Guest
 from lightervisor.kernel.netlink import Netlink
-
-Subnet = IPv4Network | IPv6Network
+from lightervisor.kernel.rtnetlink import Subnet
 
 
 class Nic(Device):

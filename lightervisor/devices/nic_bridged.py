@@ -125,13 +125,14 @@ class BridgedNic(CableNic, type="nic", variant="bridged"):
         """As asked for, or as the network's."""
         return super().mtu or self._port.mtu
 
-    def prepare(self, host: Netlink, cable: Cable) -> None:
+    def prepare(self, host: Netlink, cable: Cable) -> Mapping[str, str]:
         """Reserve the name and addresses, and have the filter in place before there is anything to be filtered."""
         if host.link(self._port.bridge) is None:
             raise Invalid("device", self.name, text=f'Parent device "{self._port.bridge}" doesn\'t exist')
         if self.options.get("vlan") or self.options.get("vlan.tagged"):
             nic_ports.enable_vlans(self._port.bridge)
         self._filter(cable.host_name, self._reserve(cable.hwaddr))
+        return {}
 
     def cable_lines(self, cable: Cable) -> Iterable[Line]:
         """The bridge and its VLANs."""

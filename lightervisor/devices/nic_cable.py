@@ -19,6 +19,7 @@ from lightervisor.devices.nic_limits import Limits
 from lightervisor.errors import Conflict, HostError
 from lightervisor.kernel.guests import Guest
 from lightervisor.kernel.netlink import Netlink
+from lightervisor.kernel.rtnetlink import Ip, Subnet
 
 IPV6 = Path("/proc/sys/net/ipv6/conf")
 
@@ -37,8 +38,9 @@ class CableNic(Nic):
     LIVE: Sequence[str] = (*LIMITS, *ROUTES)
     HOST_SPEAKS_IPV6 = False
 
-    def prepare(self, host: Netlink, cable: Cable) -> None:
-        """What must be there before the cable is. Raises Invalid or HostError."""
+    def prepare(self, host: Netlink, cable: Cable) -> Mapping[str, str]:
+        """What must be there before the cable is; more volatile keys to keep. Raises Invalid or HostError."""
+        return {}
 
     def cable_lines(self, cable: Cable) -> Iterable[Line]:
         """More for liblxc than name and addresses of the cable."""
@@ -73,12 +75,12 @@ class CableNic(Nic):
         cable = self._cable(slot)
         with Netlink() as host:
             self._check_free(host, cable)
-            self.prepare(host, cable)
+            more = self.prepare(host, cable)
         pairs: list[Line] = [("hwaddr", cable.hwaddr), ("veth.pair", cable.host_name), *self.cable_lines(cable)]
         volatile = self.remembered(slot, hwaddr=cable.hwaddr, host_name=cable.host_name)
         return DeviceStart(
             lines=self.lines(slot, "veth", *pairs),
-            volatile=volatile,
+            volatile={**more, **volatile},
             after_start=lambda _pid: self._settle(cable.host_name),
         )
 
@@ -88,7 +90,7 @@ class CableNic(Nic):
         with Netlink() as host:
             self._check_free(host, cable)
             try:
-                self.prepare(host, cable)
+                more = self.prepare(host, cable)
                 host.create_cable(cable.host_name, cable.interface, guest.pid, hwaddr=cable.hwaddr, mtu=self.mtu)
                 self.attach(host, cable)
                 host.set(cable.host_name, up=True)
@@ -98,7 +100,8 @@ class CableNic(Nic):
                 host.delete(cable.host_name)
                 self.stop()
                 raise
-        return DeviceStart(volatile=self.remembered(slot, hwaddr=cable.hwaddr, host_name=cable.host_name))
+        volatile = self.remembered(slot, hwaddr=cable.hwaddr, host_name=cable.host_name)
+        return DeviceStart(volatile={**more, **volatile})
 
     def mend(self, guest: Guest) -> None:
         """After a reboot the cable is another one with the same name."""
@@ -153,9 +156,14 @@ class CableNic(Nic):
             host.delete_route(link, ip_network(route, strict=False))
         for route in wanted - before:
             try:
-                host.add_route(link, ip_network(route, strict=False))
+                network = ip_network(route, strict=False)
+                host.add_route(link, network, gateway=self.gateway_of(network))
             except HostError as error:
                 raise HostError("route", route, cause=error.cause) from error
+
+    def gateway_of(self, route: Subnet) -> Ip | None:
+        """The address of the instance that one of its own subnets is behind; None when it is on the link."""
+        return None
 
     def routes(self, options: Options) -> set[str]:
         """The instance's own subnets, as they are written."""

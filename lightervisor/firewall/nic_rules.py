@@ -61,6 +61,14 @@ def outgoing(label: str, host_name: str, *, bytes_a_second: int = 0, priority: i
     return Ruleset(owner=f"device {label}", chains=(chain,))
 
 
+def reverse_path(label: str, host_name: str = "") -> Ruleset:
+    """Drop what an instance sends from addresses that the host does not route to it; without a name nothing is."""
+    back = match({"fib": {"result": "oif", "flags": ["saddr", "iif"]}}, False)
+    rules: tuple[Rule, ...] = ((interface("iifname", host_name), back, DROP),) if host_name else ()
+    chain = Chain(name=f"prert.{label}", type="filter", hook="prerouting", priority=FIRST, rules=rules)
+    return Ruleset(owner=f"device {label}", chains=(chain,))
+
+
 def link_local(hwaddr: str) -> IPv6Address:
     """The address that an interface gives itself from its hardware address. Source: RFC 4291, appendix A."""
     return IPv6Address(0xFE80 << 112 | _interface_id(hwaddr))
