@@ -74,6 +74,36 @@ class Fake(Device):
         ({"type": "nic", "nictype": "physical", "parent": "e0", "mtu": "9"}, 'Out of MTU range (1280-16384) "9"'),
         ({"type": "nic", "nictype": "p2p", "parent": "e0"}, 'Invalid device option "parent"'),
         ({"type": "nic", "nictype": "sriov"}, 'Invalid value for device option "parent": Required value'),
+        (
+            {"type": "nic", "nictype": "routed", "ipv4.address": "10.0.0.4,10.0.0.4"},
+            'Duplicate address "10.0.0.4" in "ipv4.address"',
+        ),
+        (
+            {"type": "nic", "nictype": "routed", "ipv4.address": "10.0.0.4/24"},
+            'Item "10.0.0.4/24": Not an IPv4 address',
+        ),
+        ({"type": "nic", "nictype": "routed", "ipv4.gateway": "foo"}, "Invalid gateway: foo"),
+        (
+            {"type": "nic", "nictype": "routed", "vlan": "5"},
+            "The vlan setting can only be used when combined with a parent interface",
+        ),
+        (
+            {"type": "nic", "nictype": "routed", "ipv6.routes": "fd00::/64"},
+            "ipv6.routes requires ipv6.address to be set",
+        ),
+        (
+            {"type": "nic", "nictype": "ipvlan", "parent": "e0", "mode": "foo"},
+            'Invalid value for device option "mode": Must be one of: l3s, l2',
+        ),
+        (
+            {"type": "nic", "nictype": "ipvlan", "parent": "e0", "mode": "l2", "ipv4.gateway": "auto"},
+            'Invalid value for device option "ipv4.gateway": Not an IPv4 address',
+        ),
+        ({"type": "nic", "nictype": "ipvlan", "parent": "e0", "ipv4.gateway": "10.0.0.2"}, "Invalid gateway: 10.0.0.2"),
+        (
+            {"type": "nic", "nictype": "ipvlan", "parent": "e0", "ipv4.address": "10.0.0.1/24"},
+            'Item "10.0.0.1/24": Not an IPv4 address',
+        ),
         ({"type": "disk"}, 'missing the required "source" or "path" property'),
         ({"type": "disk", "path": "/mnt", "source": "tmp"}, "Source path must be absolute for local sources"),
         ({"type": "disk", "path": "/"}, 'Root disk entry must have a "pool" property set'),
