@@ -15,6 +15,7 @@ What is done to all devices of an instance is in `lifecycle`.
 import functools
 import hashlib
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -125,6 +126,15 @@ class Device(ABC):
         os.chown(directory, 0, idmap.host_root_gid if idmap else 0)
         directory.chmod(0o710)
 
+    def host_sides(self, word: str) -> list[str]:
+        """The paths inside of all that `host_side` has named for this device and that exists, without the first /."""
+        start = f"{word}.{self.name.replace('.', '%2E')}."
+        try:
+            names = sorted(entry.name for entry in self.instance.devices_dir.iterdir() if entry.name.startswith(start))
+        except FileNotFoundError:
+            return []
+        return [re.sub("--|-", lambda found: found[0][1:] or "/", name.removeprefix(start)) for name in names]
+
     @classmethod
     def validate(cls, name: str, options: Options) -> None:
         """Raise Invalid with LXD's text when the options do not fit together; keys were checked before."""
@@ -177,6 +187,7 @@ class Device(ABC):
 
 _TYPES: dict[tuple[str, str], type[Device]] = {}
 VARIANT_OPTION = {"nic": "nictype", "gpu": "gputype", "infiniband": "nictype"}
+DEFAULT_VARIANT = {"gpu": "physical"}
 
 
 def device_scope(type: str, variant: str = "") -> str:
@@ -197,7 +208,7 @@ def device_class(name: str, options: Options, *, network_type: str = "bridge") -
     Raises Invalid with LXD's texts.
     """
     kind = options.get("type", "")
-    variant = options.get(VARIANT_OPTION.get(kind, ""), "")
+    variant = options.get(VARIANT_OPTION.get(kind, ""), "") or DEFAULT_VARIANT.get(kind, "")
     if kind == "nic" and options.get("network"):
         if variant:
             raise _refused(name, 'Cannot use "nictype" property in conjunction with "network" property')

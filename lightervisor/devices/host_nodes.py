@@ -1,0 +1,113 @@
+"""Device nodes that are found, not named: by vendor and product, or by a card. One device shows several of them.
+
+What is found is shown by a `unix-char` or `unix-block` device each, at the place it has on the host. Devices that come
+and go while the instance runs are not followed: what is there at the start, or when the device is added, is shown.
+"""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from lightervisor.config.key import Key, key
+from lightervisor.config.types import Bool, ValueType, integer, is_true, matching
+from lightervisor.devices.device import Device, DeviceStart, Options, Slot
+from lightervisor.devices.unix_node import Mode, UnixBlock, UnixChar, UnixNode
+from lightervisor.errors import Invalid
+from lightervisor.kernel import sysfs
+from lightervisor.kernel.guests import Guest
+
+HexId = matching("four hex characters", r"[0-9a-f]{4}", "Invalid value, must be four lower case hex characters")
+OWNER: tuple[tuple[str, ValueType, str, str], ...] = (
+    ("uid", integer(0), "0", "Owner inside"),
+    ("gid", integer(0), "0", "Group inside"),
+    ("mode", Mode, "0660", "Permissions inside"),
+)
+IDS: tuple[tuple[str, ValueType, str, str], ...] = (
+    ("vendorid", HexId, "", "Vendor"),
+    ("productid", HexId, "", "Product"),
+)
+REQUIRED: tuple[str, ValueType, str, str] = ("required", Bool, "false", "Fail to start when there is none")
+
+
+def declare(scope: str, *rows: tuple[str, ValueType, str, str]) -> tuple[Key, ...]:
+    """Keys of a type."""
+    return tuple(
+        key(name, kind, scope=scope, default=default, group="unix", help=text) for name, kind, default, text in rows
+    )
+
+
+class HostNodes(Device):
+    """A type says which nodes there are now; the rest is the same for all."""
+
+    MISSING: ClassVar[str] = "Required device not found"
+
+    @abstractmethod
+    def nodes(self) -> Sequence[Path]:
+        """The nodes of the host to show, in order. Raises Invalid."""
+
+    @property
+    def is_required(self) -> bool:
+        """Whether there must be one."""
+        return is_true(self.options.get("required"))
+
+    def check_host(self) -> None:
+        """Raise Invalid when there must be one and is none."""
+        if not self.nodes() and self.is_required:
+            raise Invalid("device", self.name, text=self.MISSING)
+
+    def start(self, slot: Slot) -> DeviceStart:
+        """Show each."""
+        lines = [line for one in self._shown() for line in one.start(slot).lines]
+        return DeviceStart(lines=tuple(lines))
+
+    def plug(self, slot: Slot, guest: Guest) -> DeviceStart:
+        """Show each inside a running container, all or none."""
+        done: list[UnixNode] = []
+        try:
+            for one in self._shown():
+                done.append(one)
+                one.plug(slot, guest)
+        except BaseException:
+            for one in done:
+                one.unplug(guest)
+                one.stop()
+            raise
+        return DeviceStart()
+
+    def unplug(self, guest: Guest) -> None:
+        """Take away what was shown."""
+        for one in self._staged():
+            one.unplug(guest)
+
+    def stop(self) -> None:
+        """Remove what was made, also of devices that are gone by now."""
+        for one in self._staged():
+            one.stop()
+
+    def _shown(self) -> list[UnixNode]:
+        return [self._node(path) for path in self.nodes()]
+
+    def _node(self, path: Path) -> UnixNode:
+        kind = UnixBlock if path.is_block_device() else UnixChar
+        options = {name: self.options[name] for name in ("uid", "gid", "mode") if self.options.get(name)}
+        return kind(self.name, {**options, "source": str(path), "path": str(path)}, self.instance)
+
+    def _staged(self) -> list[UnixNode]:
+        """Those of which a node was made, told by their names in the directory of host sides."""
+        return [self._node(Path("/") / one) for one in self.host_sides("unix")]
+
+
+def identity(device: Path) -> dict[str, str]:
+    """Vendor and product of a device of sysfs, as USB or PCI write them; nothing for what is neither."""
+    found = {"vendor_id": ("idVendor", "vendor"), "product_id": ("idProduct", "device")}
+    return {
+        field: next((value for name in names if (value := sysfs.text(device / name))), "").removeprefix("0x").lower()
+        for field, names in found.items()
+    }
+
+
+def matches(device: Mapping[str, Any], options: Options) -> bool:
+    """Whether a device, as `identity` or GET /1.0/resources tells it, has the vendor and product asked for."""
+    pairs = (("vendorid", "vendor_id"), ("productid", "product_id"))
+    return all(not options.get(option) or options[option] == device.get(field) for option, field in pairs)
