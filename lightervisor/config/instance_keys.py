@@ -9,6 +9,7 @@ from lightervisor.config import (
     snapshot_keys,
     volatile_keys,
 )
+from lightervisor.config.cloud_config import NetworkConfig, UserData
 from lightervisor.config.key import INSTANCE, key
 from lightervisor.config.types import (
     Blob,
@@ -65,21 +66,21 @@ key(
 )
 key(
     "cloud-init.network-config",
-    Blob,
+    NetworkConfig,
     scope=SCOPE,
     group="cloud-init",
     help="cloud-init network configuration, read by image templates and the guest API",
 )
 key(
     "cloud-init.user-data",
-    Blob,
+    UserData,
     scope=SCOPE,
     group="cloud-init",
     help="cloud-init user data, read by image templates and the guest API",
 )
 key(
     "cloud-init.vendor-data",
-    Blob,
+    UserData,
     scope=SCOPE,
     group="cloud-init",
     help="cloud-init vendor data, read by image templates and the guest API",

@@ -220,7 +220,7 @@ def test_cloud_init_runs_again_when_what_it_sets_up_changes(daemon: Daemon, name
     assert is_new()
     for family in ("cloud-init", "user"):
         for key in ("user-data", "vendor-data", "network-config"):
-            lxc("config", "set", name, f"{family}.{key}", "x").ok()
+            lxc("config", "set", name, f"{family}.{key}", "a: 1").ok()
             assert is_new(), key
     for key in ("user.other", "user.meta-data", "limits.processes"):
         lxc("config", "set", name, key, "7").ok()
@@ -229,9 +229,16 @@ def test_cloud_init_runs_again_when_what_it_sets_up_changes(daemon: Daemon, name
     assert not is_new()
     lxc("config", "device", "override", name, "eth0", "name=eth7").ok()
     assert is_new()
-    lxc("profile", "set", "default", "cloud-init.vendor-data", "y").ok()
+    lxc("profile", "set", "default", "cloud-init.vendor-data", "#!/bin/sh").ok()
     lxc("profile", "unset", "default", "cloud-init.vendor-data").ok()
     assert not is_new(), "its own value hides the profile's"
     lxc("rename", name, f"{name}-2").ok()
     name = f"{name}-2"
     assert is_new()
+
+
+def test_what_cloud_init_could_not_read_is_refused_at_once(daemon: Daemon, running: str, either: Lxc) -> None:
+    either("config", "set", running, "cloud-init.network-config", "x").failed("cannot unmarshal !!str `x` into struct")
+    either("config", "set", running, "cloud-init.user-data=#cloud-config\na: [1").failed("did not find expected")
+    either("config", "set", running, "cloud-init.user-data=#!/bin/sh\na: [1").ok()
+    either("config", "set", running, "user.user-data=#cloud-config\na: [1").ok()
