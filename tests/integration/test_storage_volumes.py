@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Iterator
 
 import pytest
 
 from tests.harness.client_lxc import Lxc
+from tests.harness.client_pylxd import Pylxd
 from tests.harness.daemon import Daemon
 
 POOL = "default"
@@ -190,6 +192,21 @@ def test_what_was_interrupted_is_finished_or_undone(fresh_daemon: Daemon) -> Non
     assert sorted(one.name for one in base.iterdir()) == ["default_made", "default_renamed"]
     for name in names:
         assert fresh_daemon.request("DELETE", f"{URL}/custom/{name}").status == 200
+
+
+def test_pylxd_makes_changes_renames_and_deletes_a_volume(daemon: Daemon, volume: str) -> None:
+    pool = Pylxd(daemon.state).client.storage_pools.get(POOL)
+    made = pool.volumes.create({"name": volume, "type": "custom", "config": {"user.a": "b"}})
+    assert volume in [one.name for one in pool.volumes.all()]
+    found = pool.volumes.get("custom", volume)
+    assert (found.config, found.content_type, found.used_by) == ({"user.a": "b"}, "filesystem", [])
+    found.config["user.a"] = "c"
+    found.save()
+    assert pool.volumes.get("custom", volume).config == {"user.a": "c"}
+    made.rename({"name": f"{volume}-2", "pool": POOL})
+    pool.volumes.get("custom", f"{volume}-2").delete()
+    assert volume not in str([one.name for one in pool.volumes.all()])
+    gc.collect()  # see pytest_collection_modifyitems
 
 
 def test_a_size_that_cannot_be_kept_is_refused(lxc: Lxc, image: str, name: str) -> None:
