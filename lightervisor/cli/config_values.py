@@ -35,7 +35,6 @@ _INSTANCE_HELP = """\
 ### ephemeral: false
 ###
 ### Note that the name is shown but cannot be changed
-
 """
 _SERVER_HELP = """\
 ### This is a YAML representation of the configuration.
@@ -163,6 +162,10 @@ def edit(session: Session, arguments: list[str], flags: Flags) -> None:
     etag, text = "", ""
     if session.has_terminal():
         found, etag = server.fetch(path)
+        if fields is _INSTANCE_FIELDS:
+            from lightervisor.cli import key_comments
+
+            help_text += key_comments.comments(server) + "\n"
         text = help_text + formats.yaml({field: found.get(field) for field in fields})
     editor.edit(session, text, lambda content: _put(server, path, content, etag))
 

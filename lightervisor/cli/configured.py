@@ -12,7 +12,7 @@ from lightervisor.client.light_json import as_map
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from lightervisor.cli.flags import Flags
@@ -21,10 +21,21 @@ if TYPE_CHECKING:
 
 
 class Kind:
-    """One kind: its collection in the API, its noun in errors, the fields that PUT takes, the hint above its YAML."""
+    """One kind: its collection in the API, its noun in errors, the fields that PUT takes, the hints above its YAML.
 
-    def __init__(self, collection: str, noun: str, fields: tuple[str, ...], hint: str) -> None:
+    `more_hints` are those that depend on the server.
+    """
+
+    def __init__(
+        self,
+        collection: str,
+        noun: str,
+        fields: tuple[str, ...],
+        hint: str,
+        more_hints: Callable[[Server], str] | None = None,
+    ) -> None:
         self.collection, self.noun, self.fields, self.hint = collection, noun, fields, hint
+        self.more_hints = more_hints
 
     def place(self, session: Session, raw: str, member: str = "") -> tuple[Server, str]:
         """The server and the name that `remote:name` means; raises CommandError when the name is empty."""
@@ -87,7 +98,7 @@ def edit(session: Session, kind: Kind, raw: str) -> None:
     if session.has_terminal():
         found, etag = server.fetch(path)
         kind.check(found)
-        text = kind.hint + "\n" + formats.yaml(found)
+        text = kind.hint + (kind.more_hints(server) if kind.more_hints else "") + "\n" + formats.yaml(found)
 
     def apply(content: str) -> None:
         from lightervisor.cli import yaml_reader

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from lightervisor.cli.flags import Flags
     from lightervisor.cli.session import Session
+    from lightervisor.client.light import Server
 
 _HINT = """\
 ### This is a YAML representation of the profile.
@@ -36,7 +37,15 @@ _HINT = """\
 ### Note that the name is shown but cannot be changed
 """
 _FIELDS = ("config", "description", "devices")
-KIND = Kind("profiles", "profile", _FIELDS, _HINT)
+
+
+def _keys(server: Server) -> str:
+    from lightervisor.cli import key_comments
+
+    return key_comments.comments(server)
+
+
+KIND = Kind("profiles", "profile", _FIELDS, _HINT, _keys)
 
 
 def listing(session: Session, arguments: list[str], flags: Flags) -> None:
