@@ -25,8 +25,8 @@ def test_e1_the_text_is_kept_until_it_is_right(lxc: Lxc, running: str, tmp_path:
     program.write_text(
         "#!/bin/sh\n"
         f"grep -q '^###   limits: limits.cpu ' \"$1\" && : >{tmp_path}/shows-keys\n"
-        'if grep -q limits.memmory "$1"; then sed -i s/limits.memmory/limits.memory/ "$1"\n'
-        "else sed -i 's/^config:.*/config:\\n  limits.memmory: 64MiB/' \"$1\"; fi\n".replace("memmory", "memori")
+        'if grep -q limits.memori "$1"; then sed -i s/limits.memori/limits.memory/ "$1"\n'
+        "else sed -i 's/^config:.*/config:\\n  limits.memori: 64MiB/' \"$1\"; fi\n"
     )
     program.chmod(0o755)
     words = ["profile", "edit", running] if profile else ["config", "edit", running]

@@ -48,6 +48,10 @@ def test_limits_are_in_force_and_follow(daemon: Daemon, module_lxc: Lxc, running
     assert (group / "cpu.max").read_text() == "25000 100000\n"
     module_lxc("config", "unset", running, "limits.memory").ok()
     assert (group / "memory.max").read_text() == "max\n"
+    for key in ("limits.processes", "limits.cpu.allowance"):
+        module_lxc("config", "unset", running, key).ok()
+    assert (group / "pids.max").read_text() == "max\n"
+    assert (group / "cpu.max").read_text() == "max 100000\n"
 
 
 def test_what_it_uses_is_told(daemon: Daemon, running: str) -> None:
