@@ -102,3 +102,36 @@ def test_what_they_publish_runs_here(
     lxc("start", "ours:of-zstd").ok()
     look = "test -p /root/pipe && cat /root/mark"
     assert lxc("exec", "ours:of-zstd", "--", "sh", "-c", look).ok().stdout == "ours\n"
+
+
+def test_what_we_publish_runs_there(
+    lxc: Lxc, native: Lxc, peer: Peer, ours: Site, theirs: Site, unified: Path, tmp_path: Path
+) -> None:
+    algorithms = [one for one in (*ALGORITHMS, "gzip -1") if peer.kind is not INCUS or one in FOR_INCUS]
+    ours.add(unified, alias="box")
+    lxc("launch", "ours:box", "ours:c1").ok()
+    change = "echo theirs >/root/mark; mkfifo /root/pipe; ln /root/mark /root/link; chown 7:8 /root/mark; rm /etc/group"
+    lxc("exec", "ours:c1", "--", "sh", "-c", change).ok()
+    lxc("snapshot", "ours:c1", "snap0").ok()
+    lxc("stop", "ours:c1", "--force").ok()
+    for number, algorithm in enumerate([*algorithms, ""]):
+        words = ["--compression", algorithm] if algorithm else []
+        source = "ours:c1" if algorithm else "ours:c1/snap0"
+        lxc("publish", source, "ours:", "--alias", f"published-{number}", *words, f"packed={algorithm}").ok()
+        files = lxc.export_image(f"ours:published-{number}", folder(tmp_path / str(number)))
+        if algorithm != "squashfs":  # LXD looks for metadata in tarballs only
+            native("image", "import", *files, "theirs:", "--alias", f"published-{number}").ok()
+            native("launch", f"theirs:published-{number}", f"theirs:c{number}").ok()
+            look = "test -p /root/pipe && ! test -e /etc/group && cat /root/link && stat -c %u:%g:%h /root/mark"
+            said = native("exec", f"theirs:c{number}", "--", "sh", "-c", look).ok().stdout
+            assert said == "theirs\n7:8:2\n", algorithm
+
+
+def test_an_image_is_published_on_another_server(lxc: Lxc, ours: Site, theirs: Site, unified: Path) -> None:
+    ours.add(unified, alias="box")
+    lxc("init", "ours:box", "ours:c1").ok()
+    before = ours.fingerprints()
+    lxc("publish", "ours:c1", "theirs:", "--alias", "there", "--public", "note=far").ok()
+    image = theirs.image("there")
+    assert (image["public"], image["properties"]) == (True, {"note": "far"})
+    assert ours.fingerprints() == before
