@@ -1,5 +1,6 @@
 """Is a configuration acceptable? One check, on the final merged state. Texts are LXD's."""
 
+import posixpath
 from collections.abc import Callable, Mapping
 
 from lightervisor.config import names
@@ -71,6 +72,7 @@ class InstanceChecks:
         nvidia.check(config)
         self.check_devices(devices)
         self._check_interfaces(devices)
+        self._check_paths(devices)
         self._check_root(devices)
 
     @staticmethod
@@ -82,6 +84,19 @@ class InstanceChecks:
                 text = f'Invalid value for device option "name": Duplicate NIC name detected "{interface}"'
                 text = f'Invalid expanded devices: Device validation failed for "{name}": {text}'
                 raise Invalid("device", name, text=text, remedy=f"the device {taken[interface]} has it")
+
+    @staticmethod
+    def _check_paths(devices: Devices) -> None:
+        taken: dict[str, str] = {}
+        for name in sorted(devices):
+            path = devices[name].get("path", "") if devices[name].get("type") == "disk" else ""
+            place = posixpath.normpath("/" + path.lstrip("/"))
+            if not path or place == "/":  # about several root disks _check_root has words of its own
+                continue
+            if taken.setdefault(place, name) != name:
+                text = f'More than one disk device uses the same path "{path}"'
+                text = f'Invalid devices: Device validation failed for "{taken[place]}": {text}'
+                raise Invalid("device", taken[place], text=text, remedy=f"the other one is {name}")
 
     @staticmethod
     def _check_root(devices: Devices) -> None:

@@ -225,6 +225,8 @@ class Daemon:
                 if network["managed"]:
                     self.request("DELETE", f"/1.0/networks/{network['name']}")
             for url in self.request("GET", "/1.0/storage-pools").metadata:
+                for volume in self.request("GET", f"{url}/volumes/custom").metadata:
+                    self.request("DELETE", volume)
                 self.request("DELETE", url)
         finally:
             if self.process is not None:

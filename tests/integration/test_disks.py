@@ -281,3 +281,12 @@ def test_a_disk_is_plugged_in_fifty_milliseconds(daemon: Daemon, running: str, f
     # Of the whole request, with two connections; the median, as others use this machine too.
     assert statistics.median(taken[::2]) < 0.05, taken
     assert statistics.median(taken[1::2]) < 0.05, taken
+
+
+def test_two_disks_cannot_have_one_path(lxc: Lxc, running: str, folder: Path) -> None:
+    add(lxc, running, f"source={folder}", "path=/mnt")
+    done = lxc("config", "device", "add", running, "e", "disk", f"source={folder}", "path=mnt/")
+    done.failed(
+        'Invalid devices: Device validation failed for "d": More than one disk device uses the same path "mnt/"'
+    )
+    assert lxc("config", "device", "list", running).stdout.split() == ["d"]
