@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from lightervisor.api.door import Door
 from lightervisor.api.metrics import PATHS
@@ -25,7 +24,7 @@ from lightervisor.client import proxies
 from lightervisor.client.https import Outgoing
 from lightervisor.config import architectures
 from lightervisor.config.key import REGISTRY
-from lightervisor.daemon import environment, logs, resources, server_certificate
+from lightervisor.daemon import environment, interrupted, logs, resources, server_certificate, snapshot_wiring
 from lightervisor.daemon.environment import Liblxc
 from lightervisor.daemon.network_api import METRICS_KEY, METRICS_PORT, NetworkApi, trusted_proxies
 from lightervisor.daemon.options import VERSION, Paths
@@ -53,7 +52,6 @@ from lightervisor.images.secrets import Secrets
 from lightervisor.images.sources.source import Tools
 from lightervisor.images.store import Images
 from lightervisor.images.upkeep import Upkeep
-from lightervisor.instances import create, delete, snapshot_restore, snapshot_take, snapshots
 from lightervisor.instances.autostart import Due, wanted_at_boot
 from lightervisor.instances.boot import Boot, Places
 from lightervisor.instances.catalog import Catalog
@@ -81,6 +79,7 @@ from lightervisor.instances.publish import Publication
 from lightervisor.instances.snapshot_acts import SnapshotActs
 from lightervisor.instances.snapshot_restore import SnapshotRestoring
 from lightervisor.instances.snapshot_roots import SnapshotRoots
+from lightervisor.instances.snapshot_schedule import SnapshotSchedule
 from lightervisor.instances.snapshot_take import SnapshotTaking
 from lightervisor.instances.snapshots import Snapshots
 from lightervisor.instances.state import States
@@ -125,6 +124,7 @@ class Parts:
     images: Images
     downloads: Downloads
     upkeep: Upkeep
+    snapshot_schedule: SnapshotSchedule
     events: Events
     server_config: ServerConfig
     warnings: WarningRows
@@ -254,16 +254,19 @@ def _parts(
     power = Power(instances, catalog, boot, containers, operations, events)
     boot.restart_with(power.start_again)
     creation = Creation(instances, catalog, checks, images, downloads, boot, volumes, operations)
-    acts = SnapshotActs(catalog, volumes, operations, events)
     removal = Removal(instances, catalog, boot, volumes, operations, events)
     live = LiveChanges(instances, devices, DiskLimits(volumes), idmaps, guest_api, containers)
     update = Update(instances, catalog, checks, live, volumes, operations)
-    kept = _Kept(
-        snapshots=Snapshots(snapshot_rows, catalog, volumes, acts),
-        taking=SnapshotTaking(snapshot_rows, catalog, boot, volumes, renderer, acts),
-        restoring=SnapshotRestoring(snapshot_rows, catalog, update, volumes, power, acts),
+    kept = snapshot_wiring.together(
+        snapshot_rows,
+        catalog,
+        operations,
+        Snapshots(snapshot_rows, catalog, volumes, acts := SnapshotActs(catalog, volumes, operations, events)),
+        SnapshotTaking(snapshot_rows, catalog, boot, volumes, renderer, acts),
+        SnapshotRestoring(snapshot_rows, catalog, update, volumes, power, acts),
     )
-    _register(journal, creation, removal, kept)
+    power.precede_starts(kept.schedule.at_start)
+    interrupted.register(journal, creation, removal, kept)
     certificate = server_certificate.ensure(paths.state)
     store = TrustStore(CertificateRows(database), Authority(paths.state), events, server_config.all)
     trust = Trust(store, JoinTokens(operations, server_config.all), server_config.all)
@@ -329,6 +332,7 @@ def _parts(
         images=images,
         downloads=downloads,
         upkeep=upkeep,
+        snapshot_schedule=kept.schedule,
         events=events,
         server_config=server_keys,
         warnings=warnings,
@@ -339,25 +343,6 @@ def _parts(
         guest_sockets=guest_api.sockets,
         wanted_at_boot=lambda: wanted_at_boot(instances, catalog),
     )
-
-
-class _Kept(NamedTuple):
-    """The services of snapshots."""
-
-    snapshots: Snapshots
-    taking: SnapshotTaking
-    restoring: SnapshotRestoring
-
-
-def _register(journal: Journal, creation: Creation, removal: Removal, kept: _Kept) -> None:
-    """Say what finishes or undoes the work of a daemon that died."""
-    journal.register(create.UNDO, creation.undo)
-    journal.register(delete.FINISH_DELETE, removal.finish)
-    journal.register(delete.RENAME_BACK, removal.rename_back)
-    journal.register(snapshot_take.UNDO, kept.taking.undo)
-    journal.register(snapshot_restore.UNDO, kept.restoring.undo)
-    journal.register(snapshots.FINISH_DELETE, kept.snapshots.finish)
-    journal.register(snapshots.RENAME_BACK, kept.snapshots.rename_back)
 
 
 def _storage(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
-from lightervisor.config.merge import Expanded, expand
+from lightervisor.config.merge import Config, Expanded, expand
 from lightervisor.config.types import is_true
 from lightervisor.db.instances import InstanceRow, InstanceRows
 from lightervisor.db.profiles import ProfileRow, ProfileRows
@@ -103,10 +103,17 @@ class Catalog:
             project=row.project,
         )
 
+    def expanded(self) -> Iterable[tuple[InstanceRow, Config]]:
+        """Every instance with its merged configuration."""
+        for row, merged in self._merged(None):
+            yield row, merged.config
+
     def list(self, project: str | None) -> list[Instance]:
         """All instances of one project, or of all with None, by name."""
+        return [self._view(row, merged) for row, merged in self._merged(project)]
+
+    def _merged(self, project: str | None) -> Iterable[tuple[InstanceRow, Expanded]]:
         profiles: dict[tuple[str, str], ProfileRow | None] = {}
-        found: list[Instance] = []
         for row in self._rows.list(project):
             layers: list[ProfileRow] = []
             for name in row.profiles:
@@ -115,8 +122,7 @@ class Catalog:
                     profiles[key] = self._profiles.find(*key)
                 if (layer := profiles[key]) is not None:
                     layers.append(layer)
-            found.append(self._view(row, expand(layers, row.config, row.devices)))
-        return found
+            yield row, expand(layers, row.config, row.devices)
 
 
 def check_running(catalog: Catalog, project: str, name: str) -> None:

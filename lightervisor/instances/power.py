@@ -8,10 +8,10 @@ that alone cleans up after it, so that nothing depends on who asked.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from lightervisor.db.instances import InstanceRows
+from lightervisor.db.instances import InstanceRow, InstanceRows
 from lightervisor.errors import Failure, Invalid
 from lightervisor.events.stream import Events
 from lightervisor.instances.boot import Boot
@@ -30,6 +30,7 @@ DESCRIPTIONS = {
     "freeze": "Freezing instance",
     "unfreeze": "Unfreezing instance",
 }
+BeforeStart = Callable[[InstanceRow], Awaitable[None]]
 log = logging.getLogger(__name__)
 
 
@@ -48,6 +49,11 @@ class Power:
         self._rows, self._catalog, self._boot = rows, catalog, boot
         self._containers, self._operations, self._events = containers, operations, events
         self._restarting: set[asyncio.Task[None]] = set()
+        self._before_start: BeforeStart | None = None
+
+    def precede_starts(self, work: BeforeStart) -> None:
+        """Take what is done about an instance that is about to start; it must not raise for the start's sake."""
+        self._before_start = work
 
     def change(
         self, project: str, name: str, put: InstanceStatePut, requestor: EventLifecycleRequestor | None = None
@@ -95,6 +101,8 @@ class Power:
             return
         if status != "Stopped":
             raise Invalid("instance", name, text="The instance is already running")
+        if self._before_start is not None:
+            await self._before_start(self._rows.get(project, name))
         await self._boot.start(self._rows.get(project, name))
         self._publish("started", project, name, requestor)
 

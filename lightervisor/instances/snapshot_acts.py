@@ -27,10 +27,10 @@ class SnapshotActs:
         row = self._catalog.row(place.project, place.instance)
         await self._volumes.write_description(row, self._volumes.pool_of(self._catalog.expand(row).devices))
 
-    def start(self, description: str, work: Work, place: SnapshotPlace) -> Operation:
-        """Start an operation on a snapshot, which holds its instance's lock."""
+    def start(self, description: str, work: Work, place: SnapshotPlace, *, is_lock_held: bool = False) -> Operation:
+        """Start an operation on a snapshot, which takes its instance's lock unless its starter holds that."""
         resources = {kind: [f"/1.0/{kind}/{place.instance}"] for kind in ("instances", "containers")}
-        locks = [instance_lock(place.project, place.instance)]
+        locks = [] if is_lock_held else [instance_lock(place.project, place.instance)]
         return self._operations.start(description, work, project=place.project, resources=resources, locks=locks)
 
     def publish(

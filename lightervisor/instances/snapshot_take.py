@@ -49,8 +49,12 @@ class SnapshotTaking:
         instance: str,
         post: InstanceSnapshotsPost,
         requestor: EventLifecycleRequestor | None = None,
+        *,
+        is_lock_held: bool = False,
     ) -> Operation:
         """Start taking a snapshot, of a running instance while it is held still for a moment.
+
+        Who holds the instance's lock already says so, and waits for the operation.
 
         Raises NotFound, Invalid for a bad name or pattern, Unsupported for a stateful one.
         """
@@ -75,7 +79,7 @@ class SnapshotTaking:
                 self._being_taken.discard(place)
             self._acts.publish("created", place, requestor)
 
-        return self._acts.start("Snapshotting instance", work, place)
+        return self._acts.start("Snapshotting instance", work, place, is_lock_held=is_lock_held)
 
     def _refuse_stateful(self, project: str, instance: str) -> NoReturn:
         text = "Unable to create a stateful snapshot. "

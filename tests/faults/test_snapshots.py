@@ -227,7 +227,7 @@ def test_an_instance_goes_with_its_snapshots_or_stays_with_them(crew: list[Work]
 @MODES
 def test_snapshots_follow_their_instance_to_its_new_name_or_stay(crew: list[Work], mode: str) -> None:
     def check(work: Work, name: str) -> None:
-        new = f"{name}-new"
+        new = f"new-{name}"
         found = [one for one in (name, new) if work.says(one)]
         assert len(found) == 1
         eventually(lambda: not work.operations().get("running"), what="the rename to end")
@@ -235,6 +235,6 @@ def test_snapshots_follow_their_instance_to_its_new_name_or_stay(crew: list[Work
         end(work, found[0])
 
     def move(work: Work, name: str) -> list[Outcome]:
-        return work.do(("POST", f"/1.0/instances/{name}", {"name": f"{name}-new"}))
+        return work.do(("POST", f"/1.0/instances/{name}", {"name": f"new-{name}"}))
 
     strike(crew, mode, move, with_snapshot(stopped), check)

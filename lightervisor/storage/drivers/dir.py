@@ -32,6 +32,7 @@ class Dir(StorageDriver, name="dir"):
     def create(self) -> None:
         """Make the directories."""
         self.layout.prepare(self.source())
+        self._tidy_snapshots()
 
     def delete(self) -> None:
         """Remove the directories."""
@@ -80,6 +81,7 @@ class Dir(StorageDriver, name="dir"):
         self.layout.trash.discard(self.volume_path(volume))
         for snapshot in self.snapshots(volume):
             self.delete_snapshot(snapshot)
+        self._tidy_snapshots(volume)
 
     def mount(self, volume: Volume, idmap: IdMap | None) -> MountedRoot:
         """Show rootfs over itself with the owners of the map; without a map it is used as it is."""

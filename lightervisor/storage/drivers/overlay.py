@@ -63,6 +63,7 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
     def create(self) -> None:
         """Make the directories."""
         self.layout.prepare(self.source())
+        self._tidy_snapshots()
         self._layers.sweep()
 
     def delete(self) -> None:
@@ -114,6 +115,7 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
             self._discard(self.volume_path(volume))
         for snapshot in self.snapshots(volume):
             self.delete_snapshot(snapshot)
+        self._tidy_snapshots(volume)
 
     def _discard(self, directory: Path) -> None:
         """Throw a volume or snapshot away, and what it alone was made of."""

@@ -1,0 +1,19 @@
+"""What finishes or undoes the work of a daemon that died."""
+
+from lightervisor.daemon.snapshot_wiring import Kept
+from lightervisor.instances import create, delete, snapshot_restore, snapshot_take
+from lightervisor.instances import snapshots as snapshot_changes
+from lightervisor.instances.create import Creation
+from lightervisor.instances.delete import Removal
+from lightervisor.operations.journal import Journal
+
+
+def register(journal: Journal, creation: Creation, removal: Removal, kept: Kept) -> None:
+    """Give the journal the action behind each name that instances and snapshots note."""
+    journal.register(create.UNDO, creation.undo)
+    journal.register(delete.FINISH_DELETE, removal.finish)
+    journal.register(delete.RENAME_BACK, removal.rename_back)
+    journal.register(snapshot_take.UNDO, kept.taking.undo)
+    journal.register(snapshot_restore.UNDO, kept.restoring.undo)
+    journal.register(snapshot_changes.FINISH_DELETE, kept.snapshots.finish)
+    journal.register(snapshot_changes.RENAME_BACK, kept.snapshots.rename_back)

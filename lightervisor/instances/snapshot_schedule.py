@@ -1,0 +1,129 @@
+"""Snapshots that are taken and deleted by themselves. Source: LXD, `snapshots.schedule` and `snapshots.expiry`.
+
+Each minute that an instance's schedule names, one is taken of it, unless the one before is not done yet; a minute in
+which no daemon ran is not made up for. What fails is told in the log and tried again at its next time.
+"""
+
+import asyncio
+import logging
+from datetime import datetime, timedelta
+
+from lightervisor.config import schedule
+from lightervisor.config.types import is_true
+from lightervisor.db.instance_snapshots import SnapshotRows
+from lightervisor.db.instances import InstanceRow
+from lightervisor.errors import Failure
+from lightervisor.instances.catalog import Catalog
+from lightervisor.instances.snapshot_take import SnapshotTaking
+from lightervisor.instances.snapshots import Snapshots
+from lightervisor.instances.volumes import SnapshotPlace
+from lightervisor.model.instance import InstanceSnapshotsPost
+from lightervisor.model.operation import Operation
+from lightervisor.model.times import ZERO_TIME, now
+from lightervisor.operations.operations import FAILURE, Operations
+
+KEY, STOPPED_TOO = "snapshots.schedule", "snapshots.schedule.stopped"
+AT_ONCE = 4
+log = logging.getLogger(__name__)
+
+
+class SnapshotSchedule:
+    """Takes and deletes snapshots when it is time."""
+
+    def __init__(
+        self,
+        rows: SnapshotRows,
+        catalog: Catalog,
+        taking: SnapshotTaking,
+        snapshots: Snapshots,
+        operations: Operations,
+    ) -> None:
+        self._rows, self._catalog, self._taking = rows, catalog, taking
+        self._snapshots, self._operations = snapshots, operations
+        self._few = asyncio.Semaphore(AT_ONCE)
+        self._busy: set[tuple[str, ...]] = set()
+        self._passes: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """For ever: look once in each minute, at its beginning."""
+        try:
+            while True:
+                moment = now()
+                following = moment.replace(second=0, microsecond=0) + timedelta(minutes=1)
+                await asyncio.sleep((following - moment).total_seconds())
+                work = asyncio.create_task(self.look(following))
+                self._passes.add(work)
+                work.add_done_callback(self._passes.discard)
+        finally:
+            for work in self._passes:
+                work.cancel()
+
+    async def look(self, moment: datetime) -> None:
+        """Do what is due in the minute of this moment: delete first, then take."""
+        await self.expire(moment)
+        await asyncio.gather(*(self._take(row) for row in self.due(moment)))
+
+    def due(self, moment: datetime) -> list[InstanceRow]:
+        """The instances of which a snapshot is to be taken now; schedules are in the host's own time."""
+        found: list[InstanceRow] = []
+        for row, config in self._catalog.expanded():
+            value = config.get(KEY, "")
+            owner = row.config.get("volatile.uuid", row.name)
+            try:
+                is_due = value != "" and schedule.is_due(value, moment.astimezone(), owner)
+            except Failure:  # of a profile from before there was a check
+                continue
+            if is_due and (
+                is_true(config.get(STOPPED_TOO)) or self._catalog.status(row.project, row.name) != "Stopped"
+            ):
+                found.append(row)
+        return found
+
+    async def expire(self, moment: datetime) -> None:
+        """Delete the snapshots that have had their time."""
+        ended = [row for row in self._rows.everything() if ZERO_TIME < row.expires_at <= moment]
+        await asyncio.gather(*(self._delete(SnapshotPlace(row.project, row.instance, row.name)) for row in ended))
+
+    async def _delete(self, place: SnapshotPlace) -> None:
+        if place in self._busy:
+            return
+        self._busy.add(place)
+        try:
+            async with self._few:
+                await self._ended(self._snapshots.delete(*place), f"{place.instance}/{place.name} could not be deleted")
+        except Failure as failure:
+            log.warning("snapshot %s/%s has ended and is still there: %s", place.instance, place.name, failure)
+        finally:
+            self._busy.discard(place)
+
+    async def _take(self, row: InstanceRow) -> None:
+        key = (row.project, row.name)
+        if key in self._busy:  # the last one is not done yet
+            return
+        self._busy.add(key)
+        try:
+            async with self._few:
+                operation = await self._taking.create(row.project, row.name, InstanceSnapshotsPost())
+                await self._ended(operation, f"of {row.name}, which is due, could not be taken")
+        except Failure as failure:
+            log.warning("no snapshot was taken of instance %s: %s", row.name, failure)
+        finally:
+            self._busy.discard(key)
+
+    async def at_start(self, row: InstanceRow) -> None:
+        """An instance is about to start, and its lock is held: take a snapshot if its schedule says @startup.
+
+        That it cannot be taken is told in the log and keeps nothing from starting.
+        """
+        try:
+            if schedule.is_at_start(self._catalog.expand(row).config.get(KEY, "")):
+                post = InstanceSnapshotsPost()
+                operation = await self._taking.create(row.project, row.name, post, is_lock_held=True)
+                await self._ended(operation, f"of {row.name} could not be taken at its start")
+        except Failure as failure:
+            log.warning("no snapshot was taken of instance %s at its start: %s", row.name, failure)
+
+    async def _ended(self, operation: Operation, complaint: str) -> None:
+        done = await self._operations.wait(operation.id, None)
+        if done.status_code >= FAILURE:
+            log.warning("snapshot %s: %s", complaint, done.err)
