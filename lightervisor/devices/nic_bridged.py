@@ -131,7 +131,9 @@ class BridgedNic(CableNic, type="nic", variant="bridged"):
             raise Invalid("device", self.name, text=f'Parent device "{self._port.bridge}" doesn\'t exist')
         if self.options.get("vlan") or self.options.get("vlan.tagged"):
             nic_ports.enable_vlans(self._port.bridge)
-        self._filter(cable.host_name, self._reserve(cable.hwaddr))
+        entry = self._reserve(cable.hwaddr)
+        if self._is_filtered:
+            self._filter(cable.host_name, entry)
         return {}
 
     def cable_lines(self, cable: Cable) -> Iterable[Line]:
@@ -183,8 +185,11 @@ class BridgedNic(CableNic, type="nic", variant="bridged"):
     def follow(self, host: Netlink, old: Options) -> None:
         """Reserve the other addresses, and filter what the new options say."""
         entry = self._reserve(self.hwaddr)
-        if host_name := self.volatile("host_name"):
+        host_name = self.volatile("host_name")
+        if host_name and self._is_filtered:
             self._filter(host_name, entry)
+        elif any(is_true(old.get(option)) for option in FILTERS):
+            nft.remove(nic_rules.filtering(self.label))
 
     # What outlives a stop
 
@@ -233,9 +238,6 @@ class BridgedNic(CableNic, type="nic", variant="bridged"):
 
     def _filter(self, host_name: str, entry: HostEntry) -> None:
         """Have the rules that the options say. Raises Invalid where nobody knows which addresses are allowed."""
-        if not self._is_filtered:
-            nft.remove(nic_rules.filtering(self.label)) if self.volatile("host_name") else None
-            return
         sender = nic_rules.Sender(
             host_name=host_name,
             hwaddr=entry.hwaddr,

@@ -86,6 +86,7 @@ from lightervisor.kernel.rtnetlink import (
     family_of,
     link_header,
     name_attribute,
+    number,
     parse_address,
     parse_link,
     subnet,
@@ -244,19 +245,35 @@ class Netlink:
         """Take an address off a link; nothing happens when it has none such."""
         self._change(DELADDR, 0, self._address_body(name, address, 0), name, (errno.EADDRNOTAVAIL,))
 
-    def add_route(self, name: str, subnet: Subnet, *, gateway: Ip | None = None, table: int = MAIN_TABLE) -> None:
+    def add_route(self, name: str, wanted: Subnet, *, gateway: Ip | None = None, table: int = MAIN_TABLE) -> None:
         """Send a subnet's packets out of a link; nothing happens when that is so already.
 
         A gateway is taken to be at the other end of the link. Raises HostError where another link has that route: it
         may be the host's own way out, and is left alone.
         """
-        self.delete_route(name, subnet, table=table)
         try:
-            self._socket.ask(NEWROUTE, CREATE | EXCL | ACK, self._route_body(name, subnet, gateway, table))
+            self._socket.ask(NEWROUTE, CREATE | EXCL | ACK, self._route_body(name, wanted, gateway, table))
         except Refused as error:
-            taken = f"another route to {subnet} exists already"
+            if error.errno == errno.EEXIST and self._leads(name, wanted, table):
+                return
+            taken = f"another route to {wanted} exists already"
             cause = taken if error.errno == errno.EEXIST else f"the kernel says: {error.strerror}"
             raise HostError("network interface", name, cause=cause) from error
+
+    def _leads(self, name: str, wanted: Subnet, table: int) -> bool:
+        """Whether a subnet's packets go out of a link."""
+        index = self._index(name)
+        for kind, body in self._socket.ask(GETROUTE, DUMP, struct.pack("=B", family_of(wanted)) + bytes(11)):
+            found = attributes(body[12:])
+            raw = bytes(found.get(RTA_DST) or bytes(wanted.max_prefixlen // 8))
+            if (
+                kind == NEWROUTE
+                and subnet(body[0], raw, body[1]) == wanted
+                and number(found, RTA_OIF) == index
+                and number(found, RTA_TABLE) == table
+            ):
+                return True
+        return False
 
     def delete_route(self, name: str, subnet: Subnet, *, table: int = MAIN_TABLE) -> None:
         """Undo `add_route`; nothing happens when there is no such route or link."""

@@ -208,7 +208,8 @@ def subnet(family: int, raw: bytes, prefix: int) -> Subnet:
     return IPv6Network((raw, prefix), strict=False)
 
 
-def _number(found: Attributes, kind: int) -> int:
+def number(found: Attributes, kind: int) -> int:
+    """The number in an attribute; 0 without one."""
     raw = found.get(kind)
     return 0 if raw is None else int.from_bytes(raw[:4], "little" if struct.pack("=H", 1)[0] else "big")
 
@@ -225,11 +226,11 @@ def parse_link(body: memoryview) -> Link:
         index=index,
         name=bytes(found[IFLA_IFNAME]).rstrip(b"\0").decode(errors="replace"),
         flags=flags,
-        mtu=_number(found, IFLA_MTU),
+        mtu=number(found, IFLA_MTU),
         hwaddr="" if flags & IFF_LOOPBACK else bytes(found.get(IFLA_ADDRESS, b"")).hex(":"),
         kind=kind,
-        master=_number(found, IFLA_MASTER),
-        peer=_number(found, IFLA_LINK),
+        master=number(found, IFLA_MASTER),
+        peer=number(found, IFLA_LINK),
         peer_elsewhere=IFLA_LINK_NETNSID in found,
         counters=Counters(*struct.unpack_from("=8Q", stats)) if stats is not None else Counters(),
         vlan=struct.unpack("=H", vlan)[0] if vlan is not None else 0,

@@ -91,6 +91,7 @@ def of_stopped(daemon: Daemon, name: str) -> list[str]:
     found = [f"file: {path}" for path in paths]
     found += [f"link: {port.name}" for port in (NET / daemon.bridge / "brif").glob("*")]
     found += [f"mount: {place}" for place in _mounts() if f"{daemon.state}/" in place and f"/{name}" in place]
+    found += [f"nft: {line}" for line in _nft() if f".{name}." in line]
     found += [f"cgroup: {group}" for group in _cgroups() if group.rpartition("/")[2].endswith(f".{name}")]
     found += [
         f"process: {pid} {command}"

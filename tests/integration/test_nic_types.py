@@ -55,7 +55,7 @@ def config(daemon: Daemon, name: str) -> dict[str, str]:
 
 
 def pings(run: Callable[..., processes.Done], address: str) -> bool:
-    return run("busybox", "ping", "-c", "1", "-W", "5", address).status == 0
+    return run("busybox", "ping", "-c", "4", "-W", "5", address).status == 0
 
 
 def links() -> str:

@@ -129,3 +129,15 @@ def test_what_this_host_or_server_lacks_is_refused_at_the_start(options: dict[st
     check_device("d", options)
     with pytest.raises(Failure, match=text):
         start_devices([load_device("d", options, FACTS)])
+
+
+def test_all_nodes_that_are_found_are_shown_and_taken_back(tmp_path: Path) -> None:
+    device = Usb("a.b", {"type": "usb", "mode": "0600"}, InstanceFacts(name="c1", devices_dir=tmp_path / "c1"))
+    device.nodes = lambda: [Path("/dev/null"), Path("/dev/zero")]  # pyright: ignore[reportAttributeAccessIssue]
+    ((_, start),) = start_devices([device])
+    targets = [value.split()[1] for name, value in start.lines if name == "lxc.mount.entry"]
+    assert targets == ["dev/null", "dev/zero"]
+    assert device.host_sides("unix") == ["dev/null", "dev/zero"]
+    device.nodes = list  # pyright: ignore[reportAttributeAccessIssue] # unplugged meanwhile
+    device.stop()
+    assert not (tmp_path / "c1").exists()
