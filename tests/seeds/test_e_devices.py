@@ -31,7 +31,8 @@ TOOLS = {
         "-i {link} -p tcp --dport {port}",
     ),
     "nft": (
-        "nft 'table ip {link} {{ chain pre {{ type nat hook prerouting priority -100; {match} dnat to {target}; }}; }}'",
+        "nft 'table ip {link} {{ chain p {{ type nat hook prerouting priority dstnat; "
+        "{match} dnat to {target}; }}; }}'",
         "nft delete table ip {link}",
         "iifname {link} tcp dport {port}",
     ),
