@@ -279,8 +279,15 @@ class Boot:
         guest = self._guest(container)
         if guest is not None:
             await self._devices.mend(row, expanded, guest)
-            wanted = Wanted(expanded.config, await in_thread(self._disks.throttles, row, expanded))
-            await in_thread(self.containers.restore_limits, container, wanted)
+            await in_thread(self._restore_limits, row, expanded)
+
+    def _restore_limits(self, row: InstanceRow, expanded: Expanded) -> None:
+        try:
+            throttles = self._disks.throttles(row, expanded)
+        except (Failure, OSError) as error:
+            log.warning("instance %s: the limits of its disks are not set again: %s", row.name, error)
+            throttles = ()
+        self.containers.restore_limits(volume_name(row.project, row.name), Wanted(expanded.config, throttles))
 
     async def _end_ephemeral(self, project: str, name: str) -> None:
         """An ephemeral instance ends with its stop. A daemon that dies here ends it at its next start."""
@@ -350,7 +357,8 @@ class Boot:
     async def find_running(self) -> None:
         """The daemon starts: watch what runs, take back what died meanwhile or was being started."""
         self.containers.confinement.find()
-        await asyncio.gather(*(self._find(row) for row in self._rows.list()))
+        async with self.containers.changing_together():
+            await asyncio.gather(*(self._find(row) for row in self._rows.list()))
 
     async def _find(self, row: InstanceRow) -> None:
         container = volume_name(row.project, row.name)
