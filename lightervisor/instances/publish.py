@@ -86,7 +86,7 @@ class Publication:
         self, project: str, instance: str, name: str, post: ImagesPost, algorithm: str, progress: Progress
     ) -> Image:
         async with self._snapshots.opened(project, instance, name) as root:
-            still = StillRoot(root.path, root.directory, root.row, {})
+            still = StillRoot(root.path, root.directory, root.row, root.plain)
             received, metadata = await self._pack(still, post, algorithm, progress)
         return await self._keep(received, metadata, post)
 

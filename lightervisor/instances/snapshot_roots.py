@@ -9,23 +9,28 @@ A snapshot is mounted for its first reader and unmounted after its last. While s
 nor deleted, and neither is its instance.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from lightervisor.db.instance_snapshots import SnapshotRow, SnapshotRows
 from lightervisor.instances.catalog import Catalog
+from lightervisor.instances.nesting import over
 from lightervisor.instances.volumes import InstanceVolumes, SnapshotPlace
 from lightervisor.operations.locks import Locks, instance_lock
 
 
 class SnapshotRoot(NamedTuple):
-    """An opened snapshot: its files, the directory beside them, and what is stored about it."""
+    """An opened snapshot: its files, the directory beside them, and what is stored about it.
+
+    `plain` are directories of the host that lie over those in the root, by their paths in it.
+    """
 
     path: Path
     directory: Path
     row: SnapshotRow
+    plain: Mapping[str, Path]
 
 
 class SnapshotRoots:
@@ -46,7 +51,8 @@ class SnapshotRoots:
             row = self._snapshots.get(*place)
             mounted = await self._volumes.mount_snapshot(pool, place)
         try:
-            yield SnapshotRoot(mounted.path, self._volumes.snapshot_directory(pool, place), row)
+            plain = over(mounted.path, await self._volumes.snapshot_directories(pool, place))
+            yield SnapshotRoot(mounted.path, self._volumes.snapshot_directory(pool, place), row, plain)
         finally:
             async with self._locks.hold([instance_lock(project, instance)]):
                 await self._volumes.unmount_snapshot(pool, place)

@@ -15,12 +15,11 @@ from typing import NamedTuple, Protocol
 
 from lightervisor.config.names import volume_name
 from lightervisor.config.types import is_true
-from lightervisor.db.instances import InstanceRow
-from lightervisor.errors import Failure, Unsupported
+from lightervisor.errors import Failure
 from lightervisor.instances.boot import Boot
 from lightervisor.instances.catalog import Catalog
+from lightervisor.instances.nesting import NESTING, over
 from lightervisor.instances.volumes import InstanceVolumes
-from lightervisor.kernel import paths
 from lightervisor.operations.locks import Locks, instance_lock
 
 
@@ -71,21 +70,9 @@ class StillRoots:
             pool = self._volumes.pool_of(self._catalog.expand(row).devices)
             mounted = await self._volumes.mount(pool, project, name, None)
             try:
-                plain = await self._plain(row, pool, mounted.path)
+                nests = is_true(self._catalog.expand(row).config.get(NESTING))
+                beside = await self._volumes.plain_directories(pool, project, name) if nests else []
+                plain = over(mounted.path, beside)
                 yield StillRoot(mounted.path, self._volumes.directory(pool, project, name), row, plain)
             finally:
                 await self._volumes.unmount(pool, project, name)
-
-    async def _plain(self, row: InstanceRow, pool: str, root: Path) -> dict[str, Path]:
-        """What is bound into the container when it runs: see instances/nesting.py. Raises Unsupported."""
-        if not is_true(self._catalog.expand(row).config.get("security.nesting")):
-            return {}
-        found: dict[str, Path] = {}
-        for one in await self._volumes.plain_directories(pool, row.project, row.name):
-            if not paths.exists(root, one.guest, follow=True):
-                continue  # it has never been started with nesting
-            if not paths.is_plain(root, one.guest):
-                cause = f"/{one.guest} lies behind a symbolic link"
-                raise Unsupported("publishing", row.name, cause=cause, remedy="make it a directory")
-            found[one.guest] = one.host
-        return found

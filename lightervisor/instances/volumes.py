@@ -117,6 +117,13 @@ class InstanceVolumes:
             return []
         return await in_thread(driver.plain_directories, _volume(project, name))
 
+    async def snapshot_directories(self, pool: str, place: SnapshotPlace) -> list[PlainDirectory]:
+        """What a snapshot of such an instance keeps of them."""
+        driver = self._pools.driver(pool)
+        if not isinstance(driver, PlainDirectories):
+            return []
+        return await in_thread(driver.snapshot_directories, _snapshot(place))
+
     def exists(self, pool: str, project: str, name: str) -> bool:
         """Whether the volume is there."""
         return self.directory(pool, project, name).is_dir()

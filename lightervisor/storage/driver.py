@@ -312,6 +312,10 @@ class PlainDirectories(ABC):
         What the volume has content in already is left alone.
         """
 
+    @abstractmethod
+    def snapshot_directories(self, snapshot: Snapshot) -> list[PlainDirectory]:
+        """What a snapshot keeps of such directories; for reading only."""
+
 
 _DRIVERS: dict[str, type[StorageDriver]] = {}
 

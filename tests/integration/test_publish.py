@@ -316,3 +316,17 @@ def test_a_snapshot_is_published_while_its_instance_runs(daemon: Daemon, either:
     assert either.run(f"{stopped}-copy", "cat", "/root/note", "/new/deep/file").stdout == "then\nhi\n"
     missing = either("publish", f"{stopped}/nope").failed()
     assert "not found" in missing.stderr
+
+
+def test_what_nested_containers_keep_is_published_too(
+    daemon: Daemon, lxc: Lxc, image: str, name: str, tidy: None
+) -> None:
+    lxc.launch(image, name, config={"security.nesting": "true"})
+    lxc.run(name, "sh", "-c", "echo in >/var/lib/docker/file; chown 3:4 /var/lib/docker/file")
+    lxc("snapshot", name, "kept").ok()
+    lxc("stop", "--force", name).ok()
+    for number, source in enumerate((name, f"{name}/kept")):
+        fingerprint = published(lxc, source, f"number={number}")
+        lxc.launch(fingerprint, f"{name}-{number}")
+        said = lxc.run(f"{name}-{number}", "sh", "-c", "stat -c %u:%g /var/lib/docker/file; cat /var/lib/docker/file")
+        assert said.stdout == "3:4\nin\n", source

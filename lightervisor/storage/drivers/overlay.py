@@ -248,6 +248,12 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
             found.append(PlainDirectory(host=host, guest=guest))
         return found
 
+    def snapshot_directories(self, snapshot: Snapshot) -> list[PlainDirectory]:
+        """The copies beside the snapshot's description."""
+        kept = self.snapshot_path(snapshot) / "plain"
+        found = [PlainDirectory(host=kept / guest.replace("/", "-"), guest=guest) for guest in PLAIN]
+        return [one for one in found if one.host.is_dir()]
+
     def _reap(self, image: str) -> None:
         """Remove a deleted image that nothing lies on; the lock is held."""
         if image and self.layout.tombstone(image).exists() and not self._layers.has_users(image):
