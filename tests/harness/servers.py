@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lightervisor.kernel import guests
 from lightervisor.kernel.idmap import map_of_process
+from tests.harness.processes import PATIENCE_S
 
 Serve = Callable[[socket.socket], None]
 
@@ -84,7 +85,8 @@ def _quietly(serve: Serve, connection: socket.socket) -> None:
 def ask(connection: socket.socket, said: bytes) -> bytes:
     """Send, end, and everything that is answered."""
     with connection:
-        connection.settimeout(10)
-        connection.sendall(said)
-        connection.shutdown(socket.SHUT_WR)
+        connection.settimeout(PATIENCE_S)
+        with suppress(BrokenPipeError):  # it has answered and gone without waiting for a word
+            connection.sendall(said)
+            connection.shutdown(socket.SHUT_WR)
         return b"".join(iter(lambda: connection.recv(1 << 16), b""))

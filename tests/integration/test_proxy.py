@@ -174,7 +174,7 @@ def test_datagrams_find_their_way_back(add: Callable[..., str], daemon: Daemon, 
     add(f"listen=udp:{HERE}:{port}", f"connect=udp:{HERE}:5353")
     with socket.socket(type=socket.SOCK_DGRAM) as one, socket.socket(type=socket.SOCK_DGRAM) as other:
         for client, said in ((one, b"one"), (other, b"other"), (one, b"x" * 60000), (other, b"")):
-            client.settimeout(10)
+            client.settimeout(60)
             client.sendto(said, (HERE, port))
             assert client.recv(1 << 16) == said.upper()
     thread.join(10)
@@ -241,7 +241,7 @@ def test_descriptors_go_through(add: Callable[..., str], lxc: Lxc, daemon: Daemo
     with serving(listener_at(pid_of(daemon, box), "/tmp/wayland"), read_what_is_given):
         add(f"listen=unix:{daemon.state}/wayland", "connect=unix:/tmp/wayland")
         with socket.socket(socket.AF_UNIX) as client, note.open("rb") as file:
-            client.settimeout(10)
+            client.settimeout(60)
             client.connect(f"{daemon.state}/wayland")
             client.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [file.fileno()] * 2))])
             assert client.recv(10) == b"read"
