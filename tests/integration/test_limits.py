@@ -192,6 +192,19 @@ def test_a_disk_of_the_host_is_slowed_down_without_being_unmounted(
         source.rmdir()
 
 
+@needs_v1
+def test_a_volume_is_slowed_down(daemon: Daemon, either: Lxc, running: str, name: str) -> None:
+    either("storage", "volume", "create", "default", f"v-{name}").ok()
+    try:
+        words = ("pool=default", f"source=v-{name}", "path=/mnt/d", "limits.write=4MB")
+        either("config", "device", "add", running, "d", "disk", *words).ok()
+        assert limit(daemon, running, "blkio.throttle.write_bps_device").split()[1:] == ["4000000"]
+        either("config", "device", "remove", running, "d").ok()
+        assert limit(daemon, running, "blkio.throttle.write_bps_device") == ""
+    finally:
+        either("storage", "volume", "delete", "default", f"v-{name}")
+
+
 def test_memory_cannot_be_limited_as_a_disk(daemon: Daemon, either: Lxc, running: str) -> None:
     if os.major(Path("/dev/shm").stat().st_dev) != 0:
         pytest.skip("/dev/shm is on a disk here")
