@@ -120,6 +120,17 @@ class Disk(Device, type="disk"):
             cause = f"cannot unmount /{self._inside()}: {error.strerror}"
             raise HostError("disk", self.name, cause=cause) from error
 
+    def mend(self, guest: Guest) -> None:
+        """Mount it when it is not there: the daemon was killed while it was being added."""
+        if self.options.get("path") == "/":
+            return
+        try:
+            is_there = guest_mounts.is_mounted(guest, self._inside())
+        except OSError as error:
+            raise HostError("disk", self.name, cause=f"cannot look at /{self._inside()}: {error.strerror}") from error
+        if not is_there:
+            self.plug(Slot(), guest)
+
     def stop(self) -> None:
         """Unmount and remove the place of the mount."""
         self._stage().remove()

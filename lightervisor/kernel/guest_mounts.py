@@ -24,6 +24,25 @@ def attach(guest: Guest, tree: int, target: str, *, is_file: bool) -> None:
     guests.in_mounts(guest, work)
 
 
+def is_mounted(guest: Guest, target: str) -> bool:
+    """Whether something is mounted at a path inside. Raises OSError."""
+    found: list[bool] = []
+
+    def work(root: int) -> None:
+        try:
+            directory, name = paths.open_parent(root, target)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        try:
+            os.fchdir(directory)
+            found.append(syscalls.is_mount_root(name))
+        finally:
+            os.close(directory)
+
+    guests.in_mounts(guest, work)
+    return any(found)
+
+
 def detach(guest: Guest, target: str) -> None:
     """Take away the uppermost mount at a path inside, for its users too; nothing happens without. Raises OSError."""
 

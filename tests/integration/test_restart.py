@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import socket
+import sqlite3
 import subprocess
 import time
 from pathlib import Path
@@ -176,3 +179,23 @@ def test_what_was_recorded_goes_after_two_days(fresh_daemon: Daemon, fresh_image
     eventually(lambda: not (logs / "exec_old.stdout").exists(), what="the old record to go")
     listed = fresh_daemon.request("GET", "/1.0/instances/c1/logs").metadata
     assert sorted(url.rpartition("/")[2] for url in listed) == ["exec_new.stdout", "lxc.conf", "lxc.log"]
+
+
+def test_a_disk_is_there_though_the_daemon_died_while_it_was_being_added(
+    fresh_daemon: Daemon, fresh_image: str
+) -> None:
+    lxc = client_of(fresh_daemon)
+    lxc.launch(fresh_image, "c1")
+    lxc("config", "device", "add", "c1", "stays", "disk", "source=/opt", "path=/srv/stays").ok()
+    fresh_daemon.kill()
+    # The row is stored before anything is mounted.
+    disk = {"type": "disk", "source": "/opt", "path": "/srv/new"}
+    with contextlib.closing(sqlite3.connect(fresh_daemon.state / "database/lightervisor.db")) as database, database:
+        ((text,),) = database.execute("select devices from instances where name = 'c1'").fetchall()
+        devices = json.dumps({**json.loads(text), "new": disk})
+        database.execute("update instances set devices = ? where name = 'c1'", (devices,))
+    fresh_daemon.start()
+    mounts = [line.split()[1] for line in lxc.run("c1", "cat", "/proc/mounts").stdout.splitlines()]
+    assert (mounts.count("/srv/stays"), mounts.count("/srv/new")) == (1, 1)
+    lxc("config", "device", "remove", "c1", "new").ok()
+    assert "/srv/new" not in lxc.run("c1", "cat", "/proc/mounts").stdout
