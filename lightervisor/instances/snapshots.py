@@ -10,6 +10,7 @@ from datetime import datetime
 
 from lightervisor.config.merge import expand
 from lightervisor.db.instance_snapshots import SnapshotRow, SnapshotRows, renamed_to_taken
+from lightervisor.db.profiles import ProfileRow
 from lightervisor.errors import NotFound
 from lightervisor.instances import snapshot_names
 from lightervisor.instances.catalog import Catalog
@@ -42,42 +43,32 @@ class Snapshots:
     def all_of(self, project: str, instance: str) -> list[InstanceSnapshot]:
         """The snapshots of an instance, the oldest first. Raises NotFound."""
         self._catalog.row(project, instance)
-        return [self._view(row) for row in self._snapshots.of(project, instance)]
+        return [_view(row, self._profiles_of(row)) for row in self._snapshots.of(project, instance)]
 
     def by_instance(self, project: str | None) -> dict[tuple[str, str], list[InstanceSnapshot]]:
         """The snapshots of each instance that has any, of one project, or of all with None."""
         found: dict[tuple[str, str], list[InstanceSnapshot]] = {}
+        known: dict[tuple[str, ...], list[ProfileRow]] = {}  # many snapshots have the same few
         for row in self._snapshots.everything(project):
-            found.setdefault((row.project, row.instance), []).append(self._view(row))
+            key = (row.project, *row.profiles)
+            if key not in known:
+                known[key] = self._catalog.known_profiles(row.project, row.profiles)
+            found.setdefault((row.project, row.instance), []).append(_view(row, known[key]))
         return found
 
     async def get(self, project: str, instance: str, name: str) -> InstanceSnapshot:
         """One snapshot, with its size on disk. Raises NotFound."""
         row = self._get(project, instance, name)
         place = SnapshotPlace(project, instance, name)
-        return self._view(row, await self._volumes.snapshot_size(self._acts.pool(project, instance), place))
+        size = await self._volumes.snapshot_size(self._acts.pool(project, instance), place)
+        return _view(row, self._profiles_of(row), size)
 
     def _get(self, project: str, instance: str, name: str) -> SnapshotRow:
         self._catalog.row(project, instance)
         return self._snapshots.get(project, instance, name)
 
-    def _view(self, row: SnapshotRow, size: int | None = None) -> InstanceSnapshot:
-        expanded = expand(self._catalog.known_profiles(row.project, row.profiles), row.config, row.devices)
-        return InstanceSnapshot(
-            architecture=row.architecture,
-            config=row.config,
-            created_at=row.created_at,
-            devices=row.devices,
-            ephemeral=row.ephemeral,
-            expanded_config=expanded.config,
-            expanded_devices=expanded.devices,
-            expires_at=row.expires_at,
-            last_used_at=row.last_used_at,
-            name=row.name,
-            profiles=row.profiles,
-            stateful=row.stateful,
-            size=SIZE_UNKNOWN if size is None else size,
-        )
+    def _profiles_of(self, row: SnapshotRow) -> list[ProfileRow]:
+        return self._catalog.known_profiles(row.project, row.profiles)
 
     # Changing
 
@@ -176,3 +167,22 @@ class Snapshots:
             if self._volumes.has_snapshot(arguments["pool"], place):
                 return
         await self._snapshots.delete(*place)
+
+
+def _view(row: SnapshotRow, profiles: list[ProfileRow], size: int | None = None) -> InstanceSnapshot:
+    expanded = expand(profiles, row.config, row.devices)
+    return InstanceSnapshot(
+        architecture=row.architecture,
+        config=row.config,
+        created_at=row.created_at,
+        devices=row.devices,
+        ephemeral=row.ephemeral,
+        expanded_config=expanded.config,
+        expanded_devices=expanded.devices,
+        expires_at=row.expires_at,
+        last_used_at=row.last_used_at,
+        name=row.name,
+        profiles=row.profiles,
+        stateful=row.stateful,
+        size=SIZE_UNKNOWN if size is None else size,
+    )
