@@ -47,11 +47,11 @@ _NEW = {
 # A command works on instances that are in such a state.
 _STATES = {
     "start": ("Stopped", "Frozen"),
-    "stop": ("Running", "Frozen", "Error"),
-    "restart": ("Running",),
-    "pause": ("Running",),
-    "exec": ("Running",),
-    "console": ("Running",),
+    "stop": ("Running", "Ready", "Frozen", "Error"),
+    "restart": ("Running", "Ready"),
+    "pause": ("Running", "Ready"),
+    "exec": ("Running", "Ready"),
+    "console": ("Running", "Ready"),
 }
 KINDS: dict[str, Finder] = {
     "": lambda names, word: names.remotes(word),

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 _BEFORE = {
     "start": ("Stopped", "Frozen"),
-    "stop": ("Running", "Frozen", "Error"),
-    "restart": ("Running",),
-    "pause": ("Running",),
+    "stop": ("Running", "Ready", "Frozen", "Error"),
+    "restart": ("Running", "Ready"),
+    "pause": ("Running", "Ready"),
 }
 _NOTHING_TO_DO = tuple(
     f"The {what} is {how}" for what in ("instance", "container") for how in ("already", "not running")

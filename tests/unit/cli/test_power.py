@@ -20,9 +20,10 @@ def lxc(client: Client) -> Client:
             {"name": "c1", "status": "Stopped"},
             {"name": "c2", "status": "Frozen"},
             {"name": "c3", "status": "Running"},
+            {"name": "c4", "status": "Ready"},
         ],
     }
-    client.server.asynchronous = {f"PUT /1.0/instances/c{number}/state": DONE for number in (1, 2, 3)}
+    client.server.asynchronous = {f"PUT /1.0/instances/c{number}/state": DONE for number in (1, 2, 3, 4)}
     return client
 
 
@@ -38,7 +39,7 @@ def test_a_frozen_instance_is_thawed_by_start(lxc: Client) -> None:
 
 def test_all_means_those_that_can_be_changed(lxc: Client) -> None:
     lxc("stop", "--all", "--force")
-    assert actions(lxc) == {"c2": "stop", "c3": "stop"}
+    assert actions(lxc) == {"c2": "stop", "c3": "stop", "c4": "stop"}
     assert lxc.server.sent["PUT /1.0/instances/c3/state"]["force"] is True
 
 
