@@ -20,7 +20,8 @@ import uvloop
 
 from lightervisor.daemon import guard, logs, systemd
 from lightervisor.daemon.options import Paths
-from lightervisor.daemon.wiring import Parts, wire
+from lightervisor.daemon.parts import Parts
+from lightervisor.daemon.wiring import wire
 from lightervisor.errors import Invalid
 from lightervisor.kernel import inheritance
 from lightervisor.runtime.spawner import Spawner

@@ -1,12 +1,9 @@
 """The composition root: every part made once and handed to those that use it."""
 
-import asyncio
 import logging
 import os
-import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from lightervisor.api.door import Door
@@ -28,13 +25,14 @@ from lightervisor.daemon import environment, interrupted, logs, resources, serve
 from lightervisor.daemon.environment import Liblxc
 from lightervisor.daemon.network_api import METRICS_KEY, METRICS_PORT, NetworkApi, trusted_proxies
 from lightervisor.daemon.options import VERSION, Paths
+from lightervisor.daemon.parts import Parts
 from lightervisor.daemon.server_certificate import ServerCertificate
 from lightervisor.daemon.server_config import ServerConfig
 from lightervisor.db.certificates import CertificateRows
 from lightervisor.db.database import Database
 from lightervisor.db.images import ImageRows
 from lightervisor.db.instance_snapshots import SnapshotRows
-from lightervisor.db.instances import InstanceRow, InstanceRows
+from lightervisor.db.instances import InstanceRows
 from lightervisor.db.networks import NetworkRows
 from lightervisor.db.profiles import ProfileRows
 from lightervisor.db.server_config import ServerConfigRows
@@ -43,7 +41,6 @@ from lightervisor.db.storage_volumes import VolumeRows
 from lightervisor.db.warnings import WarningRows
 from lightervisor.devices.device import check_device
 from lightervisor.devlxd.server import GuestServer
-from lightervisor.errors import Failure
 from lightervisor.events.stream import Events
 from lightervisor.images.downloads import Downloads
 from lightervisor.images.outward import Outward
@@ -52,7 +49,7 @@ from lightervisor.images.secrets import Secrets
 from lightervisor.images.sources.source import Tools
 from lightervisor.images.store import Images
 from lightervisor.images.upkeep import Upkeep
-from lightervisor.instances.autostart import Due, wanted_at_boot
+from lightervisor.instances.autostart import wanted_at_boot
 from lightervisor.instances.boot import Boot, Places
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.checks import InstanceChecks
@@ -79,7 +76,6 @@ from lightervisor.instances.publish import Publication
 from lightervisor.instances.snapshot_acts import SnapshotActs
 from lightervisor.instances.snapshot_restore import SnapshotRestoring
 from lightervisor.instances.snapshot_roots import SnapshotRoots
-from lightervisor.instances.snapshot_schedule import SnapshotSchedule
 from lightervisor.instances.snapshot_take import SnapshotTaking
 from lightervisor.instances.snapshots import Snapshots
 from lightervisor.instances.state import States
@@ -104,92 +100,6 @@ from lightervisor.storage.volumes import Volumes
 from lightervisor.templates.renderer import Renderer
 
 log = logging.getLogger(__name__)
-ATTEMPTS, BETWEEN_ATTEMPTS_S = 3, 5.0
-DAY_S = 24 * 3600
-AUTOSTART_WARNING = "Instance autostart failure"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Parts:
-    """What the daemon's life needs to call."""
-
-    server: Server
-    boot: Boot
-    power: Power
-    operations: Operations
-    journal: Journal
-    pools: Pools
-    volumes: Volumes
-    networks: Networks
-    images: Images
-    downloads: Downloads
-    upkeep: Upkeep
-    snapshot_schedule: SnapshotSchedule
-    events: Events
-    server_config: ServerConfig
-    warnings: WarningRows
-    logs: Logs
-    network_api: NetworkApi
-    metrics_api: NetworkApi
-    guest_server: GuestServer
-    guest_sockets: GuestSockets
-    wanted_at_boot: Callable[[], list[Due]]
-
-    async def recover(self) -> None:
-        """Bring the host to what the database says, undo what was left unfinished, find and start instances."""
-        await self.pools.start()
-        await self.volumes.recover()
-        self.images.start()
-        self.downloads.forget_old()
-        await self.images.forget_deleted(self.pools.usable())
-        for name in await self.networks.start_all():
-            log.warning("network %s could not be started", name)
-        self.guest_sockets.start()
-        await self.boot.find_running()
-        await self.journal.recover()
-
-    async def start_instances(self) -> None:
-        """Start what the boot asks for, in order; what fails is tried again after the others, then warned of."""
-        waiting = self.wanted_at_boot()
-        for attempt in range(ATTEMPTS):
-            if attempt:
-                await asyncio.sleep(BETWEEN_ATTEMPTS_S)
-            waiting = [due for due in waiting if not await self._start_at_boot(*due)]
-            if not waiting:
-                return
-
-    async def _start_at_boot(self, row: InstanceRow, delay_s: float) -> bool:
-        place = f"/1.0/instances/{row.name}"
-        try:
-            await self.power.start_at_boot(row.project, row.name)
-        except Failure as failure:
-            log.warning("instance %s could not be started: %s", row.name, failure.message())
-            await self.warnings.upsert(AUTOSTART_WARNING, failure.message(), entity_url=place)
-            return False
-        await self.warnings.resolve(AUTOSTART_WARNING, entity_url=place)
-        await asyncio.sleep(delay_s)
-        return True
-
-    async def tidy(self) -> None:
-        """Once a day, for ever: what has had its time."""
-        while True:
-            await self.logs.expire(now_s=time.time())
-            await asyncio.sleep(DAY_S)
-
-    async def stop_instances(self, *, force: bool) -> None:
-        """The host goes down: let operations end, for `core.shutdown_timeout` unless forced, then stop everything."""
-        minutes = float(self.server_config.all().get("core.shutdown_timeout") or 5)
-        await self.operations.settle(timeout_s=0 if force else minutes * 60)
-        await self.power.stop_all()
-
-    async def finish(self) -> None:
-        """End what still runs, and take what was deleted off the disks; listeners are told."""
-        await self.network_api.close()
-        await self.metrics_api.close()
-        await self.operations.close(timeout_s=5)
-        self.guest_sockets.stop()
-        self.events.close()
-        await self.pools.stop()
 
 
 @asynccontextmanager

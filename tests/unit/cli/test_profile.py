@@ -36,6 +36,7 @@ def lxc(client: Client) -> Client:
         "GET /1.0/profiles?recursion=1": [WEB, {**WEB, "name": "db", "used_by": None}],
         "GET /1.0/profiles/web": WEB,
         "GET /1.0/instances/c1": INSTANCE,
+        "GET /1.0/metadata/configuration": {"configs": {"instance": {"boot": {"keys": [{"boot.autostart": {}}]}}}},
     }
     return client
 
@@ -173,6 +174,7 @@ def test_edit_shows_the_hint_and_guards_what_was_read(lxc: Client, monkeypatch: 
     monkeypatch.setattr("lightervisor.cli.editor.run_editor", change)
     lxc("profile", "edit", "web")
     assert "### This is a YAML representation of the profile.\n" in shown[0]
+    assert "###   boot: boot.autostart\n" in shown[0]
     assert '\n\nconfig:\n  user.a: "1"\n' in shown[0]
     assert lxc.server.sent["PUT /1.0/profiles/web"] == {"description": "changed"}
 
