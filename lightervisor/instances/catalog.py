@@ -33,15 +33,18 @@ class Catalog:
         """The stored row. Raises NotFound."""
         return self._rows.get(project, name)
 
-    def profiles_named(self, project: str, names: Iterable[str]) -> list[ProfileRow]:
-        """The profiles in this order. Raises Invalid with LXD's text for an unknown one and a duplicate."""
+    def profiles_named(self, project: str, names: Iterable[str], *, for_new: bool = False) -> list[ProfileRow]:
+        """The profiles in this order, of a new instance or one that is changed.
+
+        Raises Invalid with LXD's text for an unknown one and a duplicate.
+        """
         found: list[ProfileRow] = []
         for name in names:
             if any(profile.name == name for profile in found):
                 raise Invalid("profile", name, text="Duplicate profile found in request")
             profile = self._profiles.find(project, name)
             if profile is None:
-                text = f'Requested profile "{name}" doesn\'t exist'
+                text = f'Requested profile "{name}" doesn\'t exist' if for_new else "Profile not found"
                 raise Invalid("profile", name, text=text, remedy="lxc profile list")
             found.append(profile)
         return found

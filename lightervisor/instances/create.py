@@ -69,7 +69,7 @@ class Creation:
         image = self._local_image(post.source)
         _check_runnable(image.architecture if image else architecture)
         profiles = self._profiles_of(post, image)
-        layers = self._catalog.profiles_named(project, profiles)
+        layers = self._catalog.profiles_named(project, profiles, for_new=True)
         expanded = expand(layers, post.config, post.devices)
         with _record_refused():
             self._checks.check_expanded(expanded.config, expanded.devices)

@@ -10,7 +10,7 @@ from lightervisor.config import names
 from lightervisor.config.merge import without_empty
 from lightervisor.db.instances import InstanceRows
 from lightervisor.db.profiles import ProfileRow, ProfileRows
-from lightervisor.errors import Forbidden, Invalid
+from lightervisor.errors import Forbidden, Invalid, NotFound
 from lightervisor.events.stream import Events
 from lightervisor.instances.checks import InstanceChecks
 from lightervisor.model.event import EventLifecycleRequestor
@@ -87,7 +87,8 @@ class Profiles:
         if name == "default":
             raise Forbidden("profile", name, text='The "default" profile cannot be deleted')
         async with self._lock:
-            self._rows.get(project, name)
+            if self._rows.find(project, name) is None:
+                raise NotFound("profile", name, text="Profile not found")
             if self._users(project).get(name):
                 raise Invalid("profile", name, text="Profile is currently in use")
             await self._rows.delete(project, name)

@@ -149,6 +149,8 @@ def test_commands_in_both_spellings(either: Lxc, running: str, name: str) -> Non
     assert either("profile", "remove", running, two).ok().stdout == f"Profile {two} removed from {running}\n"
     either("profile", "remove", running, two).failed(f"Profile {two} isn't currently applied to {running}")
     either("profile", "delete", one).failed("Profile is currently in use")
+    either("profile", "delete", f"{name}-9").failed("Error: Profile not found")
+    either("profile", "assign", running, f"default,{name}-9").failed("Error: Profile not found (lxc profile list)")
     either("profile", "assign", running, "default").ok()
     for profile in (one, two):
         either("profile", "delete", profile).ok()
