@@ -36,6 +36,7 @@ def lxc(client: Client) -> Client:
         "GET /1.0/profiles?recursion=1": [WEB, {**WEB, "name": "db", "used_by": None}],
         "GET /1.0/profiles/web": WEB,
         "GET /1.0/instances/c1": INSTANCE,
+        "GET /1.0": {"api_extensions": ["metadata_configuration"]},
         "GET /1.0/metadata/configuration": {"configs": {"instance": {"boot": {"keys": [{"boot.autostart": {}}]}}}},
     }
     return client
