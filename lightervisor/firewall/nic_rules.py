@@ -15,8 +15,8 @@ from typing import TypeVar
 
 from lightervisor.firewall.nft import Chain, Json, Rule, Ruleset, field, interface, match, verdict
 
-FIRST = -300
-"""Before connection tracking and the bridge's NAT. Source: nft(8), priorities of family bridge."""
+FIRST = -350
+"""Before connection tracking and NAT, the bridge's too (-300). Source: nft(8), standard priorities."""
 DROP, ACCEPT = verdict("drop"), verdict("accept")
 RA, NS, NA, REDIRECT = 134, 135, 136, 137
 MLD = (131, 132, 143)

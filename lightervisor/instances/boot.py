@@ -51,7 +51,9 @@ def _not_ready(row: InstanceRow) -> dict[str, str | None]:
 
 
 def _names_host_side(key: str) -> bool:
-    return key.startswith("volatile.") and key.endswith(".host_name")
+    """Whether a key tells what the devices of one run have on the host: volatile.DEVICE.host_name, .last_state.X."""
+    words = key.split(".")
+    return words[0] == "volatile" and (words[-1] == "host_name" or (len(words) > 3 and words[-2] == "last_state"))
 
 
 class Boot:
