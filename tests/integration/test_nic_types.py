@@ -15,6 +15,7 @@ from tests.harness import processes
 from tests.harness.client_lxc import Lxc
 from tests.harness.daemon import Daemon
 from tests.harness.lan import Lan, lan
+from tests.harness.processes import eventually
 from tests.harness.servers import listener, serving, socket_in
 
 MOMENTS = pytest.mark.parametrize("moment", ["plugged", "started"])
@@ -96,7 +97,7 @@ def test_routed_is_reached_by_its_addresses(
     )  # fmt: skip
     host_name = config(daemon, box)["volatile.net0.host_name"]
     for address in ("10.233.9.77", "fd42:233::77"):
-        assert pings(cabled, address), address
+        eventually(lambda address=address: pings(cabled, address), timeout_s=30, what=f"an answer of {address}")
         assert address in processes.run(["ip", "neigh", "show", "proxy"]).stdout
         assert address in processes.run(["ip", "-6", "neigh", "show", "proxy"]).stdout or "." in address
     assert pings(lambda *words: processes.run(["nsenter", "-t", str(_pid(daemon, box)), "-n", *words]), "10.233.9.1")
