@@ -10,9 +10,10 @@ from pathlib import Path
 from lightervisor.config.types import Checked, address, list_of, refuse
 from lightervisor.devices import nic_keys
 from lightervisor.devices.device import DeviceStart, Line, Options, Slot, device_scope
-from lightervisor.devices.nic import Nic, first_duplicate, parts
+from lightervisor.devices.nic import Nic, first_duplicate, in_guest, parts
 from lightervisor.errors import HostError, Invalid, Unsupported
 from lightervisor.kernel import sysfs
+from lightervisor.kernel.guests import Guest
 from lightervisor.kernel.netlink import Netlink
 
 VERSIONS = ("ipv4", "ipv6")
@@ -93,6 +94,11 @@ class IpvlanNic(Nic, type="nic", variant="ipvlan"):
         pairs += self._addresses()
         self._set_tables({}, self.options)
         return DeviceStart(lines=self.lines(slot, "ipvlan", *pairs), volatile=volatile | self.remembered(slot))
+
+    def unplug(self, guest: Guest) -> None:
+        """Delete the interface inside."""
+        interface = self.options.get("name") or self.volatile("name")
+        in_guest(self.name, guest, lambda inside: inside.delete(interface))
 
     def stop(self) -> None:
         """The interface ends with the container; routes and the VLAN's interface go."""

@@ -13,8 +13,6 @@ from tests.harness.daemon import Daemon
 from tests.harness.lan import Lan, lan
 from tests.harness.servers import ask, listener, serving, socket_in
 
-IMAGE = "build:busybox"
-
 
 @pytest.fixture
 def cabled() -> Iterator[Lan]:
@@ -24,9 +22,9 @@ def cabled() -> Iterator[Lan]:
 
 
 @pytest.fixture
-def box(lxc: Lxc, name: str) -> str:
-    """A container without a nic, not running."""
-    lxc("init", IMAGE, name).ok()
+def box(lxc: Lxc, image: str, name: str) -> str:
+    """A container without a nic, not running; nothing in it asks for addresses."""
+    lxc("init", image, name).ok()
     lxc("config", "device", "add", name, "eth0", "none").ok()
     return name
 
@@ -75,10 +73,10 @@ def test_ipvlan(lxc: Lxc, daemon: Daemon, box: str, cabled: Lan, mode: str) -> N
     assert done.stderr == ""
 
 
-def test_bridged_nics_of_a_vlan_see_each_other(lxc: Lxc, daemon: Daemon, name: str) -> None:
+def test_bridged_nics_of_a_vlan_see_each_other(lxc: Lxc, daemon: Daemon, image: str, name: str) -> None:
     vlans = {f"{name}-1": "5", f"{name}-2": "5", f"{name}-3": "6"}
     for number, (one, vlan) in enumerate(vlans.items(), 1):
-        lxc("init", IMAGE, one).ok()
+        lxc("init", image, one).ok()
         lxc("config", "device", "override", one, "eth0", f"vlan={vlan}").ok()
         lxc("start", one).ok()
         lxc("exec", one, "--", "ip", "address", "add", f"10.233.5.{number}/24", "dev", "eth0").ok()
