@@ -74,7 +74,7 @@ class Creation:
         with _record_refused():
             self._checks.check_expanded(expanded.config, expanded.devices)
             self._volumes.pool_of(expanded.devices)
-            self._volumes.check_size(expanded.devices)
+            self._volumes.tell_of_size(name, expanded.devices)
         row = InstanceRow(
             project=project,
             name=name,

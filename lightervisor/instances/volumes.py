@@ -55,16 +55,15 @@ class InstanceVolumes:
         return pool
 
     def check_root_change(self, before: Devices, after: Devices) -> None:
-        """Raise Invalid for a root disk in another pool than before, Unsupported for a size that cannot be kept."""
-        self.check_size(after, before)
+        """Raise Invalid for a root disk in another pool than before."""
         if self.pool_of(before) != self.pool_of(after):
             raise Invalid("root disk", text="The storage pool of the root disk can only be changed through move")
 
-    def check_size(self, devices: Devices, before: Devices | None = None) -> None:
-        """Raise Unsupported for a size of the root disk, other than before, that its pool cannot keep."""
+    def tell_of_size(self, name: str, devices: Devices, before: Devices | None = None) -> None:
+        """Say in the log when the root disk has got a size that its pool cannot keep."""
         root, old = root_device(devices), root_device(before or {})
         if root is not None and root[1].get("size") and root[1]["size"] != (old[1].get("size") if old else None):
-            self._pools.driver(root[1]["pool"]).check_size()
+            self._pools.driver(root[1]["pool"]).tell_of_size(f"instance {name}")
 
     def driver(self, pool: str) -> StorageDriver:
         """The driver of a pool. Raises NotFound."""

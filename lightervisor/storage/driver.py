@@ -36,6 +36,7 @@ Plain blocking functions, safe to call from several threads; one object per pool
 """
 
 import functools
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
@@ -46,13 +47,14 @@ from msgspec import Struct
 
 from lightervisor.config.key import Key
 from lightervisor.drivers import load
-from lightervisor.errors import Invalid, Unsupported
+from lightervisor.errors import Invalid
 from lightervisor.kernel.idmap import IdMap
 from lightervisor.storage.keys import pool_keys
 from lightervisor.storage.layout import PoolLayout
 from lightervisor.storage.mountpoint import Mountpoint
 
 RESTORED = "restored"
+log = logging.getLogger(__name__)
 VolumeKind = Literal["containers", "custom"]
 
 
@@ -194,10 +196,9 @@ class StorageDriver(ABC):
 
     # What the layout answers for every driver
 
-    def check_size(self) -> None:
-        """Raise Unsupported when the pool cannot keep a volume to a size."""
-        cause = f"storage pool {self.layout.root.name} has no quotas, so that a size could not be kept"
-        raise Unsupported("size", text=f"Not supported: {cause}", remedy="leave out the size")
+    def tell_of_size(self, whose: str) -> None:
+        """Say in the log that a volume's size is not kept where the pool cannot; LXD takes it without effect too."""
+        log.warning("storage pool %s has no quotas: the size of %s is not kept", self.layout.root.name, whose)
 
     def usage(self) -> PoolUsage:
         """Space and inodes of the pool's file system."""

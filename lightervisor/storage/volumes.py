@@ -294,7 +294,7 @@ def check_name(name: str) -> None:
 def check_config(
     driver: StorageDriver, project: str, name: str, config: Mapping[str, str], before: Mapping[str, str] | None = None
 ) -> None:
-    """Check each key alone, and a size that is not there already. Raises Invalid with LXD's texts, Unsupported."""
+    """Check each key alone; says in the log when a size is not kept. Raises Invalid with LXD's texts."""
     volume = f'volume "{project}_{name}"'
     for key in sorted(config):
         try:
@@ -306,7 +306,7 @@ def check_config(
                 text = f'Invalid value for {volume} option "{key}": {error.sentence()}'
             raise Invalid("storage volume", key, text=text, remedy=error.remedy) from error
     if config.get("size") and config["size"] != (before or {}).get("size"):
-        driver.check_size()
+        driver.tell_of_size(f"volume {name}")
 
 
 def _on_disk(project: str, name: str) -> Volume:

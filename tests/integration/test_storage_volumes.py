@@ -86,7 +86,6 @@ def test_both_clients_print_the_same_table(lxc: Lxc, stock: Lxc, volume: str, ru
         (["v", "foo=bar"], 'Invalid option for volume "default_v" option "foo"'),
         (["v", "volatile.x=1"], 'Invalid option for volume "default_v" option "volatile.x"'),
         (["v", "size=abc"], 'Invalid value for volume "default_v" option "size": Invalid value: abc'),
-        (["v", "size=1GiB"], "storage pool default has no quotas"),
         (["v", "security.shifted=x"], 'option "security.shifted": Invalid value for a boolean "x"'),
         (["v", "--type=block"], "volumes of blocks are for virtual machines"),
         (["v", "--type=bogus"], "Invalid volume content type name"),
@@ -209,9 +208,9 @@ def test_pylxd_makes_changes_renames_and_deletes_a_volume(daemon: Daemon, volume
     gc.collect()  # see pytest_collection_modifyitems
 
 
-def test_a_size_that_cannot_be_kept_is_refused(lxc: Lxc, image: str, name: str) -> None:
-    text = "storage pool default has no quotas, so that a size could not be kept"
-    lxc("init", image, name, "-d", "root,size=1GiB").failed(text)
-    lxc("init", image, name).ok()
-    lxc("config", "device", "override", name, "root", "size=1GiB").failed(text)
-    assert "size" not in str(lxc("config", "show", name).stdout)
+def test_a_size_that_cannot_be_kept_is_told_in_the_log(lxc: Lxc, daemon: Daemon, image: str, name: str) -> None:
+    told = "storage pool default has no quotas: the size of instance "
+    lxc("init", image, name, "-d", "root,size=1GiB").ok()
+    assert f"{told}{name} is not kept" in daemon.log.read_text()
+    lxc("config", "device", "set", name, "root", "size=2GiB").ok()
+    assert daemon.log.read_text().count(f"{told}{name} is not kept") == 2
