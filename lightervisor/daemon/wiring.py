@@ -1,10 +1,8 @@
 """The composition root: every part made once and handed to those that use it."""
 
 import logging
-import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from lightervisor.api.door import Door
 from lightervisor.api.metrics import PATHS
@@ -26,6 +24,7 @@ from lightervisor.daemon.environment import Liblxc
 from lightervisor.daemon.network_api import METRICS_KEY, METRICS_PORT, NetworkApi, trusted_proxies
 from lightervisor.daemon.options import VERSION, Paths
 from lightervisor.daemon.parts import Parts
+from lightervisor.daemon.runtime_parts import containers_of
 from lightervisor.daemon.server_certificate import ServerCertificate
 from lightervisor.daemon.server_config import ServerConfig
 from lightervisor.db.certificates import CertificateRows
@@ -89,11 +88,7 @@ from lightervisor.operations.journal import Journal
 from lightervisor.operations.locks import Locks
 from lightervisor.operations.operations import Operations
 from lightervisor.profiles.profiles import Profiles
-from lightervisor.runtime import lxcfs
-from lightervisor.runtime.confinement import Confinement
-from lightervisor.runtime.containers import Containers
 from lightervisor.runtime.spawner import Spawner
-from lightervisor.runtime.spec import HostFacts
 from lightervisor.storage.pools import Pools
 from lightervisor.storage.users import PoolUsers
 from lightervisor.storage.volumes import Volumes
@@ -159,7 +154,7 @@ def _parts(
     guest_api = GuestApi(GuestSockets(paths.state / "devlxd"), GuestEvents())
     boot = Boot(instances, catalog, volumes, devices, places, idmaps, templates, guest_api, events)
     boot_status.append(boot)
-    containers = Containers(spawner, paths.state / "containers", _host_facts(), Confinement(paths.state), boot.on_exit)
+    containers = containers_of(spawner, paths.state, boot)
     boot.use(containers)
     power = Power(instances, catalog, boot, containers, operations, events)
     boot.restart_with(power.start_again)
@@ -295,13 +290,3 @@ def _listening(
 
     api, metrics = door(None), door(PATHS)
     return [api, metrics], NetworkApi(Network(api)), NetworkApi(Network(metrics), METRICS_KEY, METRICS_PORT)
-
-
-def _host_facts() -> HostFacts:
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return HostFacts(
-        has_apparmor=Path("/sys/kernel/security/apparmor/profiles").exists(),
-        lxcfs=lxcfs.ensure(),
-        cpu_count=os.cpu_count() or 1,
-        memory_bytes=memory,
-    )

@@ -22,8 +22,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from lightervisor.config.confinement_keys import INTERCEPT
 from lightervisor.config.key import REGISTRY, Key
-from lightervisor.config.types import Text
+from lightervisor.config.types import Text, is_true
 from lightervisor.drivers import load
 from lightervisor.errors import Invalid, Unsupported
 from lightervisor.kernel.guests import Guest
@@ -55,6 +56,14 @@ class InstanceFacts:
     def privileged(self) -> bool:
         """Whether ids inside are the host's."""
         return self.idmap is None
+
+    @property
+    def may_reach_nodes(self) -> bool:
+        """Whether it could come to device nodes that nobody gave it, so that only what is allowed may be opened.
+
+        Root that is the host's makes them; what the host mounts for a container may hold them.
+        """
+        return self.privileged or is_true(self.config.get(f"{INTERCEPT}mount"))
 
     @property
     def label(self) -> str:

@@ -74,7 +74,7 @@ class UnixNode(Device):
             return DeviceStart()
         node = self._made(numbers)
         lines = [("lxc.mount.entry", mount_entry(str(node), self._inside(), ["bind", "create=file"]))]
-        if self.instance.privileged:
+        if self.instance.may_reach_nodes:
             version = "lxc.cgroup" if cgroup.offered().has("devices.allow", version=1) else "lxc.cgroup2"
             lines.append((f"{version}.devices.allow", self._rule(numbers)))
         return DeviceStart(lines=tuple(lines))
@@ -84,7 +84,7 @@ class UnixNode(Device):
         numbers = self._numbers()
         if numbers is None:
             return DeviceStart()
-        if self.instance.privileged:
+        if self.instance.may_reach_nodes:
             self._allow(guest, numbers)
         node = self._made(numbers)
         try:
@@ -146,7 +146,7 @@ class UnixNode(Device):
     def _allow(self, guest: Guest, numbers: tuple[int, int]) -> None:
         group = cgroup.payload(guest.pid, self.instance.label).get("devices")
         if group is None:
-            cause = "a privileged container that runs cannot be given a device where there is no devices controller"
+            cause = "this container cannot be given a device while it runs where there is no devices controller"
             raise Unsupported("device", self.name, cause=cause, remedy="stop the instance first")
         try:
             (group / "devices.allow").write_text(self._rule(numbers))

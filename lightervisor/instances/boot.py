@@ -320,12 +320,14 @@ class Boot:
         if container not in self._remembered:
             changes["volatile.last_state.power"] = "STOPPED"
         await self._rows.merge_config(project, name, changes)
+        await self.containers.confinement.ended(container)
         self.containers.forget(container)
         self._uncleared.pop(container, None)
 
-    async def check_devices(self, row: InstanceRow, expanded: Expanded) -> None:
+    async def check_host(self, row: InstanceRow, expanded: Expanded) -> None:
         """Raise with LXD's text unless this host has what the devices of a new instance need."""
         await self._devices.check(row, expanded)
+        await self.containers.confinement.check({}, expanded.config)
 
     @contextmanager
     def chosen(self, row: InstanceRow, expanded: Expanded) -> Generator[dict[str, str], None, None]:
@@ -348,7 +350,7 @@ class Boot:
         container = volume_name(row.project, row.name)
         await in_thread(paths.remove_tree, self._places.logs / container)
         self._guest_api.remove(row)
-        self.containers.confinement.forget(container)
+        await self.containers.confinement.forget(container)
         self.containers.forget(container)
         for known in (self._names, self._uncleared):
             known.pop(container, None)

@@ -167,7 +167,7 @@ class Creation:
                 'This "instances" entry already exists',
                 remedy=f"choose another name, or delete it first: lxc delete {row.name}",
             )
-        await self._boot.check_devices(row, expanded)
+        await self._boot.check_host(row, expanded)
         pool = self._volumes.pool_of(expanded.devices)
         if image is not None:
             row = _with_image(row, image)

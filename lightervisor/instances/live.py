@@ -44,6 +44,7 @@ class LiveChanges:
         """
         if before == after:
             return
+        await self._containers.confinement.check(before.config, after.config)
         if all(before.config.get(key) == after.config.get(key) for key in IDMAP_KEYS):
             await self._apply(row, before, after)
             return
@@ -74,7 +75,7 @@ class LiveChanges:
         if cloud_init.is_to_run_again(before, after):
             await self._rows.merge_config(row.project, row.name, {cloud_init.IDENTITY: cloud_init.new_identity()})
         if guest is not None:
-            containers.confinement.change(name, after.config)
+            await containers.confinement.change(name, before.config, after.config)
             containers.note_change(name)
             self._guest_api.tell(row, before, after, outcome.replaced)
 

@@ -126,7 +126,6 @@ class Containers:
 
     def forget(self, name: str) -> None:
         """Everything of a container that does not run has been taken back."""
-        self.confinement.ended(name)
         if name not in self._running:
             self._notes.forget(name)
 

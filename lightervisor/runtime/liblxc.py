@@ -4,6 +4,7 @@ Imported by the spawner alone, which runs without site-packages: standard librar
 """
 
 import ctypes as c
+import os
 from collections.abc import Sequence
 
 Flag, Number, Text, Pointer, Call = c.c_bool, c.c_int, c.c_char_p, c.c_void_p, c.CFUNCTYPE
@@ -73,7 +74,7 @@ _FUNCTIONS = (
     ("get_cgroup_item", Pointer), ("set_cgroup_item", Call(Flag, Self, Text, Text)), ("get_config_path", Pointer),
     ("set_config_path", Pointer), ("clone", Pointer),
     ("console_getfd", Call(Number, Self, c.POINTER(Number), c.POINTER(Number))), ("console", Pointer),
-    ("attach", Call(Number, Self, Pointer, Pointer, c.POINTER(AttachOptions), c.POINTER(Number))),
+    ("attach", Call(Number, Self, Pointer, Pointer, c.POINTER(AttachOptions), c.POINTER(Number), use_errno=True)),
     ("attach_run_wait", Pointer), ("attach_run_waitl", Pointer), ("snapshot", Pointer), ("snapshot_list", Pointer),
     ("snapshot_restore", Pointer), ("snapshot_destroy", Pointer), ("may_control", Pointer),
     ("add_device_node", Pointer), ("remove_device_node", Pointer), ("attach_interface", Pointer),
@@ -104,6 +105,18 @@ def load() -> c.CDLL:
 def strings(values: Sequence[bytes]) -> "c.Array[c.c_char_p]":
     """A C array of strings, ended by NULL."""
     return (Text * (len(values) + 1))(*values, None)
+
+
+def complaint(library: c.CDLL, text: str) -> str:
+    """What the library has against these lines of configuration; empty when it accepts them."""
+    log, file = os.memfd_create("log"), os.memfd_create("configuration")
+    os.write(file, f"lxc.log.file = /proc/self/fd/{log}\nlxc.log.level = ERROR\n{text}".encode())
+    pointer = library.lxc_container_new(b"check", b"/nonexistent")
+    if pointer.contents.load_config(pointer, f"/proc/self/fd/{file}".encode()):
+        return ""
+    said = os.pread(log, 1 << 16, 0).decode(errors="replace")
+    errors = [line.split(" - ", 2)[-1] for line in said.splitlines() if " ERROR " in line]
+    return errors[0] if errors else "loading config file for the container failed"
 
 
 class Container:
@@ -142,7 +155,7 @@ class Container:
     def attach(
         self, argv: Sequence[bytes], env: Sequence[bytes], cwd: bytes, ids: tuple[int, int], fds: Sequence[int]
     ) -> int:
-        """Run a program inside with these three descriptors; its host pid, a child of the caller, or negative."""
+        """Run a program inside with these three descriptors; its host pid, a child of the caller. Raises Library."""
         options = AttachOptions(
             ATTACH_DEFAULT, -1, -1, cwd, ids[0] & 0xFFFFFFFF, ids[1] & 0xFFFFFFFF, CLEAR_ENVIRONMENT,
             strings(env), None, fds[0], fds[1], fds[2], -9, None, Groups(0, None),
@@ -151,7 +164,12 @@ class Container:
         command, pid = AttachCommand(arguments[0], arguments), Number(-1)
         runner = c.cast(self._library.lxc_attach_run_command, Pointer)
         status = self._struct.attach(self._pointer, runner, c.addressof(command), c.byref(options), c.byref(pid))
-        return pid.value if status == 0 else -1
+        if status != 0 or pid.value <= 0:
+            code = c.get_errno()
+            raise Library(
+                f"liblxc could not attach to the container ({os.strerror(code) if code else 'no reason given'})"
+            )
+        return pid.value
 
     def devpts(self) -> int:
         """A descriptor of the container's devpts, or negative."""

@@ -27,6 +27,7 @@ from lightervisor.runtime import liblxc
 
 TIOCSPTLCK, TIOCGPTPEER = 0x40045431, 0x5441
 LARGEST = 1 << 20
+CHECK_S = 5
 LAST_WORDS = 0  # the number of an answer that nobody asked for: why there is no spawner
 
 
@@ -131,6 +132,27 @@ class Spawner:
             os.close(go)  # it ends
             raise
 
+    def do_check(self, number: int, _fds: "list[int]", text: str) -> None:
+        """What liblxc has against lines of configuration; empty when it accepts them.
+
+        In a child, as a file may include others that take long to read.
+        """
+        told, tell = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                signal.alarm(CHECK_S)  # it ends the child
+                for line in (self._channel, *(one for one, _, _ in self._helpers.values())):
+                    line.close()
+                os.write(tell, liblxc.complaint(self._library, text).encode()[: select.PIPE_BUF])
+            finally:
+                os._exit(0)
+        os.close(tell)
+        with os.fdopen(told) as answer:
+            said = answer.read()
+        _, status = os.waitpid(child, 0)
+        self._answer(number, said if status == 0 else f"it took liblxc longer than {CHECK_S} s to read it")
+
     def do_state(self, number: int, _fds: "list[int]", name: str, lxcpath: str) -> None:
         """State and init's pid, from the monitor's command socket."""
         container = liblxc.Container(self._library, name, lxcpath)
@@ -222,8 +244,6 @@ def _accompany(line: socket.socket, pid: int, fds: "list[int]") -> None:
     """Tell of a program that was attached, and reap it. It goes on alone when the spawner ends meanwhile."""
     for descriptor in fds:
         os.close(descriptor)
-    if pid <= 0:
-        return
     pidfd = os.pidfd_open(pid)
     try:
         _tell(line, ("started", pid), [pidfd])

@@ -53,7 +53,7 @@ class Host:
         facts = HostFacts(
             has_apparmor=APPARMOR.exists(), lxcfs=None, cpu_count=os.cpu_count() or 1, memory_bytes=1 << 30
         )
-        confinement = Confinement(self.folder)
+        confinement = Confinement(self.spawner, self.folder, has_apparmor=facts.has_apparmor)
         return Containers(self.spawner, self.folder / "containers", facts, confinement, self._on_exit)
 
     async def _on_exit(self, name: str, target: str) -> None:

@@ -188,7 +188,7 @@ async def test_it_ends_when_nobody_needs_it(host: Host) -> None:
     await host.start(on("mknod"))
     assert interceptor(host)
     await host.containers.kill(host.name)
-    host.containers.forget(host.name)
+    await host.containers.confinement.ended(host.name)
     await asyncio.to_thread(eventually, lambda: interceptor(host) == 0, what="the interceptor to end")
     assert not (host.folder / "security/intercept" / host.name).exists()
 

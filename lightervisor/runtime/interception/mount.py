@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from lightervisor.kernel import syscalls
 from lightervisor.runtime import liblxc
 from lightervisor.runtime.interception.caller import CAP_SYS_ADMIN, Caller, may_write
-from lightervisor.runtime.interception.messages import GOES_ON, Call, Outcome
+from lightervisor.runtime.interception.messages import GOES_ON, Call, Outcome, failed
 
 FLAGS = {  # of mount(2): those of the file system by name, those of the mount by number of mount_setattr(2)
     1: ("ro", 0x1), 2: ("", 0x2), 4: ("", 0x4), 8: ("", 0x8), 16: ("sync", 0), 128: ("dirsync", 0), 1024: ("", 0x10),
@@ -162,11 +162,12 @@ def _by_fuse(call: Call, caller: Caller, wish: Wish, program: str) -> Outcome:
     null = os.open(os.devnull, os.O_RDWR)
     container = liblxc.Container(liblxc.load(), call.container, lxcpath)
     call.check()
-    pid = container.attach(argv, [PATH], b"/", (0, 0), [null, null, null])
-    if pid <= 0:
-        return Outcome(error=errno.EIO)
+    try:
+        pid = container.attach(argv, [PATH], b"/", (0, 0), [null, null, null])
+    except liblxc.Library:
+        return failed(errno.EIO)
     _, status = os.waitpid(pid, 0)
-    return Outcome() if status == 0 else Outcome(error=errno.EINVAL)
+    return Outcome() if status == 0 else failed(errno.EINVAL)
 
 
 def _lxcpath(call: Call) -> str:

@@ -17,7 +17,9 @@ def text(config: Mapping[str, str]) -> str:
 
 def check(raw: str) -> None:
     """Raise Invalid for a line that is not "key = value" or whose key is forbidden."""
-    for line in raw.splitlines():
+    if any(ord(c) < 32 and c not in "\n\t" for c in raw):
+        raise Invalid("raw.lxc", text="Invalid raw.lxc: control characters are not allowed")
+    for line in raw.split("\n"):
         stripped = line.strip()
         if not stripped or stripped.startswith("#"):
             continue
@@ -25,12 +27,10 @@ def check(raw: str) -> None:
         key = key.strip().lower()
         if not equals:
             raise Invalid("raw.lxc", text=f"Invalid raw.lxc line: {stripped}")
-        net = key.startswith("lxc.net.") and not key.endswith(ALLOWED_NET)
-        if key in FORBIDDEN or key.startswith("lxc.prlimit.") or net:
-            raise Invalid(
-                "raw.lxc",
-                key,
-                text="Only interface-specific ipv4/ipv6 lxc.net. keys are allowed"
-                if net
-                else f"Setting {key} is not allowed",
-            )
+        if key.startswith("lxc.net.") and not key.endswith(ALLOWED_NET):
+            raise Invalid("raw.lxc", key, text="Only interface-specific ipv4/ipv6 lxc.net. keys are allowed")
+        if key.startswith("lxc.prlimit."):
+            text = 'Process limits should be set via "limits.kernel.[limit name]" and not directly via '
+            raise Invalid("raw.lxc", key, text=f'{text}"lxc.prlimit.[limit name]"')
+        if key in FORBIDDEN:
+            raise Invalid("raw.lxc", key, text=f"Setting {key} is not allowed")
