@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import stat
+import struct
 from pathlib import Path
 
 import pytest
@@ -198,3 +199,27 @@ async def test_many_calls_at_once(host: Host) -> None:
     line = "for i in 1 2 3 4 5 6 7 8; do (for j in 1 2 3 4 5; do mknod /tmp/n$i$j c 1 3 || echo no; done) & done; wait"
     assert await sh(host, line) == (0, "")
     assert len(list((host.rootfs / "tmp").iterdir())) == 40
+
+
+async def test_a_program_of_a_device_cgroup_is_loaded_and_no_other(host: Host) -> None:
+    returns_one = bytes.fromhex("b7000000010000009500000000000000")
+
+    def load(kind: int) -> bytes:
+        # The attributes, the program and its licence lie one behind the other in the caller's memory.
+        start = calls.BASE + calls.HEADERS + 10 * 5 + 7 + len(calls.END)
+        attributes = struct.pack("<IIQQ", kind, 2, start + 128, start + 144).ljust(128, b"\0")
+        return calls.program(calls.BPF, 5, attributes, 128, returns_one, string("GPL"))
+
+    host.write_program("devices", load(15))
+    host.write_program("kprobe", load(2))
+    await host.start(on("bpf", "bpf.devices"))
+    assert (await host.run("/bin/devices"))[0] == 0
+    assert (await host.run("/bin/kprobe"))[0] == 1
+    assert (await host.run("/bin/devices", ids=(7, 7)))[0] == 1
+
+
+async def test_without_the_key_no_program_is_loaded(host: Host) -> None:
+    host.write_program("call", calls.program(calls.BPF, 5, bytes(128), 128))
+    await host.start(on("bpf"))
+    assert (await host.run("/bin/call"))[0] in (1, 22)
+    assert interceptor(host) == 0

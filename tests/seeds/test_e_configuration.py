@@ -130,21 +130,3 @@ def test_e7_busybox_free_tells_the_same(shell: Shell, running: str) -> None:
     total, used, free, _, cached, _ = (int(word) for word in words)
     assert total == 64 << 10
     assert total == used + free + cached
-
-
-def test_e14_the_default_policy_is_in_the_file_of_the_container(daemon: Daemon, running: str) -> None:
-    policy = (daemon.state / "security/seccomp" / running).read_text().splitlines()
-    assert policy[:2] == ["2", "denylist"]
-    assert "reject_force_umount" in policy
-    for call in ("kexec_load", "open_by_handle_at", "init_module", "finit_module", "delete_module"):
-        assert f"{call} errno 38" in policy
-    pid = daemon.request("GET", f"/1.0/instances/{running}/state").metadata["pid"]
-    assert "Seccomp:\t2" in Path(f"/proc/{pid}/status").read_text()
-
-
-def test_e14_it_can_be_replaced(daemon: Daemon, shell: Shell, running: str) -> None:
-    shell(f"lxc config set {running} raw.seccomp '2\ndenylist\n[all]\nmkdir errno 1\nmkdirat errno 1'").ok()
-    shell(f"lxc restart --force {running}").ok()
-    assert (daemon.state / "security/seccomp" / running).read_text().startswith("2\ndenylist\n[all]\nmkdir errno 1")
-    refused = shell(f"lxc exec {running} -- mkdir /tmp/x")
-    assert refused.status != 0 and "not permitted" in refused.stderr
