@@ -68,7 +68,7 @@ def _expression(pattern: str) -> str:
     [
         "a",
         "ab",
-        "abd",
+        "abx",
         "abcd",
         "x",
         "x/y",
