@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.harness import leaks
 from tests.harness.faults import Faults
-from tests.harness.processes import eventually
+from tests.harness.processes import PATIENCE_S, eventually
 
 START = {"action": "start", "timeout": 30}
 STOP = {"action": "stop", "force": True, "timeout": 30}
@@ -178,7 +178,7 @@ class Work:
         # The kernel takes network interfaces away a moment after their container, and dnsmasq a lease; nothing else
         # has that moment.
         left: list[str] = look()
-        limit = time.monotonic() + 3
+        limit = time.monotonic() + PATIENCE_S
         while left and all(one.startswith(("link:", "lease:")) for one in left) and time.monotonic() < limit:
             time.sleep(0.02)
             left = look()

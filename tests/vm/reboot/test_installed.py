@@ -33,7 +33,7 @@ def pid_of(name: str) -> str:
 
 @BEFORE
 def test_it_installs_and_the_socket_starts_it() -> None:
-    processes.run(["make", "-C", REPOSITORY, "install"], timeout_s=280).ok()
+    processes.run(["make", "-C", REPOSITORY, "install"], timeout_s=900).ok()
     assert systemctl("is-active", "lxd.socket").stdout.strip() == "active"
     assert systemctl("is-active", "lxd.service").stdout.strip() == "inactive"
     processes.run([BIN / "lxd", "init", "--auto"], timeout_s=120).ok()
