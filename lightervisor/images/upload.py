@@ -62,10 +62,11 @@ class Received(NamedTuple):
         return self.meta.size + (self.rootfs.size if self.rootfs else 0)
 
     def discard(self) -> None:
-        """Remove what was not taken into the store."""
+        """Remove what was not taken into the store; what cannot be removed now goes with the next start."""
         for part in (self.meta, self.rootfs):
             if part is not None:
-                part.path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    part.path.unlink()
 
 
 async def receive(directory: Path, blocks: AsyncIterator[bytes], after: Part | None = None) -> Part:

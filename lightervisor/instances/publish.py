@@ -7,6 +7,8 @@ of its bytes. Texts compared with LXD 5.0.2.
 import asyncio
 import os
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 
 import msgspec
 import yaml
@@ -22,7 +24,7 @@ from lightervisor.images.store import Images
 from lightervisor.images.upload import Received
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.metadata import FILE, FOLDER
-from lightervisor.instances.snapshot_roots import SnapshotRoots
+from lightervisor.instances.snapshot_roots import SnapshotRoot, SnapshotRoots
 from lightervisor.instances.still_roots import StillRoot, StillRoots
 from lightervisor.kernel import paths
 from lightervisor.model.image import Image, ImageMetadata, ImagePut, ImagesPost
@@ -72,26 +74,36 @@ class Publication:
             def progress(text: str) -> None:
                 run.progress("create_image_from_container_pack_progress", text)
 
-            if snapshot:
-                image = await self._publish_snapshot(project, instance, snapshot, post, algorithm, progress)
-            else:
-                async with self._roots.opened(project, instance) as root:
-                    received, metadata = await self._pack(root, post, algorithm, progress)
-                image = await self._keep(received, metadata, post)
+            opened = (
+                self._snapshots.opened(project, instance, snapshot)
+                if snapshot
+                else self._roots.opened(project, instance)
+            )
+            image = await self._keep(*await self._packed(opened, post, algorithm, progress), post)
             run.update(fingerprint=image.fingerprint, size=str(image.size))
 
         return self._operations.start("Downloading image", work, project=project, cancellable=True)
 
-    async def _publish_snapshot(
-        self, project: str, instance: str, name: str, post: ImagesPost, algorithm: str, progress: Progress
-    ) -> Image:
-        async with self._snapshots.opened(project, instance, name) as root:
-            still = StillRoot(root.path, root.directory, root.row, root.plain)
-            received, metadata = await self._pack(still, post, algorithm, progress)
-        return await self._keep(received, metadata, post)
+    async def _packed(
+        self,
+        opened: AbstractAsyncContextManager[StillRoot | SnapshotRoot],
+        post: ImagesPost,
+        algorithm: str,
+        progress: Progress,
+    ) -> tuple[Received, ImageMetadata]:
+        """The archive of a root that is opened for it."""
+        received: Received | None = None
+        try:
+            async with opened as root:
+                received, metadata = await self._pack(root, post, algorithm, progress)
+        except BaseException:
+            if received is not None:
+                received.discard()
+            raise
+        return received, metadata
 
     async def _pack(
-        self, root: StillRoot, post: ImagesPost, algorithm: str, progress: Progress
+        self, root: StillRoot | SnapshotRoot, post: ImagesPost, algorithm: str, progress: Progress
     ) -> tuple[Received, ImageMetadata]:
         """The archive, in the incoming directory; cancelling takes it back."""
         loop = asyncio.get_running_loop()
@@ -107,27 +119,36 @@ class Publication:
             raise
 
     def _write(
-        self, packing: Packing, root: StillRoot, post: ImagesPost, algorithm: str
+        self, packing: Packing, root: StillRoot | SnapshotRoot, post: ImagesPost, algorithm: str
     ) -> tuple[Received, ImageMetadata]:
         place = self._images.incoming / os.urandom(16).hex()
+        whole = place.with_suffix(".image")
         place.mkdir(mode=0o700)
         try:
-            text, metadata = _metadata(root, post)
-            described = place / FILE
-            described.write_bytes(text)
-            os.utime(described, (metadata.creation_date, metadata.creation_date))
-            members = {FILE: described, "rootfs": root.path}
-            if (root.directory / FOLDER).is_dir():
-                members[FOLDER] = root.directory / FOLDER
-            members |= {f"rootfs/{guest}": host for guest, host in root.plain.items()}
-            packing.write(members, place / "image", algorithm)
-            part = upload.take((place / "image").rename(place.with_suffix(".image")))
+            try:
+                metadata = self._write_in(place, packing, root, post, algorithm)
+                part = upload.take((place / "image").rename(whole))
+            finally:
+                paths.remove_tree(place)
         except BaseException:
-            place.with_suffix(".image").unlink(missing_ok=True)
+            whole.unlink(missing_ok=True)
             raise
-        finally:
-            paths.remove_tree(place)
         return Received(part, None), metadata
+
+    @staticmethod
+    def _write_in(
+        place: Path, packing: Packing, root: StillRoot | SnapshotRoot, post: ImagesPost, algorithm: str
+    ) -> ImageMetadata:
+        text, metadata = _metadata(root, post)
+        described = place / FILE
+        described.write_bytes(text)
+        os.utime(described, (metadata.creation_date, metadata.creation_date))
+        members = {FILE: described, "rootfs": root.path}
+        if (root.directory / FOLDER).is_dir():
+            members[FOLDER] = root.directory / FOLDER
+        members |= {f"rootfs/{guest}": host for guest, host in root.plain.items()}
+        packing.write(members, place / "image", algorithm)
+        return metadata
 
     async def _keep(self, received: Received, metadata: ImageMetadata, post: ImagesPost) -> Image:
         if self._images.rows.has(received.fingerprint):
@@ -147,7 +168,7 @@ class Publication:
         return await self._images.add(received, put, filename=post.filename, template=told)
 
 
-def _metadata(root: StillRoot, post: ImagesPost) -> tuple[bytes, ImageMetadata]:
+def _metadata(root: StillRoot | SnapshotRoot, post: ImagesPost) -> tuple[bytes, ImageMetadata]:
     """What metadata.yaml of the image says: as that of the instance, with what the request asks for. Raises Invalid."""
     try:
         text = paths.read(root.directory, FILE, limit=LARGEST)

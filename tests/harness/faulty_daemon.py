@@ -92,6 +92,7 @@ class Hook:
         if self._name:
             text = re.sub(rf"{re.escape(self._name)}(?![\w-])", "NAME", text)
         text = re.sub(r"/[0-9a-f]{64}", "/IMAGE", text)
+        text = re.sub(r"/\.incoming/[0-9a-f]{32}", "/.incoming/FILE", text)
         return re.sub(
             r"(?<=trash/)[^/]+|(?<=layers/)[0-9a-f]{16}|(?<=/proc/)\d+|(?<=veth)[0-9a-f]{8}|(?<=lvt)[0-9a-f]{6}",
             "*",
