@@ -1,14 +1,15 @@
 """What finishes or undoes the work of a daemon that died."""
 
 from lightervisor.daemon.snapshot_wiring import Kept
-from lightervisor.instances import create, delete, snapshot_restore, snapshot_take
+from lightervisor.instances import create, delete, snapshot_restore, snapshot_take, still_roots
 from lightervisor.instances import snapshots as snapshot_changes
 from lightervisor.instances.create import Creation
 from lightervisor.instances.delete import Removal
+from lightervisor.instances.still_roots import StillRoots
 from lightervisor.operations.journal import Journal
 
 
-def register(journal: Journal, creation: Creation, removal: Removal, kept: Kept) -> None:
+def register(journal: Journal, creation: Creation, removal: Removal, kept: Kept, still: StillRoots) -> None:
     """Give the journal the action behind each name that instances and snapshots note."""
     journal.register(create.UNDO, creation.undo)
     journal.register(delete.FINISH_DELETE, removal.finish)
@@ -17,3 +18,4 @@ def register(journal: Journal, creation: Creation, removal: Removal, kept: Kept)
     journal.register(snapshot_restore.UNDO, kept.restoring.undo)
     journal.register(snapshot_changes.FINISH_DELETE, kept.snapshots.finish)
     journal.register(snapshot_changes.RENAME_BACK, kept.snapshots.rename_back)
+    journal.register(still_roots.UNDO, still.undo)

@@ -171,7 +171,7 @@ def _parts(
         SnapshotRestoring(snapshot_rows, catalog, update, volumes, power, acts),
     )
     power.precede_starts(kept.schedule.at_start)
-    interrupted.register(journal, creation, removal, kept)
+    interrupted.register(journal, creation, removal, kept, still_roots := StillRoots(catalog, boot, volumes, locks))
     certificate = server_certificate.ensure(paths.state)
     store = TrustStore(CertificateRows(database), Authority(paths.state), events, server_config.all)
     trust = Trust(store, JoinTokens(operations, server_config.all), server_config.all)
@@ -198,7 +198,7 @@ def _parts(
         images_out=Outward(images, outgoing, Secrets(operations)),
         publication=Publication(
             catalog,
-            StillRoots(catalog, boot, volumes, locks),
+            still_roots,
             SnapshotRoots(snapshot_rows, catalog, volumes, locks),
             images,
             operations,

@@ -5,6 +5,9 @@ not in the mount namespace, and there is no device and no process beside it, nor
 Source: bwrap(1), prlimit(1).
 """
 
+import contextlib
+import os
+import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -50,6 +53,22 @@ def confined(
     if output is not None:
         words += ["--bind", output, OUTPUT]
     return [*words, "--", *argv]
+
+
+def end_orphans(state: Path) -> None:
+    """Kill what a killed daemon's programs left that name something below its state directory.
+
+    The daemon starts: none of them is its own. bwrap's inner process waits for ever when the outer one, which ends with
+    the daemon, goes before it has let it begin.
+    """
+    wanted = os.fsencode(state) + b"/"
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdecimal():
+            continue
+        with contextlib.suppress(OSError):
+            words = (entry / "cmdline").read_bytes()
+            if words.startswith(b"bwrap\0") and wanted in words:
+                os.kill(int(entry.name), signal.SIGKILL)
 
 
 def makes_devices(uid_map: Path = Path("/proc/self/uid_map")) -> bool:

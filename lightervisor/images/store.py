@@ -22,6 +22,7 @@ from lightervisor.images import upload
 from lightervisor.images.formats.format import format_of
 from lightervisor.images.holds import Holds
 from lightervisor.images.meter import Limits, Meter, Progress
+from lightervisor.images.sandbox import end_orphans
 from lightervisor.images.unpack import inspect, unpack
 from lightervisor.images.upload import Part, Received
 from lightervisor.kernel import paths
@@ -50,6 +51,7 @@ class Images:
     def start(self) -> None:
         """The daemon starts: make the directories and remove what an earlier daemon left unfinished."""
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        end_orphans(self._directory.parent)
         paths.remove_tree(self.incoming)
         self.incoming.mkdir(mode=0o700)
         known = {image.fingerprint for image in self.rows.list()}

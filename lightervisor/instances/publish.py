@@ -25,7 +25,7 @@ from lightervisor.images.upload import Received
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.metadata import FILE, FOLDER
 from lightervisor.instances.snapshot_roots import SnapshotRoot, SnapshotRoots
-from lightervisor.instances.still_roots import StillRoot, StillRoots
+from lightervisor.instances.still_roots import UNDO, StillRoot, StillRoots
 from lightervisor.kernel import paths
 from lightervisor.model.image import Image, ImageMetadata, ImagePut, ImagesPost
 from lightervisor.model.operation import Operation
@@ -74,12 +74,17 @@ class Publication:
             def progress(text: str) -> None:
                 run.progress("create_image_from_container_pack_progress", text)
 
-            opened = (
-                self._snapshots.opened(project, instance, snapshot)
-                if snapshot
-                else self._roots.opened(project, instance)
-            )
-            image = await self._keep(*await self._packed(opened, post, algorithm, progress), post)
+            async def pack() -> tuple[Received, ImageMetadata]:
+                opened = (
+                    self._snapshots.opened(project, instance, snapshot)
+                    if snapshot
+                    else self._roots.opened(project, instance)
+                )
+                return await self._packed(opened, post, algorithm, progress)
+
+            arguments = {"project": project, "name": instance}
+            packed = await (pack() if snapshot else run.step(pack, undo=UNDO, arguments=arguments))
+            image = await self._keep(*packed, post)
             run.update(fingerprint=image.fingerprint, size=str(image.size))
 
         return self._operations.start("Downloading image", work, project=project, cancellable=True)

@@ -9,13 +9,13 @@ The instance's lock is held meanwhile: it is neither started, changed, renamed n
 """
 
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from lightervisor.config.names import volume_name
 from lightervisor.config.types import is_true
-from lightervisor.errors import Failure
+from lightervisor.errors import Failure, NotFound
 from lightervisor.instances.boot import Boot
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.nesting import NESTING, over
@@ -49,6 +49,9 @@ class StillRoot(NamedTuple):
     plain: Mapping[str, Path]
 
 
+UNDO = "unmount root that was being read"
+
+
 class StillRoots:
     """The roots of all stopped instances."""
 
@@ -76,3 +79,13 @@ class StillRoots:
                 yield StillRoot(mounted.path, self._volumes.directory(pool, project, name), row, plain)
             finally:
                 await self._volumes.unmount(pool, project, name)
+
+    async def undo(self, arguments: Mapping[str, str]) -> None:
+        """Take away the mount that an interrupted reader left; nothing happens when the instance runs or is gone."""
+        project, name = arguments["project"], arguments["name"]
+        async with self._locks.hold([instance_lock(project, name)]):
+            with suppress(NotFound):
+                row = self._catalog.row(project, name)
+                if self._boot.containers.init_pid(volume_name(project, name)) is None:
+                    pool = self._volumes.pool_of(self._catalog.expand(row).devices)
+                    await self._volumes.unmount(pool, project, name)
