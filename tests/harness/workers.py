@@ -34,6 +34,7 @@ HOST = {
 PEERS = "tests/peers/"  # the whole package shares its daemons
 # Seconds that a unit takes, roughly (of one run with --durations=0 --durations-min=0.02); any other takes less.
 LONG_S = {
+    "tests/faults/test_snapshots.py": 400,
     "host": 300,
     PEERS: 260,
     "tests/faults/test_steps.py": 200,
