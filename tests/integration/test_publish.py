@@ -284,7 +284,8 @@ def test_ctrl_c_cancels(daemon: Daemon, running: str, either: Lxc, tidy: None) -
 def packing(daemon: Daemon) -> list[str]:
     """The operations that make images now."""
     listed = daemon.request("GET", "/1.0/operations?recursion=1").metadata
-    return [one["id"] for one in listed.get("running", []) if one["description"] == "Downloading image"]
+    going = [*listed.get("running", []), *listed.get("cancelling", [])]
+    return [one["id"] for one in going if one["description"] == "Downloading image"]
 
 
 def test_a_killed_daemon_leaves_nothing(fresh_daemon: Daemon, fresh_image: str, name: str) -> None:
