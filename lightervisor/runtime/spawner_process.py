@@ -200,13 +200,19 @@ class Spawner:
         if flags & socket.MSG_CTRUNC:  # no room for its descriptor
             os.kill(int(value[1]), signal.SIGKILL)
             value = ("error", os.strerror(errno.EMFILE))
-        if value[0] != "started":
-            del self._helpers[descriptor]
-            self._poll.unregister(line)
-            line.close()
-            _, status = os.waitpid(helper, 0)
-            if os.WIFSIGNALED(status):
-                value = ("error", f"the process that attaches was ended by signal {os.WTERMSIG(status)}")
+        if value[0] == "started":
+            self._answer(number, value, fds)
+            return
+        del self._helpers[descriptor]
+        self._poll.unregister(line)
+        line.close()
+        if message:  # who asked waits for this, not for the end of the child
+            self._answer(number, value, fds)
+            os.waitpid(helper, 0)
+            return
+        _, status = os.waitpid(helper, 0)
+        if os.WIFSIGNALED(status):
+            value = ("error", f"the process that attaches was ended by signal {os.WTERMSIG(status)}")
         self._answer(number, value, fds)
 
     def do_pty(
