@@ -4,12 +4,14 @@ Imported by the spawner alone, which runs without site-packages: standard librar
 """
 
 import ctypes as c
+import errno
 import os
 from collections.abc import Sequence
 
 Flag, Number, Text, Pointer, Call = c.c_bool, c.c_int, c.c_char_p, c.c_void_p, c.CFUNCTYPE
 ATTACH_DEFAULT = 0x1FF
 CLEAR_ENVIRONMENT = 1
+WITH_LABEL = 0x100000  # LXC_ATTACH_LSM_LABEL
 
 
 class Library(Exception):  # says what is missing
@@ -39,7 +41,7 @@ class AttachOptions(c.Structure):
         ("stdout_fd", Number),
         ("stderr_fd", Number),
         ("log_fd", Number),
-        ("lsm_label", Text),
+        ("lsm_label", Pointer),
         ("groups", Groups),
     )
 
@@ -107,6 +109,24 @@ def strings(values: Sequence[bytes]) -> "c.Array[c.c_char_p]":
     return (Text * (len(values) + 1))(*values, None)
 
 
+def _own_label(library: c.CDLL) -> int | None:
+    """The label to attach with: one of no meaning where processes have none, else None for the container's.
+
+    Two processes of liblxc's attach write to the same socket: one tells the pid of the program, the other is to become
+    the program and sends the listener of its filter, when calls are intercepted. Nothing but a label orders them, for
+    which the second one waits. Where the host has none the listener may be first; liblxc then says that it could not
+    attach, while the program runs, unknown to everybody. Source: liblxc 5.0, attach.c, lxc_attach and do_attach.
+    """
+    try:
+        with open("/proc/self/attr/current", "rb") as label:  # noqa: PTH123 - pathlib is too large for this
+            if label.read(1):
+                return None
+    except OSError:
+        pass  # no security module that gives labels
+    library.strdup.restype = Pointer  # liblxc frees it
+    return library.strdup(b"none")
+
+
 def complaint(library: c.CDLL, text: str) -> str:
     """What the library has against these lines of configuration; empty when it accepts them."""
     log, file = os.memfd_create("log"), os.memfd_create("configuration")
@@ -156,9 +176,11 @@ class Container:
         self, argv: Sequence[bytes], env: Sequence[bytes], cwd: bytes, ids: tuple[int, int], fds: Sequence[int]
     ) -> int:
         """Run a program inside with these three descriptors; its host pid, a child of the caller. Raises Library."""
+        label = _own_label(self._library)
+        flags = ATTACH_DEFAULT if label is None else ATTACH_DEFAULT | WITH_LABEL
         options = AttachOptions(
-            ATTACH_DEFAULT, -1, -1, cwd, ids[0] & 0xFFFFFFFF, ids[1] & 0xFFFFFFFF, CLEAR_ENVIRONMENT,
-            strings(env), None, fds[0], fds[1], fds[2], -9, None, Groups(0, None),
+            flags, -1, -1, cwd, ids[0] & 0xFFFFFFFF, ids[1] & 0xFFFFFFFF, CLEAR_ENVIRONMENT,
+            strings(env), None, fds[0], fds[1], fds[2], -9, label, Groups(0, None),
         )  # fmt: skip
         arguments = strings(argv)
         command, pid = AttachCommand(arguments[0], arguments), Number(-1)
@@ -166,9 +188,9 @@ class Container:
         status = self._struct.attach(self._pointer, runner, c.addressof(command), c.byref(options), c.byref(pid))
         if status != 0 or pid.value <= 0:
             code = c.get_errno()
-            raise Library(
-                f"liblxc could not attach to the container ({os.strerror(code) if code else 'no reason given'})"
-            )
+            # EMSGSIZE is what liblxc sets before each command that it sends: it tells nothing.
+            reason = "no reason given" if code in (0, errno.EMSGSIZE) else os.strerror(code)
+            raise Library(f"liblxc could not attach to the container ({reason})")
         return pid.value
 
     def devpts(self) -> int:

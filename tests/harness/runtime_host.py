@@ -33,6 +33,12 @@ def proc(pid: int, name: str) -> str:
     return Path(f"/proc/{pid}", name).read_text()
 
 
+def spawner() -> int:
+    """The pid of the spawner that this process has started last."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    return max(int(pid) for pid in children if ".spawner_process\0" in proc(int(pid), "cmdline"))
+
+
 class Host:
     """A spawner, an engine and one container's parts, in a directory of their own."""
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import stat
 import struct
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,7 +20,7 @@ from lightervisor.runtime.limiter import Wanted
 from tests.harness import calls
 from tests.harness.calls import string
 from tests.harness.processes import eventually
-from tests.harness.runtime_host import Host, proc
+from tests.harness.runtime_host import Host, proc, spawner
 
 pytestmark = [pytest.mark.skipif(os.geteuid() != 0, reason="containers need root"), calls.needs_x86_64]
 INTERCEPT = "security.syscalls.intercept."
@@ -223,3 +227,24 @@ async def test_without_the_key_no_program_is_loaded(host: Host) -> None:
     await host.start(on("bpf"))
     assert (await host.run("/bin/call"))[0] in (1, 22)
     assert interceptor(host) == 0
+
+
+@contextmanager
+def forks_held_up(folder: Path) -> Iterator[None]:
+    """Whoever forks, of the spawner and its children, goes on a while after what it has made."""
+    hold = ["-e", "trace=clone,clone3", "-e", "inject=clone,clone3:delay_exit=200000"]
+    words = ["strace", "-qq", "-f", *hold, "-o", str(folder / "trace"), "-p", str(spawner())]
+    with subprocess.Popen(words) as strace:
+        try:
+            eventually(lambda: f"TracerPid:\t{strace.pid}\n" in proc(spawner(), "status"), what="strace")
+            yield
+        finally:
+            strace.terminate()
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace holds a process up")
+async def test_a_program_is_attached_in_whatever_order_the_processes_of_liblxc_run(host: Host) -> None:
+    """The one that tells the program's pid comes last."""
+    await host.start(on("mknod"))
+    with forks_held_up(host.folder):
+        assert await sh(host, "mknod /tmp/zero c 1 5 && echo made") == (0, "made\n")
