@@ -169,6 +169,7 @@ class Creation:
             )
         await self._boot.check_host(row, expanded)
         pool = self._volumes.pool_of(expanded.devices)
+        self._volumes.check_new(pool, row.project, row.name)
         if image is not None:
             row = _with_image(row, image)
             await self._images.ensure_unpacked(

@@ -109,6 +109,7 @@ class SnapshotTaking:
             raise taken(instance, name)
         await self._boot.cleaned_up(project, instance)
         pool = self._volumes.pool_of(self._catalog.expand(row).devices)
+        self._volumes.check_new_snapshot(pool, place)
         snapshot = SnapshotRow(
             project=project,
             instance=instance,

@@ -69,13 +69,19 @@ class InstanceVolumes:
         """The driver of a pool. Raises NotFound."""
         return self._pools.driver(pool)
 
-    async def create(self, pool: str, project: str, name: str, image: str | None) -> None:
-        """Make the volume, from an unpacked image or empty. Raises Conflict when the pool has one that nobody knows."""
+    def check_new(self, pool: str, project: str, name: str) -> None:
+        """Raise Conflict when the pool has a volume of this name, which nobody knows then.
+
+        To be asked before the step that makes it: the undo of that removes what is there.
+        """
         driver, volume = self._pools.driver(pool), _volume(project, name)
         if driver.has_volume(volume):
             cause = f"storage pool {pool!r} holds a volume of this name that belongs to no instance"
             raise Conflict("instance", name, cause=cause, remedy=f"move {driver.volume_path(volume)} out of the pool")
-        await in_thread(driver.create_volume, volume, image)
+
+    async def create(self, pool: str, project: str, name: str, image: str | None) -> None:
+        """Make the volume, from an unpacked image or empty."""
+        await in_thread(self._pools.driver(pool).create_volume, _volume(project, name), image)
 
     async def delete(self, pool: str, project: str, name: str) -> None:
         """Unmount and remove the volume; nothing happens when it is gone."""
@@ -143,6 +149,14 @@ class InstanceVolumes:
         await in_thread(write)
 
     # Snapshots
+
+    def check_new_snapshot(self, pool: str, place: SnapshotPlace) -> None:
+        """Raise Conflict when the pool has a snapshot of this name, which nobody knows then; as `check_new`."""
+        driver, snapshot = self._pools.driver(pool), _snapshot(place)
+        if driver.has_snapshot(snapshot):
+            cause = f"storage pool {pool!r} holds a snapshot of this name that {place.instance} does not have"
+            remedy = f"choose another name, or move {driver.snapshot_path(snapshot)} out of the pool"
+            raise Conflict("snapshot", place.name, cause=cause, remedy=remedy)
 
     async def create_snapshot(self, pool: str, place: SnapshotPlace, still: Still | None) -> None:
         """Keep what the volume holds now; `still` holds a running instance still for the moment that needs it."""

@@ -151,6 +151,7 @@ class Volumes:
             for old in self._rows.all(pool, project):
                 if old.name == post.name and old.state == PENDING:  # what could not be removed
                     await self._settle(old)
+            self._check_nobodys(driver, row)
             await self._rows.add(row)
             try:
                 await in_thread(driver.create_volume, _on_disk(project, post.name), None)
@@ -159,6 +160,14 @@ class Volumes:
                 await finished(self._settle(row))
                 raise
         self._publish("created", row, requestor)
+
+    def _check_nobodys(self, driver: StorageDriver, row: VolumeRow) -> None:
+        """Raise Conflict for files that no row tells of: nobody's volume is made of them, and none removes them."""
+        volume, known = _on_disk(row.project, row.name), self._rows.all(row.pool, row.project)
+        if driver.has_volume(volume) and not any(old.name == row.name for old in known):
+            cause = f"storage pool {row.pool!r} holds files of this name that belong to no volume"
+            remedy = f"move {driver.volume_path(volume)} out of the pool"
+            raise Conflict("storage volume", row.name, cause=cause, remedy=remedy)
 
     async def replace(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import json
+import shutil
 from contextlib import closing
 
 import pytest
@@ -254,3 +255,13 @@ def test_each_change_is_told(daemon: Daemon, lxc: Lxc, image: str, name: str) ->
         ("instance-restored", f"/1.0/instances/{name}"),
         ("instance-snapshot-deleted", path(name, "b")),
     ]
+
+
+def test_files_that_are_nobodys_do_not_become_a_snapshot(daemon: Daemon, running: str) -> None:
+    place = daemon.state / "storage-pools/default/containers-snapshots" / running / "old"
+    place.mkdir(parents=True)
+    (place / "note").write_text("of an older database")
+    assert f"that {running} does not have" in str(made(daemon, running, name="old")["err"])
+    assert (place / "note").read_text() == "of an older database"
+    shutil.rmtree(place.parent)
+    assert made(daemon, running, name="old")["status"] == "Success"

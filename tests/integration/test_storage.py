@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -89,3 +90,17 @@ def test_info_tells_the_space(either: Lxc) -> None:
 def test_an_unknown_pool_is_named_in_the_error(either: Lxc, image: str, name: str) -> None:
     either("launch", image, name, "--storage", "no-such-pool").failed("not found")
     assert name not in either.statuses()
+
+
+def test_files_that_are_nobodys_are_neither_used_nor_removed(daemon: Daemon, image: str, name: str) -> None:
+    place = daemon.state / "storage-pools/default/containers" / name
+    (place / "rootfs").mkdir(parents=True)
+    (place / "rootfs/note").write_text("of an older database")
+    body = {"name": name, "source": {"type": "image", "alias": image}}
+    try:
+        assert "belongs to no instance" in daemon.operation("POST", "/1.0/instances", body)["err"]
+        assert (place / "rootfs/note").read_text() == "of an older database"
+        assert name not in daemon.instance_names()
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+    assert daemon.operation("POST", "/1.0/instances", body)["status"] == "Success"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -191,6 +192,19 @@ def test_what_was_interrupted_is_finished_or_undone(fresh_daemon: Daemon) -> Non
     assert sorted(one.name for one in base.iterdir()) == ["default_made", "default_renamed"]
     for name in names:
         assert fresh_daemon.request("DELETE", f"{URL}/custom/{name}").status == 200
+
+
+def test_files_that_are_nobodys_do_not_become_a_volume(daemon: Daemon, lxc: Lxc, volume: str) -> None:
+    place = daemon.state / "storage-pools" / POOL / "custom" / f"default_{volume}"
+    (place / "rootfs").mkdir(parents=True)
+    (place / "rootfs/note").write_text("of an older database")
+    try:
+        lxc("storage", "volume", "create", POOL, volume).failed("that belong to no volume")
+        assert (place / "rootfs/note").read_text() == "of an older database"
+        assert lxc("storage", "volume", "show", POOL, volume).status != 0
+    finally:
+        shutil.rmtree(place)
+    lxc("storage", "volume", "create", POOL, volume).ok()
 
 
 def test_pylxd_makes_changes_renames_and_deletes_a_volume(daemon: Daemon, volume: str) -> None:
