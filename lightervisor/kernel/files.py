@@ -4,9 +4,10 @@ import os
 from pathlib import Path
 
 
-def write_whole(path: Path, text: str, mode: int = 0o644) -> None:
+def write_whole(path: Path, text: str, mode: int = 0o644, *, durable: bool = False) -> None:
     """Write a file so that a reader sees all of it or what was there before, also when the writer dies.
 
+    With `durable` that holds for a power cut too: the bytes are on disk before the name is.
     Raises OSError; then nothing is left beside it. A writer that dies may leave `temporary(path)`.
     """
     beside = temporary(path)
@@ -15,6 +16,9 @@ def write_whole(path: Path, text: str, mode: int = 0o644) -> None:
         with os.fdopen(descriptor, "w") as file:
             os.fchmod(descriptor, mode)
             file.write(text)
+            if durable:
+                file.flush()
+                os.fsync(descriptor)
         beside.replace(path)
     except BaseException:
         beside.unlink(missing_ok=True)

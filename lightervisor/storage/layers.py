@@ -104,8 +104,13 @@ class PoolLayers:
             raise HostError("storage volume", directory.name, cause=f"{path} cannot be read: {error}") from error
 
     def write(self, directory: Path, chain: Chain) -> None:
-        """Say what a volume or snapshot is made of, at once."""
-        files.write_whole(directory / "volume.json", msgspec.json.format(msgspec.json.encode(chain)).decode(), 0o600)
+        """Say what a volume or snapshot is made of, at once.
+
+        Its bytes are on disk before anything is thrown away in favour of it: file systems keep renames in their order,
+        but bring what is in a new file to disk half a minute later, and without it a volume cannot be read.
+        """
+        text = msgspec.json.format(msgspec.json.encode(chain)).decode()
+        files.write_whole(directory / "volume.json", text, 0o600, durable=True)
 
     def drop(self, chain: Chain) -> None:
         """A volume or snapshot made of this is gone: discard what nobody else is made of. The lock is held.
@@ -131,11 +136,14 @@ class PoolLayers:
 
     def sweep(self) -> None:
         """Discard layers that nothing is made of: for the pool's start, before anything else uses it."""
-        used = self._used()
-        if used is not None:
-            for name in self._layout.entries(FOLDER):
-                if f"{FOLDER}/{name}" not in used:
-                    self._layout.trash.discard(self._layout.root / FOLDER / name)
+        try:
+            used = {layer for chain in self._chains() for layer in chain.layers()}
+        except HostError as error:
+            log.warning("layers of %s that nothing may be made of stay: %s", self._layout.root, error)
+            return
+        for name in self._layout.entries(FOLDER):
+            if f"{FOLDER}/{name}" not in used:
+                self._layout.trash.discard(self._layout.root / FOLDER / name)
 
     def _used(self) -> set[str] | None:
         """The layers that volumes and snapshots name; None when one of them cannot be read: it may name any."""
