@@ -53,13 +53,29 @@ def parse(text: str) -> dict[str, Path]:
 
 def payload(pid: int, name: str) -> dict[str, Path]:
     """As `directories`, cut at the container's own cgroup (init may have moved below it)."""
-    found: dict[str, Path] = {}
-    for controller, path in directories(pid).items():
-        for one in (path, *path.parents):
-            if one.name.startswith(f"lxc.payload.{name}"):
-                found[controller] = one
-                break
-    return found
+    ours = _own(os.getpid())
+    cut = {controller: own_group(path, name, ours.get(controller)) for controller, path in directories(pid).items()}
+    return {controller: group for controller, group in cut.items() if group is not None}
+
+
+def own_group(path: Path, name: str, ours: Path | None) -> Path | None:
+    """The cgroup of a container that one of its processes is in or below; None when it is another's.
+
+    It is the uppermost of that name: a guest may make more of them below, which it can write to, and move there. Those
+    that the daemon is in itself (`ours` is its cgroup) are of a container around both.
+    """
+    around = () if ours is None else (ours, *ours.parents)
+    uppermost_first = reversed((path, *path.parents))
+    return next((one for one in uppermost_first if _is_payload(one, name) and one not in around), None)
+
+
+def _is_payload(group: Path, name: str) -> bool:
+    return group.name.startswith(f"lxc.payload.{name}")
+
+
+@functools.cache
+def _own(pid: int) -> dict[str, Path]:
+    return directories(pid)
 
 
 def _number(groups: dict[str, Path], controller: str, name: str) -> int:
