@@ -19,6 +19,7 @@ Root = int | Path
 _IN_ROOT = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS
 _SAME_TREE = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_SYMLINKS | syscalls.RESOLVE_NO_XDEV
 _DEEPEST = 64
+_DEEPEST_COUNTED = 200  # each level costs a descriptor and two frames of Python's stack
 _ATTEMPTS = 128
 
 
@@ -207,7 +208,7 @@ def _remove(directory: int, name: str, top: tuple[int, list[str]], depth: int) -
 def tree_size(root: Root, path: str) -> int:
     """Bytes on disk of what is in a directory, 0 when it is gone; a file with several names is counted once.
 
-    The directory may be a mount; mounts below it are not entered.
+    The directory may be a mount; mounts below it are not entered. What lies 200 directories deep is not counted.
     """
     seen: set[tuple[int, int]] = set()
     try:
@@ -215,12 +216,12 @@ def tree_size(root: Root, path: str) -> int:
     except FileNotFoundError:
         return 0
     try:
-        return sum(_size(directory, name, seen) for name in _names(directory))
+        return sum(_size(directory, name, seen, 1) for name in _names(directory))
     finally:
         os.close(directory)
 
 
-def _size(directory: int, name: str, seen: set[tuple[int, int]]) -> int:
+def _size(directory: int, name: str, seen: set[tuple[int, int]], depth: int) -> int:
     try:
         found = os.stat(name, dir_fd=directory, follow_symlinks=False)
     except FileNotFoundError:  # a guest removed it meanwhile
@@ -231,6 +232,8 @@ def _size(directory: int, name: str, seen: set[tuple[int, int]]) -> int:
         if found.st_nlink > 1:
             seen.add((found.st_dev, found.st_ino))
         return found.st_blocks * 512
+    if depth == _DEEPEST_COUNTED:  # a guest may nest as deep as it likes
+        return found.st_blocks * 512
     try:
         opened = syscalls.openat2(directory, os.fsencode(name), os.O_RDONLY | os.O_DIRECTORY, 0, _SAME_TREE)
     except OSError as error:
@@ -238,7 +241,7 @@ def _size(directory: int, name: str, seen: set[tuple[int, int]]) -> int:
             return 0
         raise
     try:
-        return found.st_blocks * 512 + sum(_size(opened, entry, seen) for entry in _names(opened))
+        return found.st_blocks * 512 + sum(_size(opened, entry, seen, depth + 1) for entry in _names(opened))
     finally:
         os.close(opened)
 

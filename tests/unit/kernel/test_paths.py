@@ -106,6 +106,18 @@ def test_size_counts_a_linked_file_once(root: Path) -> None:
     assert paths.tree_size(root, "nothing") == 0
 
 
+def test_a_very_deep_tree_has_a_size(root: Path) -> None:
+    directory = os.open(root, os.O_RDONLY)
+    for _ in range(3000):
+        os.mkdir("d", dir_fd=directory)
+        deeper = os.open("d", os.O_RDONLY, dir_fd=directory)
+        os.close(directory)
+        directory = deeper
+    os.close(directory)
+    assert paths.tree_size(root, "d") > 0
+    paths.remove_tree(root / "d")
+
+
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     parts=st.lists(st.sampled_from(["..", ".", "etc", "away", "up", "absolute", "", "secret", "passwd"]), max_size=8)
