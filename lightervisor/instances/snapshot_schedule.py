@@ -17,6 +17,7 @@ from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.snapshot_take import SnapshotTaking
 from lightervisor.instances.snapshots import Snapshots
 from lightervisor.instances.volumes import SnapshotPlace
+from lightervisor.kernel.threads import finished
 from lightervisor.model.instance import InstanceSnapshotsPost
 from lightervisor.model.operation import Operation
 from lightervisor.model.times import ZERO_TIME, now
@@ -119,7 +120,8 @@ class SnapshotSchedule:
             if schedule.is_at_start(self._catalog.expand(row).config.get(KEY, "")):
                 post = InstanceSnapshotsPost()
                 operation = await self._taking.create(row.project, row.name, post, is_lock_held=True)
-                await self._ended(operation, f"of {row.name} could not be taken at its start")
+                # Should the start be cancelled: the lock is not let go while the snapshot is being taken.
+                await finished(self._ended(operation, f"of {row.name} could not be taken at its start"))
         except Failure as failure:
             log.warning("no snapshot was taken of instance %s at its start: %s", row.name, failure)
 

@@ -14,7 +14,7 @@ from lightervisor.db.instances import InstanceRow
 from lightervisor.errors import Conflict, Invalid
 from lightervisor.kernel import files
 from lightervisor.kernel.idmap import IdMap
-from lightervisor.kernel.threads import in_thread
+from lightervisor.kernel.threads import finished, in_thread
 from lightervisor.storage.driver import (
     MountedRoot,
     PlainDirectories,
@@ -180,9 +180,12 @@ class InstanceVolumes:
 
     async def mount_snapshot(self, pool: str, place: SnapshotPlace) -> MountedRoot:
         """Make the files visible with their plain owners, for one more reader."""
-        mounted = await in_thread(self._pools.driver(pool).mount_snapshot, _snapshot(place))
         self._readers[place] += 1
-        return mounted
+        try:
+            return await in_thread(self._pools.driver(pool).mount_snapshot, _snapshot(place))
+        except BaseException:  # also when it is mounted, and the reader was cancelled meanwhile
+            await finished(self.unmount_snapshot(pool, place))
+            raise
 
     async def unmount_snapshot(self, pool: str, place: SnapshotPlace) -> None:
         """One reader has done; with the last the mount goes."""

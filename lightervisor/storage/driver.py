@@ -271,14 +271,19 @@ class StorageDriver(ABC):
         self._snapshots_of(snapshot.volume).mkdir(mode=0o700, exist_ok=True)
         self.layout.place(staged, self.snapshot_path(snapshot))
 
-    def _tidy_snapshots(self, *volumes: Volume) -> None:
-        """Take away the directory of a volume's snapshots when the last is gone; for all volumes without any named."""
-        folders = [self._snapshots_of(volume) for volume in volumes]
-        for kind in () if volumes else ("containers-snapshots", "custom-snapshots"):
-            folders += [self.layout.root / kind / name for name in self.layout.entries(kind)]
-        for folder in folders:
-            with suppress(OSError):  # others are there
-                folder.rmdir()
+    def _tidy_snapshots(self, volume: Volume) -> None:
+        """Take away the directory of a volume's snapshots when the last is gone."""
+        with suppress(OSError):  # others are there
+            self._snapshots_of(volume).rmdir()
+
+    def _tidy_all_snapshots(self) -> None:
+        """The pool is made or repaired: nobody reads a snapshot, and volumes without any have no directory of them."""
+        kinds: tuple[VolumeKind, ...] = ("containers", "custom")
+        for kind in kinds:
+            for name in self.layout.entries(f"{kind}-snapshots"):
+                for snapshot in self.snapshots(Volume(kind, name)):
+                    self.unmount_snapshot(snapshot)
+                self._tidy_snapshots(Volume(kind, name))
 
     def _snapshots_of(self, volume: Volume) -> Path:
         return self.layout.root / f"{volume.kind}-snapshots" / volume.name

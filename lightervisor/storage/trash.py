@@ -43,7 +43,7 @@ class Trash:
         """Remove what is in the trash now; what cannot be removed stays for the next start and is logged."""
         try:
             for mounted in (place, place / "rootfs"):
-                mounts.umount(mounted, lazy=True)
+                mounts.umount_alone(mounted)  # a killed daemon's view of a volume that is mounted again by now
             paths.remove_tree(place)
         except OSError as error:
             log.warning("Could not empty the trash of a storage pool: %s: %s", place, error.strerror)

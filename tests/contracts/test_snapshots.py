@@ -171,3 +171,30 @@ def test_a_snapshot_outlives_its_image(pool: StorageDriver) -> None:
     pool.delete_volume(C1)
     pool.layout.trash.wait()
     assert list((pool.layout.root / "images").iterdir()) == []
+
+
+def test_a_snapshot_that_a_killed_daemon_read_is_let_go(pool: StorageDriver) -> None:
+    pool.create_volume(C1, "img1")
+    pool.create_snapshot(S1)
+    root = pool.mount_snapshot(S1).path
+    assert mounts.is_mountpoint(root)
+    type(pool)(pool.layout.root, {}).create()
+    assert not mounts.is_mountpoint(root)
+
+
+def test_what_a_killed_daemon_looked_through_does_not_take_the_volumes_mount_along(pool: StorageDriver) -> None:
+    pool.create_volume(C1, "img1")
+    mounts.bind(pool.layout.root, pool.layout.root)
+    subprocess.run(["mount", "--make-shared", pool.layout.root], check=True)
+    try:
+        left = pool.layout.trash.new()
+        mounts.bind(pool.volume_path(C1), left)
+        root = pool.mount(C1, MAP).path
+        assert mounts.is_mountpoint(left / "rootfs"), "they are peers"
+        pool.layout.trash.empty()
+        pool.layout.trash.wait()
+        assert not left.exists()
+        assert mounts.is_mountpoint(root)
+        pool.unmount(C1)
+    finally:
+        mounts.umount(pool.layout.root, lazy=True)

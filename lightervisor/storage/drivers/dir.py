@@ -32,7 +32,7 @@ class Dir(StorageDriver, name="dir"):
     def create(self) -> None:
         """Make the directories."""
         self.layout.prepare(self.source())
-        self._tidy_snapshots()
+        self._tidy_all_snapshots()
 
     def delete(self) -> None:
         """Remove the directories."""

@@ -63,7 +63,7 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
     def create(self) -> None:
         """Make the directories."""
         self.layout.prepare(self.source())
-        self._tidy_snapshots()
+        self._tidy_all_snapshots()
         self._layers.sweep()
 
     def delete(self) -> None:
