@@ -26,7 +26,7 @@ from lightervisor.instances.idmaps import NEXT, IdMaps
 from lightervisor.instances.nesting import nesting_lines
 from lightervisor.instances.templates import PENDING, Templates
 from lightervisor.instances.volumes import InstanceVolumes
-from lightervisor.kernel import modules, paths
+from lightervisor.kernel import cgroup_moves, modules, paths
 from lightervisor.kernel.guests import Guest, guest_of
 from lightervisor.kernel.idmap import IdMap, check_delegated, from_json
 from lightervisor.kernel.threads import finished, in_thread
@@ -122,6 +122,7 @@ class Boot:
             await self._start(row, expanded, next_map)
 
     async def _start(self, row: InstanceRow, expanded: Expanded, next_map: dict[str, str]) -> None:
+        cgroup_moves.expect()
         idmap = from_json(next_map[NEXT])
         pool = self._volumes.pool_of(expanded.devices)
         container = volume_name(row.project, row.name)

@@ -9,7 +9,7 @@ from lightervisor.instances.boot import Boot
 from lightervisor.instances.catalog import Catalog, check_running
 from lightervisor.instances.exec_session import Session, check_status
 from lightervisor.instances.guest_root import GuestRoot, open_running
-from lightervisor.kernel import paths
+from lightervisor.kernel import cgroup_moves, paths
 from lightervisor.model.event import EventLifecycleRequestor
 from lightervisor.model.exec import InstanceExecPost
 from lightervisor.model.operation import Operation
@@ -32,6 +32,7 @@ class Execution:
         row = self._catalog.row(project, name)
         _check(post)
         check_running(self._catalog, project, name)
+        cgroup_moves.expect()
         environment, owner = self._prepare(project, name, post, self._catalog.expand(row).config)
         session = Session(self._boot.containers, volume_name(project, name), post, environment, owner)
 
