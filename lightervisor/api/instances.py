@@ -72,7 +72,8 @@ async def create(request: web.Request) -> web.StreamResponse:
         post = msgspec.structs.replace(post, type="virtual-machine")
     if request.query.get("target"):
         raise Invalid("target", text="Target only allowed when clustered")
-    return envelope.background(found.creation.create(project(request), post, found.events, requestor(request)))
+    begin = found.copying.copy if post.source.type == "copy" else found.creation.create
+    return envelope.background(begin(project(request), post, requestor(request)))
 
 
 async def show(request: web.Request) -> web.StreamResponse:

@@ -19,6 +19,7 @@ from lightervisor.images.store import Images
 from lightervisor.images.upkeep import Upkeep
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.console import Consoles
+from lightervisor.instances.copy import Copying
 from lightervisor.instances.create import Creation
 from lightervisor.instances.delete import Removal
 from lightervisor.instances.exec import Execution
@@ -95,6 +96,7 @@ class Services:
     trust: Trust
     catalog: Catalog
     creation: Creation
+    copying: Copying
     power: Power
     removal: Removal
     update: Update

@@ -25,9 +25,9 @@ def run(session: Session, arguments: list[str], flags: Flags) -> None:
         raise CommandError("You must specify a source instance name")
     if len(arguments) > 1:
         remote, name = session.parse(arguments[1])
+        name = name or source[1].partition("/")[0]
     else:
-        remote, name = source[0], ""
-    name = name or source[1].partition("/")[0]
+        remote, name = source[0], ""  # the server invents one
     operation = transfer(session, source, (remote, name), flags)
     if not name:
         session.say(f"Instance name is: {launch.created_name(operation)}")

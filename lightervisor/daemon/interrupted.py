@@ -1,17 +1,18 @@
 """What finishes or undoes the work of a daemon that died."""
 
+from lightervisor.daemon.birth_wiring import Born
 from lightervisor.daemon.snapshot_wiring import Kept
-from lightervisor.instances import create, delete, snapshot_restore, snapshot_take, still_roots
+from lightervisor.instances import births, copy, delete, snapshot_restore, snapshot_take, still_roots
 from lightervisor.instances import snapshots as snapshot_changes
-from lightervisor.instances.create import Creation
 from lightervisor.instances.delete import Removal
 from lightervisor.instances.still_roots import StillRoots
 from lightervisor.operations.journal import Journal
 
 
-def register(journal: Journal, creation: Creation, removal: Removal, kept: Kept, still: StillRoots) -> None:
+def register(journal: Journal, born: Born, removal: Removal, kept: Kept, still: StillRoots) -> None:
     """Give the journal the action behind each name that instances and snapshots note."""
-    journal.register(create.UNDO, creation.undo)
+    journal.register(births.UNDO, born.births.undo)
+    journal.register(copy.LET_GO, born.copying.let_go)
     journal.register(delete.FINISH_DELETE, removal.finish)
     journal.register(delete.RENAME_BACK, removal.rename_back)
     journal.register(snapshot_take.UNDO, kept.taking.undo)

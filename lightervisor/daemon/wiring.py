@@ -19,7 +19,15 @@ from lightervisor.client import proxies
 from lightervisor.client.https import Outgoing
 from lightervisor.config import architectures
 from lightervisor.config.key import REGISTRY
-from lightervisor.daemon import environment, interrupted, logs, resources, server_certificate, snapshot_wiring
+from lightervisor.daemon import (
+    birth_wiring,
+    environment,
+    interrupted,
+    logs,
+    resources,
+    server_certificate,
+    snapshot_wiring,
+)
 from lightervisor.daemon.environment import Liblxc
 from lightervisor.daemon.network_api import METRICS_KEY, METRICS_PORT, NetworkApi, trusted_proxies
 from lightervisor.daemon.options import VERSION, Paths
@@ -49,11 +57,11 @@ from lightervisor.images.sources.source import Tools
 from lightervisor.images.store import Images
 from lightervisor.images.upkeep import Upkeep
 from lightervisor.instances.autostart import wanted_at_boot
+from lightervisor.instances.births import BirthActs, Births
 from lightervisor.instances.boot import Boot, Places
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.checks import InstanceChecks
 from lightervisor.instances.console import Consoles
-from lightervisor.instances.create import Creation
 from lightervisor.instances.delete import Removal
 from lightervisor.instances.devices import InstanceDevices
 from lightervisor.instances.disk_limits import DiskLimits
@@ -158,7 +166,13 @@ def _parts(
     boot.use(containers)
     power = Power(instances, catalog, boot, containers, operations, events)
     boot.restart_with(power.start_again)
-    creation = Creation(instances, catalog, checks, images, downloads, boot, volumes, operations)
+    born = birth_wiring.together(
+        Births(instances, snapshot_rows, catalog, checks, boot, volumes),
+        BirthActs(operations, events),
+        birth_wiring.Stock(snapshot_rows, catalog, boot, volumes),
+        images,
+        downloads,
+    )
     removal = Removal(instances, catalog, boot, volumes, operations, events)
     live = LiveChanges(instances, devices, DiskLimits(volumes), idmaps, guest_api, containers)
     update = Update(instances, catalog, checks, live, volumes, operations)
@@ -171,7 +185,7 @@ def _parts(
         SnapshotRestoring(snapshot_rows, catalog, update, volumes, power, acts),
     )
     power.precede_starts(kept.schedule.at_start)
-    interrupted.register(journal, creation, removal, kept, still_roots := StillRoots(catalog, boot, volumes, locks))
+    interrupted.register(journal, born, removal, kept, still_roots := StillRoots(catalog, boot, volumes, locks))
     certificate = server_certificate.ensure(paths.state)
     store = TrustStore(CertificateRows(database), Authority(paths.state), events, server_config.all)
     trust = Trust(store, JoinTokens(operations, server_config.all), server_config.all)
@@ -183,7 +197,8 @@ def _parts(
         events=events,
         trust=trust,
         catalog=catalog,
-        creation=creation,
+        creation=born.creation,
+        copying=born.copying,
         power=power,
         removal=removal,
         update=update,

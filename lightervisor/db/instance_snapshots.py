@@ -1,6 +1,7 @@
 """Rows of snapshots of instances: what the instance was configured as when each was taken."""
 
 import sqlite3
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -16,6 +17,10 @@ COLUMNS = (
 OWN = ", ".join(f"snapshot.{column.strip()}" for column in COLUMNS.split(","))
 _FROM = "from instance_snapshots snapshot join instances instance on instance.id = snapshot.instance_id"
 _OF_ONE = "instance_id = (select id from instances where project = ? and name = ?) and name = ?"
+_INSERT = (
+    f"insert into instance_snapshots (instance_id, {COLUMNS})"
+    f" select id, {', '.join('?' * 11)} from instances where project = ? and name = ?"
+)
 _decode_map = msgspec.json.Decoder(dict[str, str]).decode
 _decode_devices = msgspec.json.Decoder(dict[str, dict[str, str]]).decode
 _decode_list = msgspec.json.Decoder(list[str]).decode
@@ -57,6 +62,14 @@ def _row(values: sqlite3.Row) -> SnapshotRow:
     )
 
 
+def _values(row: SnapshotRow) -> tuple[str | int, ...]:
+    return (
+        row.name, row.architecture, row.ephemeral, row.stateful, row.description, row.created_at.isoformat(),
+        row.last_used_at.isoformat(), row.expires_at.isoformat(), _json(row.config), _json(row.devices),
+        _json(row.profiles),
+    )  # fmt: skip
+
+
 def _json(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
@@ -96,25 +109,21 @@ class SnapshotRows:
 
     async def add(self, row: SnapshotRow) -> None:
         """Store a new snapshot. Raises Conflict with LXD's text when the name is taken, NotFound without instance."""
+        await self.add_all([row])
 
-        def insert(connection: sqlite3.Connection) -> int:
-            marks = ", ".join("?" * 11)
-            query = (
-                f"insert into instance_snapshots (instance_id, {COLUMNS})"
-                f" select id, {marks} from instances where project = ? and name = ?"
-            )
-            values = (
-                row.name, row.architecture, row.ephemeral, row.stateful, row.description, row.created_at.isoformat(),
-                row.last_used_at.isoformat(), row.expires_at.isoformat(), _json(row.config), _json(row.devices),
-                _json(row.profiles),
-            )  # fmt: skip
-            return connection.execute(query, (*values, row.project, row.instance)).rowcount
+    async def add_all(self, rows: Sequence[SnapshotRow]) -> None:
+        """Store new snapshots of one instance, all or none; raises as `add`."""
 
-        try:
-            if not await self._database.write(insert):
-                raise NotFound("instance", row.instance, remedy="")
-        except sqlite3.IntegrityError as error:
-            raise taken(row.instance, row.name) from error
+        def insert(connection: sqlite3.Connection) -> None:
+            for row in rows:
+                try:
+                    stored = connection.execute(_INSERT, (*_values(row), row.project, row.instance)).rowcount
+                except sqlite3.IntegrityError as error:
+                    raise taken(row.instance, row.name) from error
+                if not stored:
+                    raise NotFound("instance", row.instance, remedy="")
+
+        await self._database.write(insert)
 
     async def set_expiry(self, project: str, instance: str, name: str, expires_at: datetime) -> None:
         """Change when a snapshot ends. Raises NotFound."""

@@ -10,7 +10,7 @@ from lightervisor.errors import Unsupported
 from lightervisor.instances.volumes import InstanceVolumes
 from lightervisor.kernel import paths
 from lightervisor.runtime.spec import Lines
-from lightervisor.storage.driver import PlainDirectory
+from lightervisor.storage.plain import PlainDirectory
 
 NESTING = "security.nesting"
 SHIFTED = ("bind", "create=dir", "idmap=container")

@@ -13,7 +13,7 @@ from lightervisor.instances import snapshot_names
 from lightervisor.instances.boot import Boot
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.snapshot_acts import SnapshotActs, arguments_of, place_of
-from lightervisor.instances.still import held_still
+from lightervisor.instances.still import still_of
 from lightervisor.instances.volumes import InstanceVolumes, SnapshotPlace
 from lightervisor.kernel.threads import in_thread
 from lightervisor.model.event import EventLifecycleRequestor
@@ -124,7 +124,7 @@ class SnapshotTaking:
             devices=row.devices,
             profiles=row.profiles,
         )
-        still = self._still(project, instance)
+        still = still_of(self._boot, self._catalog, project, instance)
         arguments = {
             **arguments_of(place, pool),
             "created_at": snapshot.created_at.isoformat(),
@@ -136,13 +136,6 @@ class SnapshotTaking:
     async def _take(self, pool: str, place: SnapshotPlace, snapshot: SnapshotRow, still: Still | None) -> None:
         await self._volumes.create_snapshot(pool, place, still)
         await self._snapshots.add(snapshot)
-
-    def _still(self, project: str, instance: str) -> Still | None:
-        container = self._boot.container_name(project, instance)
-        pid = self._boot.containers.init_pid(container)
-        if pid is None or self._catalog.status(project, instance) == "Frozen":
-            return None
-        return lambda: held_still(pid, container)
 
     async def undo(self, arguments: Mapping[str, str]) -> None:
         """Drop what there is of a snapshot whose taking did not end, and let its instance go on; may be called twice.

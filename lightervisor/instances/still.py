@@ -5,10 +5,22 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from lightervisor.errors import HostError
+from lightervisor.instances.boot import Boot
+from lightervisor.instances.catalog import Catalog
 from lightervisor.kernel import cgroup
+from lightervisor.storage.driver import Still
 
 PATIENCE_S = 10.0
 log = logging.getLogger(__name__)
+
+
+def still_of(boot: Boot, catalog: Catalog, project: str, name: str) -> Still | None:
+    """What holds an instance still; None for one that does not run, or is frozen already."""
+    container = boot.container_name(project, name)
+    pid = boot.containers.init_pid(container)
+    if pid is None or catalog.status(project, name) == "Frozen":
+        return None
+    return lambda: held_still(pid, container)
 
 
 @contextmanager

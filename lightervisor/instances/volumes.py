@@ -17,13 +17,12 @@ from lightervisor.kernel.idmap import IdMap
 from lightervisor.kernel.threads import finished, in_thread
 from lightervisor.storage.driver import (
     MountedRoot,
-    PlainDirectories,
-    PlainDirectory,
     Snapshot,
     Still,
     StorageDriver,
     Volume,
 )
+from lightervisor.storage.plain import PlainDirectories, PlainDirectory
 from lightervisor.storage.pools import Pools
 
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -70,14 +69,16 @@ class InstanceVolumes:
         return self._pools.driver(pool)
 
     def check_new(self, pool: str, project: str, name: str) -> None:
-        """Raise Conflict when the pool has a volume of this name, which nobody knows then.
+        """Raise Conflict when the pool has a volume of this name, or snapshots of one, which nobody knows then.
 
         To be asked before the step that makes it: the undo of that removes what is there.
         """
         driver, volume = self._pools.driver(pool), _volume(project, name)
-        if driver.has_volume(volume):
+        found = [driver.volume_path(volume)] if driver.has_volume(volume) else []
+        found += [driver.snapshot_path(one).parent for one in driver.snapshots(volume)]
+        if found:
             cause = f"storage pool {pool!r} holds a volume of this name that belongs to no instance"
-            raise Conflict("instance", name, cause=cause, remedy=f"move {driver.volume_path(volume)} out of the pool")
+            raise Conflict("instance", name, cause=cause, remedy=f"move {found[0]} out of the pool")
 
     async def create(self, pool: str, project: str, name: str, image: str | None) -> None:
         """Make the volume, from an unpacked image or empty."""

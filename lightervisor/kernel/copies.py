@@ -1,10 +1,106 @@
-"""Copies of directory trees as they are on disk: owners, links, attributes, devices and holes. Source: cp(1)."""
+"""Copies of directory trees as they are on disk: owners, links, attributes, devices and holes. Source: cp(1), rsync(1).
 
+The bytes stay in the kernel: cp shares extents where the file system can, and copies by copy_file_range(2) elsewhere.
+"""
+
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from lightervisor.errors import Failure, HostError
 from lightervisor.kernel import process
 
+_EVERY_S = 0.25
 
-def copy_tree(source: Path, target: Path) -> None:
+
+class Watch:
+    """Who waits for copies: is told how many bytes were written so far, and may end them.
+
+    `cancel` may be called from any thread, at any time; what copies raises Failure then.
+    """
+
+    def __init__(self, told: Callable[[int], None] | None = None) -> None:
+        self._told, self._before = told, 0
+        self._guard = threading.Lock()
+        self._child: process.Child | None = None
+        self._is_cancelled = False
+
+    def cancel(self) -> None:
+        """Kill what copies now, and let nothing more begin."""
+        with self._guard:
+            self._is_cancelled = True
+            if self._child is not None:
+                self._child.kill()
+
+    def check(self) -> None:
+        """Raise Failure when it was cancelled: for long work between copies."""
+        if self._is_cancelled:
+            raise Failure("copy", cause="was cancelled")
+
+    def run(self, argv: Sequence[process.Argument], *, harmless: Sequence[int] = ()) -> None:
+        """Run a program that copies, to its end. Raises HostError quoting it; statuses that are `harmless` are none."""
+        with tempfile.TemporaryFile() as said:
+            with self._guard:
+                self.check()
+                child = self._child = process.spawn(argv, stderr=said.fileno())
+            try:
+                self._follow(child)
+            finally:
+                with self._guard:
+                    self._child = None
+                child.kill()
+                child.wait()
+            self.check()
+            if child.returncode and child.returncode not in harmless:
+                said.seek(0)
+                cause = process.last_words(said.read(), child.returncode)
+                raise HostError("program", str(argv[0]), cause=cause)
+
+    def _follow(self, child: process.Child) -> None:
+        written = 0
+        while True:
+            try:
+                child.wait(_EVERY_S)
+            except process.Expired:
+                written = max(written, _written_by(child.pid))
+                if self._told is not None and written:
+                    self._told(self._before + written)
+            else:
+                self._before += written
+                return
+
+
+def copy_tree(source: Path, target: Path, watch: Watch | None = None) -> None:
     """Copy a directory to a name that is free; extents are shared where the file system can. Raises HostError."""
-    process.run(["cp", "-a", "--reflink=auto", "--no-target-directory", "--", source, target])
+    argv = ["cp", "-a", "--reflink=auto", "--no-target-directory", "--", source, target]
+    if watch is None:
+        process.run(argv)
+    else:
+        watch.run(argv)
+
+
+def copy_into(source: Path, target: Path, watch: Watch | None = None) -> None:
+    """Copy what is in a directory, and what it is itself like, into one that is empty. Raises HostError."""
+    (watch or Watch()).run(["cp", "-a", "--reflink=auto", "--no-target-directory", "--", f"{source}/.", target])
+
+
+def synchronise(source: Path, target: Path, watch: Watch | None = None, *, twin: Path | None = None) -> None:
+    """Make a directory what another is, writing what differs only; both are at rest. Source: rsync(1).
+
+    With `twin` the target is empty, and files that are the same there become links to those. Files of the same size
+    and date are taken for the same. Raises HostError.
+    """
+    argv = ["rsync", "-aHAXS", "--numeric-ids", "--delete"]
+    if twin is not None:
+        argv.append(f"--link-dest={twin}")
+    (watch or Watch()).run([*argv, "--", f"{source}/", f"{target}/"])
+
+
+def _written_by(pid: int) -> int:
+    """Bytes that a program has written so far, 0 when that cannot be told."""
+    try:
+        lines = Path(f"/proc/{pid}/io").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("wchar:")), 0)

@@ -7,6 +7,7 @@ behind its back. So such work is awaited to its end, and only then the cancellat
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 Answer = TypeVar("Answer")
@@ -32,3 +33,17 @@ async def finished(work: Awaitable[Answer]) -> Answer:
 async def in_thread(function: Callable[..., Answer], /, *arguments: Any) -> Answer:
     """As asyncio.to_thread, for what changes the host: see `finished`."""
     return await finished(asyncio.to_thread(function, *arguments))
+
+
+async def interruptible(cancel: Callable[[], None], function: Callable[..., Answer], /, *arguments: Any) -> Answer:
+    """As `in_thread`, for what may take long: a cancellation calls `cancel`, which makes the function end soon."""
+    task = asyncio.ensure_future(asyncio.to_thread(function, *arguments))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        cancel()
+        with suppress(asyncio.CancelledError):
+            await finished(asyncio.wait([task]))
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.info("ended by its cancellation: %s", error)
+        raise

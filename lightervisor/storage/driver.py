@@ -23,6 +23,15 @@ snapshots are not affected. `mount_snapshot` shows its files, which nobody can w
 when it is renamed, and go when it is deleted. What is written while a snapshot is made is in it or not: who wants the
 files of one moment says how the volume's user is held still (`still`), which is done for as short as the driver can.
 
+Copies in one pool. `copy_volume` makes a volume of what another one holds, or a snapshot; `copy_snapshot` makes a
+snapshot of what another one keeps, before or after its volume. Neither knows the other afterwards: each may be changed
+and deleted, in any order. Both go as fast as the mechanism can; a `watch` is told of bytes and may end what takes long.
+`replace_volume` makes an unmounted volume what another, or a snapshot, holds; its own snapshots are not affected.
+
+Files from elsewhere. `opened` shows what a volume or snapshot held at one moment, for whoever carries it to another
+pool or server. `filling` is a place for such files: with what it is `like` in it at first, so that only differences
+have to be written; when it ends well they take the place of what was there at once, else nothing has happened.
+
 Promises. An image, volume or snapshot is there whole or not at all, also when the process is killed in the middle of
 any method; deleting is instant and the removing of files happens behind. Owners on disk never depend on the id map, so
 that volumes are shared, copied and published without shifting. Nobody but root and the map's root can reach into a
@@ -47,7 +56,8 @@ from msgspec import Struct
 
 from lightervisor.config.key import Key
 from lightervisor.drivers import load
-from lightervisor.errors import Invalid
+from lightervisor.errors import Invalid, NotFound
+from lightervisor.kernel.copies import Watch
 from lightervisor.kernel.idmap import IdMap
 from lightervisor.storage.keys import pool_keys
 from lightervisor.storage.layout import PoolLayout
@@ -89,6 +99,16 @@ class MountedRoot(Struct, frozen=True):
 
     path: Path
     idmapped: bool
+
+
+class Filling(Struct, frozen=True):
+    """A volume or snapshot that is being filled: its directory, whose `rootfs` has plain owners and can be written to.
+
+    What it is like is in it already, or may be linked to from `twin`, a root that nobody changes any more.
+    """
+
+    directory: Path
+    twin: Path | None = None
 
 
 class PoolUsage(Struct, frozen=True, kw_only=True):
@@ -194,6 +214,38 @@ class StorageDriver(ABC):
     def snapshot_size(self, snapshot: Snapshot) -> int | None:
         """Bytes on disk that were written since the snapshot before; None where telling takes long."""
 
+    @abstractmethod
+    def copy_volume(
+        self, source: Volume | Snapshot, target: Volume, still: Still | None = None, watch: Watch | None = None
+    ) -> None:
+        """Make a volume, without snapshots, of what a volume or snapshot of this pool holds; `still` as above."""
+
+    @abstractmethod
+    def copy_snapshot(self, source: Snapshot, target: Snapshot, watch: Watch | None = None) -> None:
+        """Make a snapshot of what another of this pool keeps."""
+
+    @abstractmethod
+    def replace_volume(
+        self, source: Volume | Snapshot, target: Volume, still: Still | None = None, watch: Watch | None = None
+    ) -> None:
+        """Make an unmounted volume of this pool what another volume or a snapshot of it holds."""
+
+    @abstractmethod
+    def opened(
+        self, source: Volume | Snapshot, still: Still | None = None, watch: Watch | None = None
+    ) -> AbstractContextManager[Path]:
+        """A directory as a volume's, whose `rootfs` shows what was there at one moment, with plain owners, to be read.
+
+        Who writes is held still meanwhile, or for as short as the driver can. Of what a driver keeps beside the root
+        file system there is a directory `plain` (`storage/plain.py`).
+        """
+
+    @abstractmethod
+    def filling(
+        self, target: Volume | Snapshot, like: Volume | Snapshot | None = None
+    ) -> AbstractContextManager[Filling]:
+        """A place for the files of a volume or snapshot that is made or, when it is there and unmounted, replaced."""
+
     # What the layout answers for every driver
 
     def tell_of_size(self, whose: str) -> None:
@@ -242,6 +294,16 @@ class StorageDriver(ABC):
     def snapshot_path(self, snapshot: Snapshot) -> Path:
         """The snapshot's directory, which holds rootfs, metadata.yaml and templates."""
         return self._snapshots_of(snapshot.volume) / snapshot.name
+
+    def path_of(self, source: Volume | Snapshot) -> Path:
+        """The directory of a volume or a snapshot. Raises NotFound when it is not there."""
+        if isinstance(source, Volume):
+            found, failure = self.volume_path(source), NotFound("storage pool volume", source.name)
+        else:
+            found, failure = self.snapshot_path(source), NotFound("snapshot", source.name)
+        if not found.is_dir():
+            raise failure
+        return found
 
     def has_snapshot(self, snapshot: Snapshot) -> bool:
         """Whether a snapshot is there."""
@@ -296,31 +358,6 @@ class StorageDriver(ABC):
             raise self.layout.failure("mount", error) from error
         if let_go is not None:
             self.layout.trash.behind(let_go)
-
-
-class PlainDirectory(Struct, frozen=True):
-    """A directory of the pool to be bound into a container, with its id map, at `guest` (relative, no slash)."""
-
-    host: Path
-    guest: str
-
-
-class PlainDirectories(ABC):
-    """Ability: the root file system cannot carry some directories, so the pool keeps them beside it.
-
-    overlayfs refuses an upper directory on overlayfs, which is what Docker and LXD need inside a container.
-    """
-
-    @abstractmethod
-    def plain_directories(self, volume: Volume) -> list[PlainDirectory]:
-        """The directories to bind into a container that nests others, made if they are missing.
-
-        What the volume has content in already is left alone.
-        """
-
-    @abstractmethod
-    def snapshot_directories(self, snapshot: Snapshot) -> list[PlainDirectory]:
-        """What a snapshot keeps of such directories; for reading only."""
 
 
 _DRIVERS: dict[str, type[StorageDriver]] = {}

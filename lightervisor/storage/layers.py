@@ -20,6 +20,7 @@ import msgspec
 
 from lightervisor.errors import HostError, NotFound
 from lightervisor.kernel import copies, files
+from lightervisor.kernel.copies import Watch
 from lightervisor.storage.layout import PoolLayout
 
 FOLDER = "layers"
@@ -68,9 +69,9 @@ class PoolLayers:
             yield layer
 
     @contextmanager
-    def copied(self, layer: str) -> Generator[str, None, None]:
+    def copied(self, layer: str, watch: Watch | None = None) -> Generator[str, None, None]:
         """Make a copy of a layer; it goes again when what follows fails."""
-        with self._made(lambda upper: copies.copy_tree(self.path(layer) / "upper", upper)) as copy:
+        with self._made(lambda upper: copies.copy_tree(self.path(layer) / "upper", upper, watch)) as copy:
             yield copy
 
     @contextmanager

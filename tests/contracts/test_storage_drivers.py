@@ -14,7 +14,8 @@ import pytest
 
 from lightervisor.errors import Conflict, Failure, HostError, Invalid, NotFound
 from lightervisor.kernel import mounts
-from lightervisor.storage.driver import PlainDirectories, StorageDriver, Volume
+from lightervisor.storage.driver import StorageDriver, Volume
+from lightervisor.storage.plain import PlainDirectories
 from tests.contracts.storage_samples import BASE, C1, C2, MAP, OTHER, inside, unpack
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")

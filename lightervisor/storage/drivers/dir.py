@@ -2,15 +2,16 @@
 
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 from lightervisor.errors import NotFound
 from lightervisor.kernel import copies, mounts, paths
+from lightervisor.kernel.copies import Watch
 from lightervisor.kernel.idmap import IdMap
 from lightervisor.kernel.userns import namespace_of
 from lightervisor.storage import probe
-from lightervisor.storage.driver import RESTORED, MountedRoot, Snapshot, Still, StorageDriver, Volume
+from lightervisor.storage.driver import RESTORED, Filling, MountedRoot, Snapshot, Still, StorageDriver, Volume
 from lightervisor.storage.mountpoint import Mountpoint
 
 
@@ -110,17 +111,76 @@ class Dir(StorageDriver, name="dir"):
 
     def create_snapshot(self, snapshot: Snapshot, still: Still | None = None) -> None:
         """Copy the volume's tree."""
-        if self.has_snapshot(snapshot):
-            return
-        volume = self.volume_path(snapshot.volume)
-        if not volume.is_dir():
-            raise NotFound("storage pool volume", snapshot.volume.name)
-        with self.layout.making("snapshot") as staged, self._beneath(volume) as source:
-            with still() if still else nullcontext():
-                copies.copy_tree(source / "rootfs", staged / "rootfs")
-            self.layout.copy_beside(source, staged)
+        if not self.has_snapshot(snapshot):
+            with self._copied(snapshot.volume, "snapshot", still, None) as staged:
+                self._place(staged, snapshot)
+
+    def copy_volume(
+        self, source: Volume | Snapshot, target: Volume, still: Still | None = None, watch: Watch | None = None
+    ) -> None:
+        """Copy the tree."""
+        if not self.has_volume(target):
+            with self._copied(source, "storage volume", still, watch) as staged:
+                self._place(staged, target)
+
+    def copy_snapshot(self, source: Snapshot, target: Snapshot, watch: Watch | None = None) -> None:
+        """Copy the tree."""
+        if not self.has_snapshot(target):
+            with self._copied(source, "snapshot", None, watch) as staged:
+                self._place(staged, target)
+
+    def replace_volume(
+        self, source: Volume | Snapshot, target: Volume, still: Still | None = None, watch: Watch | None = None
+    ) -> None:
+        """Copy what differs; the rest is linked from what is replaced."""
+        with self.opened(source, still, watch) as opened, self.filling(target, target) as filling:
+            copies.synchronise(opened / "rootfs", filling.directory / "rootfs", watch, twin=filling.twin)
+            self.layout.copy_beside(opened, filling.directory)
+
+    @contextmanager
+    def opened(
+        self, source: Volume | Snapshot, still: Still | None = None, watch: Watch | None = None
+    ) -> Generator[Path, None, None]:
+        """The directory itself, without what is mounted in it, while nobody writes to it."""
+        directory = self.path_of(source)
+        with self._beneath(directory) as beneath, still() if still else nullcontext():
+            yield beneath
+
+    @contextmanager
+    def filling(
+        self, target: Volume | Snapshot, like: Volume | Snapshot | None = None
+    ) -> Generator[Filling, None, None]:
+        """An empty directory; files are linked only from what it replaces, as else two would have the same."""
+        place = self.volume_path(target) if isinstance(target, Volume) else self.snapshot_path(target)
+        with self.layout.making("storage volume") as staged, ExitStack() as stack:
             Mountpoint(staged).make()
-            self._place_snapshot(staged, snapshot)
+            twin = None
+            if like == target and place.is_dir():
+                twin = stack.enter_context(self._beneath(place)) / "rootfs"
+            yield Filling(staged, twin)
+            if not place.is_dir():
+                self._place(staged, target)
+            else:
+                self._let_go(place)
+                self.layout.exchange(staged, place)
+
+    def _place(self, staged: Path, target: Volume | Snapshot) -> None:
+        if isinstance(target, Volume):
+            self.layout.place(staged, self.volume_path(target))
+        else:
+            self._place_snapshot(staged, target)
+
+    @contextmanager
+    def _copied(
+        self, source: Volume | Snapshot, what: str, still: Still | None, watch: Watch | None
+    ) -> Generator[Path, None, None]:
+        """A directory with what a volume or snapshot holds, to be put in its place."""
+        with self.layout.making(what) as staged:
+            with self.opened(source, still) as opened:
+                copies.copy_tree(opened / "rootfs", staged / "rootfs", watch)
+                self.layout.copy_beside(opened, staged)
+            Mountpoint(staged).make()
+            yield staged
 
     @contextmanager
     def _beneath(self, volume: Path) -> Generator[Path, None, None]:

@@ -7,21 +7,21 @@ brought in through id-mapped mounts (`kernel/overlay.py`), so owners on disk are
 """
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, nullcontext
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import ClassVar
 
 from lightervisor.errors import HostError, NotFound, Unsupported
 from lightervisor.kernel import copies, fsinfo, mounts, overlay, paths
+from lightervisor.kernel.copies import Watch
 from lightervisor.kernel.idmap import IdMap
 from lightervisor.kernel.userns import namespace_of
 from lightervisor.storage import layers, probe
 from lightervisor.storage.driver import (
     RESTORED,
+    Filling,
     MountedRoot,
-    PlainDirectories,
-    PlainDirectory,
     Snapshot,
     Still,
     StorageDriver,
@@ -29,10 +29,10 @@ from lightervisor.storage.driver import (
 )
 from lightervisor.storage.layers import Chain, PoolLayers
 from lightervisor.storage.mountpoint import Mountpoint
+from lightervisor.storage.plain import PLAIN, PlainDirectories, PlainDirectory, name_of
 
 HIGHEST = 50
 """Trees below a volume, above which its layer is copied: the kernel allows 500, each makes a mount a little slower."""
-PLAIN = ("var/lib/docker", "var/lib/containers", "var/lib/lxd")
 
 
 class Overlay(StorageDriver, PlainDirectories, name="overlay"):
@@ -171,25 +171,123 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
         """Take the volume's layer and give it another; copy it when somebody may write to it, or the pile is high."""
         if self.has_snapshot(snapshot):
             return
-        directory = self.volume_path(snapshot.volume)
-        chain = self._layers.read(directory)
-        is_in_use = mounts.is_mountpoint(directory / "rootfs")
-        with self.layout.making("snapshot") as staged:
+        with self._kept(snapshot.volume, "snapshot", still, None) as (staged, chain):
+            self._layers.write(staged, chain)
+            self._place_snapshot(staged, snapshot)
+
+    def copy_volume(
+        self, source: Volume | Snapshot, target: Volume, still: Still | None = None, watch: Watch | None = None
+    ) -> None:
+        """Make an empty layer over those of the source, as if it were a snapshot's."""
+        if self.has_volume(target):
+            return
+        with (
+            self._kept(source, "storage volume", still, watch) as (staged, chain),
+            self._layers.new(self._root_of(chain.lowers)) as top,
+        ):
+            self._layers.write(staged, Chain(image=chain.image, top=top, lowers=chain.lowers))
+            self.layout.place(staged, self.volume_path(target))
+
+    def copy_snapshot(self, source: Snapshot, target: Snapshot, watch: Watch | None = None) -> None:
+        """Lie on the same layers."""
+        if self.has_snapshot(target):
+            return
+        with self._kept(source, "snapshot", None, watch) as (staged, chain):
+            self._layers.write(staged, chain)
+            self._place_snapshot(staged, target)
+
+    def replace_volume(
+        self, source: Volume | Snapshot, target: Volume, still: Still | None = None, watch: Watch | None = None
+    ) -> None:
+        """Put an empty layer over those of the source in its place."""
+        before = self._layers.read(self.volume_path(target))
+        with (
+            self._kept(source, "storage volume", still, watch) as (staged, chain),
+            self._layers.new(self._root_of(chain.lowers)) as top,
+        ):
+            self._layers.write(staged, Chain(image=chain.image, top=top, lowers=chain.lowers))
+            self.unmount(target)
+            self.layout.exchange(staged, self.volume_path(target))
+        self._drop(before)
+
+    @contextmanager
+    def opened(
+        self, source: Volume | Snapshot, still: Still | None = None, watch: Watch | None = None
+    ) -> Generator[Path, None, None]:
+        """Mount the layers of a snapshot that nobody knows."""
+        with self._kept(source, "copy", still, watch) as (staged, chain):
+            try:
+                self._mounted(Mountpoint(staged), chain.lowers, "", None)
+                yield staged
+            finally:
+                self._let_go(staged)
+                self._drop(Chain(image=chain.image, lowers=chain.lowers))
+
+    @contextmanager
+    def filling(
+        self, target: Volume | Snapshot, like: Volume | Snapshot | None = None
+    ) -> Generator[Filling, None, None]:
+        """Mount an empty layer over those of what it is like."""
+        place = self.volume_path(target) if isinstance(target, Volume) else self.snapshot_path(target)
+        before = self._layers.read(place) if place.is_dir() else None
+        with self.layout.making("storage volume") as staged, ExitStack() as until_placed:
+            chain = Chain()
+            if like is not None:
+                chain = until_placed.enter_context(self._lowers(self.path_of(like), is_in_use=False))
+            Mountpoint(staged).make()
+            top = until_placed.enter_context(self._layers.new(self._root_of(chain.lowers)))
+            try:
+                self._mounted(Mountpoint(staged), chain.lowers, top, None)
+                yield Filling(staged)
+            finally:
+                self._let_go(staged)
+            if isinstance(target, Volume):
+                self._layers.write(staged, Chain(image=chain.image, top=top, lowers=chain.lowers))
+            else:
+                self._layers.write(staged, Chain(image=chain.image, lowers=[f"{top}/upper", *chain.lowers]))
+            if before is not None:
+                self._let_go(place)
+                self.layout.exchange(staged, place)
+            elif isinstance(target, Volume):
+                self.layout.place(staged, place)
+            else:
+                self._place_snapshot(staged, target)
+        if before is not None:
+            self._drop(before)
+
+    @contextmanager
+    def _kept(
+        self, source: Volume | Snapshot, what: str, still: Still | None, watch: Watch | None
+    ) -> Generator[tuple[Path, Chain], None, None]:
+        """A directory to be put in its place, and the layers of what a volume or snapshot holds now, which stay so."""
+        directory = self.path_of(source)
+        is_in_use = isinstance(source, Volume) and mounts.is_mountpoint(directory / "rootfs")
+        with self.layout.making(what) as staged:
             self.layout.copy_beside(directory, staged)
             Mountpoint(staged).make()
             with ExitStack() as until_placed:
                 with still() if still else nullcontext():
                     if (directory / "plain").is_dir():
-                        copies.copy_tree(directory / "plain", staged / "plain")
-                    if is_in_use or len(chain.lowers) >= HIGHEST:
-                        copy = until_placed.enter_context(self._layers.copied(chain.top))
-                        lowers = [f"{copy}/upper", *chain.lowers]
-                    elif self._layers.is_unwritten(chain):
-                        lowers = chain.lowers
-                    else:
-                        lowers = self._frozen(directory, chain)
-                self._layers.write(staged, Chain(image=chain.image, lowers=lowers))
-                self._place_snapshot(staged, snapshot)
+                        copies.copy_tree(directory / "plain", staged / "plain", watch)
+                    chain = until_placed.enter_context(self._lowers(directory, is_in_use=is_in_use, watch=watch))
+                yield staged, chain
+
+    @contextmanager
+    def _lowers(self, directory: Path, *, is_in_use: bool, watch: Watch | None = None) -> Generator[Chain, None, None]:
+        """What a volume or snapshot holds now, as layers that stay so; a copied one goes when what follows fails."""
+        chain = self._layers.read(directory)
+        if not chain.top or self._layers.is_unwritten(chain):
+            yield Chain(image=chain.image, lowers=chain.lowers)
+        elif is_in_use or len(chain.lowers) >= HIGHEST:
+            with self._layers.copied(chain.top, watch) as copy:
+                yield Chain(image=chain.image, lowers=[f"{copy}/upper", *chain.lowers])
+        else:
+            yield Chain(image=chain.image, lowers=self._frozen(directory, chain))
+
+    def _drop(self, chain: Chain) -> None:
+        with self._layers.lock:
+            self._layers.drop(chain)
+            self._reap(chain.image)
 
     def _frozen(self, directory: Path, chain: Chain) -> list[str]:
         """The volume's own layer, which is no longer its own; it writes to a new one above."""
@@ -212,8 +310,7 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
                 self._layers.write(staged, Chain(image=wanted.image, top=top, lowers=wanted.lowers))
                 self.unmount(snapshot.volume)
                 self.layout.exchange(staged, directory)
-        with self._layers.lock:
-            self._layers.drop(before)
+        self._drop(before)
 
     def delete_snapshot(self, snapshot: Snapshot) -> None:
         """Into the trash, with the layers that no volume needs."""
@@ -240,7 +337,7 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
         chain = self._layers.read(directory)
         below = [self._layers.path(chain.top) / "upper", *(self.layout.root / lower for lower in chain.lowers)]
         for guest in PLAIN:
-            host = directory / "plain" / guest.replace("/", "-")
+            host = directory / "plain" / name_of(guest)
             if not host.is_dir():
                 if any(_has_content(layer, guest) for layer in below):
                     continue
@@ -251,7 +348,7 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
     def snapshot_directories(self, snapshot: Snapshot) -> list[PlainDirectory]:
         """The copies beside the snapshot's description."""
         kept = self.snapshot_path(snapshot) / "plain"
-        found = [PlainDirectory(host=kept / guest.replace("/", "-"), guest=guest) for guest in PLAIN]
+        found = [PlainDirectory(host=kept / name_of(guest), guest=guest) for guest in PLAIN]
         return [one for one in found if one.host.is_dir()]
 
     def _reap(self, image: str) -> None:

@@ -1,0 +1,81 @@
+"""Copies of volumes with their snapshots, in one pool or from one to another, whatever driver each has.
+
+In one pool the driver's own way is taken, which may share what both are made of. Plain blocking functions; who calls
+them removes what is there when they raise.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import NamedTuple
+
+from lightervisor.kernel import copies, paths
+from lightervisor.kernel.copies import Watch
+from lightervisor.storage.driver import Snapshot, Still, StorageDriver, Volume
+from lightervisor.storage.plain import PLAIN, PlainDirectories, name_of
+
+
+class Goods(NamedTuple):
+    """What is copied: a volume or a snapshot of a pool, with those snapshots that are named, the oldest first."""
+
+    driver: StorageDriver
+    files: Volume | Snapshot
+    snapshots: Sequence[str]
+
+    @property
+    def volume(self) -> Volume:
+        """The volume, or that of the snapshot."""
+        return self.files if isinstance(self.files, Volume) else self.files.volume
+
+
+def copy(
+    goods: Goods, target: StorageDriver, volume: Volume, still: Still | None = None, watch: Watch | None = None
+) -> None:
+    """Make a volume with snapshots of others' files.
+
+    `still` holds who writes to the source still, for as short as can be. Raises NotFound, HostError, Failure when the
+    watch ends it.
+    """
+    parent = goods.volume
+    if goods.driver is target:
+        for name in goods.snapshots:
+            target.copy_snapshot(Snapshot(parent, name), Snapshot(volume, name), watch)
+        target.copy_volume(goods.files, volume, still, watch)
+        return
+    like: Snapshot | None = None
+    for name in goods.snapshots:
+        snapshot = Snapshot(volume, name)
+        _carry(goods.driver.opened(Snapshot(parent, name), None, watch), target, snapshot, like, watch)
+        like = snapshot
+    _carry(goods.driver.opened(goods.files, still, watch), target, volume, like, watch)
+
+
+def _carry(
+    source: AbstractContextManager[Path],
+    target: StorageDriver,
+    place: Volume | Snapshot,
+    like: Volume | Snapshot | None,
+    watch: Watch | None,
+) -> None:
+    """Fill a volume or snapshot of another pool."""
+    with source as opened, target.filling(place, like) as filling:
+        root = filling.directory / "rootfs"
+        if any(root.iterdir()) or filling.twin is not None:
+            copies.synchronise(opened / "rootfs", root, watch, twin=filling.twin)
+        else:
+            copies.copy_into(opened / "rootfs", root, watch)
+        target.layout.copy_beside(opened, filling.directory)
+        _carry_plain(opened / "plain", filling.directory, target, watch)
+
+
+def _carry_plain(kept: Path, directory: Path, target: StorageDriver, watch: Watch | None) -> None:
+    """Directories that lay beside the root file system: beside it again, or in it where the pool keeps them there."""
+    if not kept.is_dir():
+        return
+    if isinstance(target, PlainDirectories):
+        copies.copy_tree(kept, directory / "plain", watch)
+        return
+    for guest in PLAIN:
+        host = kept / name_of(guest)
+        if host.is_dir() and any(host.iterdir()) and paths.is_plain(directory / "rootfs", guest):
+            copies.synchronise(host, directory / "rootfs" / guest, watch)
