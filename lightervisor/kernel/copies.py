@@ -3,6 +3,8 @@
 The bytes stay in the kernel: cp shares extents where the file system can, and copies by copy_file_range(2) elsewhere.
 """
 
+import os
+import select
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
@@ -11,7 +13,7 @@ from pathlib import Path
 from lightervisor.errors import Failure, HostError
 from lightervisor.kernel import process
 
-_EVERY_S = 0.25
+_EVERY_MS = 250
 
 
 class Watch:
@@ -58,17 +60,17 @@ class Watch:
                 raise HostError("program", str(argv[0]), cause=cause)
 
     def _follow(self, child: process.Child) -> None:
-        written = 0
-        while True:
-            try:
-                child.wait(_EVERY_S)
-            except process.Expired:
+        written, ended, poll = 0, os.pidfd_open(child.pid), select.poll()
+        poll.register(ended, select.POLLIN)
+        try:
+            while not poll.poll(_EVERY_MS):
                 written = max(written, _written_by(child.pid))
                 if self._told is not None and written:
                     self._told(self._before + written)
-            else:
-                self._before += written
-                return
+        finally:
+            os.close(ended)
+        child.wait()
+        self._before += written
 
 
 def copy_tree(source: Path, target: Path, watch: Watch | None = None) -> None:
