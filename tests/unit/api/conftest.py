@@ -79,6 +79,7 @@ async def services(tmp_path: Path) -> AsyncIterator[Services]:
         resources=Resources,
         shut_down=lambda _force: None,
         creation=ABSENT,
+        copying=ABSENT,
         power=ABSENT,
         removal=ABSENT,
         update=ABSENT,
