@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lightervisor.errors import Conflict, Failure, HostError, Invalid, NotFound
-from lightervisor.kernel import fsinfo, mounts, paths, syscalls
+from lightervisor.kernel import fsinfo, mounts, paths, placing, syscalls
 from lightervisor.storage.trash import Trash
 
 # A container's root walks through `containers` to its own volume; images hold setuid programs of root.
@@ -48,6 +48,7 @@ class PoolLayout:
             for name, mode in self._folders.items():
                 (self.root / name).mkdir(exist_ok=True)
                 (self.root / name).chmod(mode)
+            placing.spread(self.trash.directory)  # all that is made is made there
             self.trash.empty()
         except OSError as error:
             raise self.failure("storage pool", error) from error
