@@ -29,6 +29,7 @@ from lightervisor.instances.metadata import Metadata
 from lightervisor.instances.metrics import InstanceMetrics
 from lightervisor.instances.power import Power
 from lightervisor.instances.publish import Publication
+from lightervisor.instances.sftp import Sftp
 from lightervisor.instances.snapshot_restore import SnapshotRestoring
 from lightervisor.instances.snapshot_take import SnapshotTaking
 from lightervisor.instances.snapshots import Snapshots
@@ -121,6 +122,7 @@ class Services:
     resources: Callable[[], Resources]
     shut_down: Callable[[bool], None]
     files: Files | None = None
+    sftp: Sftp | None = None
     consoles: Consoles | None = None
     logs: Logs | None = None
     metadata: Metadata | None = None

@@ -65,6 +65,8 @@ TABLE: dict[str, dict[str, Access]] = {
     f"{_INSTANCE}/sftp": _OWN,
     f"{_INSTANCE}/snapshots": _OWN,
     f"{_INSTANCE}/snapshots/{{snapshot}}": _OWN,
+    f"{_INSTANCE}/snapshots/{{snapshot}}/files": {"GET": _P, "HEAD": _P},
+    f"{_INSTANCE}/snapshots/{{snapshot}}/sftp": {"GET": _P},
     f"{_INSTANCE}/state": _OWN,
     "/1.0/metadata/configuration": {"GET": _T},
     "/1.0/metrics": {"GET": Access.METRICS},

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from lightervisor.cli.flags import Flags
     from lightervisor.cli.session import Session
+    from lightervisor.client.sftp import Session as Stream
 
 
 def _guest(session: Session, raw: str, what: str) -> tuple[GuestFiles, str]:
@@ -44,7 +45,40 @@ def pull(session: Session, arguments: list[str], flags: Flags) -> None:
         files, path = _guest(session, source, "source")
         name = posixpath.basename(path.rstrip("/")) or files.name
         place = os.path.join(target, name) if is_folder else target  # noqa: PTH118
+        if flags.on("recursive") and _pull_stream(session, files, path, place, is_folder=is_folder):
+            continue
         _pull_one(files, path, place, is_folder=is_folder, is_recursive=flags.on("recursive"))
+
+
+def _pull_stream(session: Session, files: GuestFiles, path: str, place: str, *, is_folder: bool) -> bool:
+    """Pull a tree by one stream; false when the server has none, or this is a single file."""
+    with _Streams(files) as stream:
+        if stream is None:
+            return False
+        from lightervisor.cli.file_pull import TreePull, is_directory
+
+        if not stream.run(is_directory(path)):
+            return False
+        if not is_folder:  # the tree goes into what is named, which is made
+            os.makedirs(place, exist_ok=True)  # noqa: PTH103
+            place = os.path.join(place, posixpath.basename(path.rstrip("/")) or files.name)  # noqa: PTH118
+        with files.meter(f"Pulling {path} from {files.name}", 0) as meter:
+            TreePull(stream, meter, session.warn).pull(path, place)
+        return True
+
+
+class _Streams:
+    """The instance's stream while the context lasts, None when the server has none."""
+
+    def __init__(self, files: GuestFiles) -> None:
+        self._stream = files.session()
+
+    def __enter__(self) -> Stream | None:
+        return self._stream
+
+    def __exit__(self, *_: object) -> None:
+        if self._stream is not None:
+            self._stream.close()
 
 
 def _pull_one(files: GuestFiles, path: str, place: str, *, is_folder: bool, is_recursive: bool) -> None:
@@ -74,16 +108,30 @@ def push(session: Session, arguments: list[str], flags: Flags) -> None:
     if flags.on("recursive"):
         if owner:
             raise CommandError("Can't supply uid/gid/mode in recursive mode")
-        if flags.on("create-dirs"):
-            files.make_folders(path)
-        for source in sources:
-            files.push_tree(source, path)
+        _push_trees(files, sources, path, makes_folders=flags.on("create-dirs"))
         return
     is_folder = target.endswith("/") or len(sources) > 1
     if flags.on("create-dirs"):
         files.make_folders(path if is_folder else posixpath.dirname(path))
     for source in sources:
         _push_one(files, source, path, owner, is_folder=is_folder)
+
+
+def _push_trees(files: GuestFiles, sources: list[str], path: str, *, makes_folders: bool) -> None:
+    """Push trees, by one stream when the server has one."""
+    with _Streams(files) as stream:
+        if stream is not None:
+            from lightervisor.cli import file_push
+
+            if makes_folders:
+                stream.run(file_push.make_directories(path))
+            with files.meter(f"Pushing to {path}", file_push.total_size(sources)) as meter:
+                file_push.TreePush(stream, meter).push(sources, path)
+            return
+    if makes_folders:
+        files.make_folders(path)
+    for source in sources:
+        files.push_tree(source, path)
 
 
 def _push_one(files: GuestFiles, source: str, path: str, owner: dict[str, str], *, is_folder: bool) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from lightervisor.cli.transfer import Meter
+    from lightervisor.client import sftp
     from lightervisor.client.light_http import Response
 
 _MOST_LINKS = 40
@@ -61,6 +62,12 @@ class GuestFiles:
     def __init__(self, server: Server, name: str, *, shows_progress: bool = False) -> None:
         self.name, self._server, self._shows_progress = name, server, shows_progress
 
+    def session(self) -> sftp.Session | None:
+        """One stream for many files; None when the server has none."""
+        from lightervisor.client import sftp
+
+        return sftp.connect(self._server, url("instances", self.name, "sftp"))
+
     def _url(self, path: str) -> str:
         return url("instances", self.name, "files", path=path)
 
@@ -80,11 +87,12 @@ class GuestFiles:
     def write(self, path: str, file: BinaryIO, headers: dict[str, str]) -> None:
         """Write a file from an open one; headers name owner and mode."""
         headers = {"X-LXD-type": "file", "X-LXD-write": "overwrite", **headers}
-        with self._meter(f"Pushing {file.name} to {path}", os.fstat(file.fileno()).st_size) as meter:
+        with self.meter(f"Pushing {file.name} to {path}", os.fstat(file.fileno()).st_size) as meter:
             body = meter.file(file) if meter else file
             answers.content(self._server.request("POST", self._url(path), headers, body))
 
-    def _meter(self, label: str, total_bytes: int) -> AbstractContextManager[Meter | None]:
+    def meter(self, label: str, total_bytes: int) -> AbstractContextManager[Meter | None]:
+        """Shows how far a transfer is, if that is wanted; a total of 0 is one that is not known."""
         if not self._shows_progress:
             return _NoMeter()
         from lightervisor.cli import progress, transfer
@@ -119,7 +127,7 @@ class GuestFiles:
 
     def save(self, found: GuestFile, path: str, place: str) -> None:
         """Write an opened file, which is the instance's `path`, to a local path, with its mode."""
-        meter = self._meter(f"Pulling {path} from {self.name}", found.size_bytes)
+        meter = self.meter(f"Pulling {path} from {self.name}", found.size_bytes)
         with open(place, "wb") as file, meter as shown:  # noqa: PTH123
             for block in shown.blocks(found.blocks()) if shown else found.blocks():
                 file.write(block)
@@ -128,6 +136,8 @@ class GuestFiles:
     def pull_tree(self, path: str, place: str) -> None:
         """Copy whatever is at `path`, with all that is in it, to the local `place`."""
         found = self.open(path)
+        if os.path.islink(place):  # noqa: PTH114  # the instance may have put it there the last time
+            os.unlink(place)  # noqa: PTH108
         if found.kind == "directory":
             names = found.entries()
             os.makedirs(place, exist_ok=True)  # noqa: PTH103

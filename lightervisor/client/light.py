@@ -150,6 +150,22 @@ class Server:
             self.trace(f"Websocket {path}")
         return open_websocket(self._connect(), path)
 
+    def upgrade(self, path: str, protocol: str) -> Wire:
+        """A connection of its own that speaks another protocol from now on. Raises ApiError when it is refused."""
+        path = self._scoped(path)
+        if self.trace:
+            self.trace(f"Upgrade to {protocol} {path}")
+        wire = self._connect()
+        try:
+            response = wire.exchange("GET", path, {"Upgrade": protocol, "Connection": "Upgrade"}, None)
+            if response.status != 101:
+                _unpack(response)
+                raise ApiError(f"The server did not change to {protocol}", response.status)
+        except BaseException:
+            wire.close()
+            raise
+        return wire
+
     def close(self) -> None:
         """Close the kept connection; the next request opens another."""
         if self._wire is not None:

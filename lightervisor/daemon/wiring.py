@@ -80,6 +80,7 @@ from lightervisor.instances.metadata import Metadata
 from lightervisor.instances.metrics import InstanceMetrics
 from lightervisor.instances.power import Power
 from lightervisor.instances.publish import Publication
+from lightervisor.instances.sftp import Sftp
 from lightervisor.instances.snapshot_acts import SnapshotActs
 from lightervisor.instances.snapshot_restore import SnapshotRestoring
 from lightervisor.instances.snapshot_roots import SnapshotRoots
@@ -214,7 +215,7 @@ def _parts(
         publication=Publication(
             catalog,
             still_roots,
-            SnapshotRoots(snapshot_rows, catalog, volumes, locks),
+            snapshot_roots := SnapshotRoots(snapshot_rows, catalog, volumes, locks),
             images,
             operations,
             settings,
@@ -235,7 +236,8 @@ def _parts(
         warnings=warnings,
         resources=resources.read,
         consoles=Consoles(catalog, boot, operations, events),
-        files=Files(GuestRoots(catalog, boot, volumes, locks), events),
+        files=Files(guest_roots := GuestRoots(catalog, boot, volumes, locks), events),
+        sftp=Sftp(guest_roots, snapshot_roots, volumes),
         logs=instance_logs,
         metadata=Metadata(catalog, volumes, events),
         shut_down=shut_down,

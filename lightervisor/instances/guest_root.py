@@ -9,10 +9,11 @@ from lightervisor.kernel.idmap import IdMap, map_of_process
 
 
 class GuestRoot(NamedTuple):
-    """A root directory; `idmap` is None when ids inside are the host's."""
+    """A root directory; `idmap` is None when ids inside are the host's, `pid` is the init of a running container."""
 
     descriptor: int
     idmap: IdMap | None
+    pid: int | None = None
 
     def __enter__(self) -> "GuestRoot":
         return self
@@ -29,7 +30,7 @@ def open_running(pid: int, container: str) -> GuestRoot | None:
         return None
     try:
         if cgroup.payload(pid, container):  # else the pid is another process's by now
-            return GuestRoot(descriptor, map_of_process(pid))
+            return GuestRoot(descriptor, map_of_process(pid), pid)
     except OSError:
         pass
     os.close(descriptor)

@@ -29,13 +29,22 @@ class GuestRoots:
     @asynccontextmanager
     async def opened(self, project: str, name: str) -> AsyncGenerator[GuestRoot, None]:
         """The root, open while the context lasts. Raises NotFound, HostError."""
-        self._catalog.row(project, name)
-        root = self._running(project, name)
-        if root is not None:
+        async with self.lent(project, name) as root:
             try:
                 yield root
             finally:
                 os.close(root.descriptor)
+
+    @asynccontextmanager
+    async def lent(self, project: str, name: str) -> AsyncGenerator[GuestRoot, None]:
+        """The root, there while the context lasts; its descriptor is the caller's to close. Raises NotFound, HostError.
+
+        For a user who stays: an open descriptor keeps a mount from being taken away.
+        """
+        self._catalog.row(project, name)
+        root = self._running(project, name)
+        if root is not None:
+            yield root
             return
         async with self._stopped(project, name) as root:
             yield root
@@ -59,7 +68,6 @@ class GuestRoots:
         try:
             yield root
         finally:
-            os.close(root.descriptor)
             if is_mounted:
                 self._users[container] -= 1
                 await self._release(project, name)

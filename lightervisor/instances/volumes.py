@@ -1,6 +1,7 @@
 """Where an instance lives on disk: its pool, its volume, its description for `lxd recover`."""
 
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,6 +44,18 @@ class InstanceVolumes:
     def __init__(self, pools: Pools, snapshots: SnapshotRows) -> None:
         self._pools, self._snapshots = pools, snapshots
         self._readers: Counter[SnapshotPlace] = Counter()
+        self._before_leaving: list[Callable[[str, str], Awaitable[None]]] = []
+
+    def before_leaving(self, end: Callable[[str, str], Awaitable[None]]) -> None:
+        """Have this called, with project and name, before a root file system is unmounted or exchanged.
+
+        For those who use it without holding the instance's lock: they must let go of it.
+        """
+        self._before_leaving.append(end)
+
+    async def _left(self, project: str, name: str) -> None:
+        for end in self._before_leaving:
+            await end(project, name)
 
     def pool_of(self, devices: Devices) -> str:
         """The pool of the root disk. Raises Invalid without a root disk, NotFound for an unknown pool."""
@@ -86,6 +99,7 @@ class InstanceVolumes:
 
     async def delete(self, pool: str, project: str, name: str) -> None:
         """Unmount and remove the volume; nothing happens when it is gone."""
+        await self._left(project, name)
         driver = self._pools.driver(pool)
 
         def remove() -> None:
@@ -96,6 +110,7 @@ class InstanceVolumes:
 
     async def rename(self, pool: str, project: str, name: str, new_name: str) -> None:
         """Give the volume another name."""
+        await self._left(project, name)
         driver = self._pools.driver(pool)
 
         def move() -> None:
@@ -110,6 +125,7 @@ class InstanceVolumes:
 
     async def unmount(self, pool: str, project: str, name: str) -> None:
         """Unmount the root file system; nothing happens when it is not mounted."""
+        await self._left(project, name)
         await in_thread(self._pools.driver(pool).unmount, _volume(project, name))
 
     def directory(self, pool: str, project: str, name: str) -> Path:
@@ -165,6 +181,7 @@ class InstanceVolumes:
 
     async def restore_snapshot(self, pool: str, place: SnapshotPlace, mark: str) -> None:
         """Make the volume of a stopped instance what it was; `restored` tells afterwards that this was done."""
+        await self._left(place.project, place.instance)
         await in_thread(self._pools.driver(pool).restore_snapshot, _snapshot(place), mark)
 
     def restored(self, pool: str, project: str, name: str) -> str:

@@ -132,17 +132,17 @@ def umount2(target: StrPath, flags: int = 0) -> None:
     _checked("umount", _libc.umount2(os.fsencode(target), flags))
 
 
-def is_mount_root(path: StrPath) -> bool:
+def is_mount_root(path: StrPath | bytes, *, directory: int = AT_FDCWD) -> bool:
     """Whether a path is the root of a mount, its last link not followed; false when it does not exist.
 
     Source: statx(2), STATX_ATTR_MOUNT_ROOT, Linux 5.8.
     """
     buffer = ctypes.create_string_buffer(256)
-    if _libc.statx(AT_FDCWD, os.fsencode(path), AT_SYMLINK_NOFOLLOW, 0, buffer) < 0:
+    if _libc.statx(directory, os.fsencode(path), AT_SYMLINK_NOFOLLOW, 0, buffer) < 0:
         code = ctypes.get_errno()
         if code in (2, 20):  # ENOENT, ENOTDIR
             return False
-        raise OSError(code, os.strerror(code), os.fspath(path))
+        raise OSError(code, os.strerror(code), path)
     (attributes,) = struct.unpack_from("Q", buffer, 8)
     return bool(attributes & _STATX_ATTR_MOUNT_ROOT)
 
