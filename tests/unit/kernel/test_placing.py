@@ -11,7 +11,9 @@ from lightervisor.kernel import placing
 
 
 def kind_of(directory: Path) -> str:
-    return subprocess.run(["stat", "-f", "-c", "%T", directory], check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        ["stat", "-f", "-c", "%T", directory], check=True, capture_output=True, text=True
+    ).stdout.strip()
 
 
 def test_the_flag_is_set_and_not_inherited(tmp_path: Path) -> None:
