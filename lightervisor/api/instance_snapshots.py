@@ -9,7 +9,7 @@ from lightervisor.api import envelope, etag, urls
 from lightervisor.api.instance_paths import named, routes
 from lightervisor.api.requests import body, recursion, requestor
 from lightervisor.api.services import Services, services
-from lightervisor.errors import Invalid, Unsupported
+from lightervisor.errors import Invalid
 from lightervisor.model.instance import (
     InstanceSnapshot,
     InstanceSnapshotPost,
@@ -71,10 +71,10 @@ async def merge(request: web.Request) -> web.StreamResponse:
 
 
 async def rename(request: web.Request) -> web.StreamResponse:
-    """POST /1.0/instances/{name}/snapshots/{snapshot}: rename."""
+    """POST /1.0/instances/{name}/snapshots/{snapshot}: rename, or send to another server."""
     post = await body(request, InstanceSnapshotPost)
     if post.migration:
-        raise Unsupported("migration", cause="moving snapshots between servers is not offered yet")
+        return envelope.background(services(request).sending.snapshot(*_snapshot(request), post.target))
     if not post.name:
         raise Invalid("snapshot", text="No name provided")
     return envelope.background(services(request).snapshots.rename(*_snapshot(request), post.name, requestor(request)))

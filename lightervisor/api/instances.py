@@ -18,6 +18,7 @@ from lightervisor.model.instance import (
     InstanceSnapshot,
     InstancesPost,
 )
+from lightervisor.model.operation import Operation
 from lightervisor.model.profile import Profile
 
 OWN_FIELDS = Instance.__struct_fields__
@@ -107,13 +108,20 @@ async def merge(request: web.Request) -> web.StreamResponse:
 
 
 async def rename(request: web.Request) -> web.StreamResponse:
-    """POST /1.0/instances/{name}: rename."""
+    """POST /1.0/instances/{name}: rename, or send to another server."""
     post = await body(request, InstancePost)
     if post.migration:
-        raise Unsupported("migration", cause="moving between servers or pools is not offered yet")
+        return envelope.background(_send(services(request), *named(request), post))
     if not post.name:
         raise Invalid("instance", text="No name provided")
     return envelope.background(services(request).removal.rename(*named(request), post.name, requestor(request)))
+
+
+def _send(found: Services, project_name: str, name: str, post: InstancePost) -> Operation:
+    if post.pool or post.project:
+        raise Unsupported("migration", cause="moving between pools or projects is not offered yet")
+    alone = post.instance_only or post.container_only
+    return found.sending.instance(project_name, name, post.target, live=post.live, instance_only=alone)
 
 
 async def delete(request: web.Request) -> web.StreamResponse:

@@ -10,6 +10,9 @@ from lightervisor.api.services import services
 from lightervisor.auth.caller import refused
 from lightervisor.errors import Invalid, NotFound
 
+LONGEST_FRAME = 64 << 20
+"""Most bytes of one message: whoever has a secret may send any number of them, but not hold one in memory for ever."""
+
 
 async def everything(request: web.Request) -> web.StreamResponse:
     """GET /1.0/operations: by status; the server's own, such as join tokens, are for administrators."""
@@ -69,7 +72,7 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     operations.get(identity)
     websockets.require(request)  # before the secret is used up
     name = operations.claim(identity, request.query.get("secret", ""))
-    async with websockets.upgraded(request) as channel:
+    async with websockets.upgraded(request, longest=LONGEST_FRAME) as channel:
         await operations.connect(identity, name, channel)
     return channel.response
 

@@ -35,6 +35,7 @@ from lightervisor.instances.snapshot_take import SnapshotTaking
 from lightervisor.instances.snapshots import Snapshots
 from lightervisor.instances.state import States
 from lightervisor.instances.update import Update
+from lightervisor.migration.source import Sending
 from lightervisor.model.event import EventLifecycleRequestor
 from lightervisor.model.resources import Resources
 from lightervisor.model.server import ServerEnvironment
@@ -106,6 +107,7 @@ class Services:
     snapshots: Snapshots
     snapshot_taking: SnapshotTaking
     snapshot_restoring: SnapshotRestoring
+    sending: Sending
     exec: Execution
     images: Images
     downloads: Downloads

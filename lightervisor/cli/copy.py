@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     Place = tuple[str, str]  # remote, name
 
+_RUNNING = 103
+
 
 def run(session: Session, arguments: list[str], flags: Flags) -> None:
     """Copy an instance or a snapshot to a new instance."""
@@ -35,17 +37,20 @@ def run(session: Session, arguments: list[str], flags: Flags) -> None:
 
 def transfer(session: Session, source: Place, target: Place, flags: Flags, *, is_move: bool = False) -> dict[str, Any]:
     """Create the target from the source and return the finished operation."""
-    if source[0] != target[0]:
-        raise CommandError(
-            "Copying between servers isn't supported yet", "export it here and import it there (lxc export, lxc import)"
-        )
     server = session.server(source[0])
     instance, _, snapshot = source[1].partition("/")
     path = url("instances", instance, "snapshots", snapshot) if snapshot else url("instances", instance)
     original: dict[str, Any] = server.get(path)
-    there = server.scoped_to(project=flags.text("target-project"), member=flags.text("target"))
+    there = session.server(target[0])
+    there = there.scoped_to(project=flags.text("target-project"), member=flags.text("target"))
     request = _request(server, there, original, flags, is_move=is_move)
     request["name"] = target[1]
+    if source[0] != target[0]:
+        from lightervisor.cli.copy_between import Transfer
+
+        return Transfer(session, server, path, there, request).run(
+            flags.text("mode") or "pull", _wishes(original, flags)
+        )
     request["source"] = {
         "type": "copy",
         "source": source[1],
@@ -57,6 +62,17 @@ def transfer(session: Session, source: Place, target: Place, flags: Flags, *, is
     if there.project != server.project:
         request["source"]["project"] = server.project or "default"
     return session.run(there, there.post(url("instances"), request), "Transferring instance")
+
+
+def _wishes(original: dict[str, Any], flags: Flags) -> dict[str, Any]:
+    """How it is to go. What is in memory can only come along from what runs."""
+    is_live = not flags.on("stateless") and not flags.on("refresh") and original.get("status_code") == _RUNNING
+    return {
+        "live": is_live,
+        "instance_only": flags.on("instance-only"),
+        "refresh": flags.on("refresh"),
+        "allow_inconsistent": flags.on("allow-inconsistent"),
+    }
 
 
 def _request(server: Server, there: Server, original: dict[str, Any], flags: Flags, *, is_move: bool) -> dict[str, Any]:

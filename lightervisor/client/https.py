@@ -18,6 +18,7 @@ import aiohttp
 from msgspec import Struct
 
 from lightervisor.client.proxies import Proxies
+from lightervisor.client.websockets import Dialled
 from lightervisor.errors import Failure, Invalid, Unavailable
 
 REDIRECTS = 10
@@ -27,6 +28,7 @@ _X509 = {10: "certificate has expired", 18: _UNKNOWN, 19: _UNKNOWN, 20: _UNKNOWN
 _BUFFER = 1 << 20
 _LINGERS = sys.version_info < (3, 12, 7)
 """Whether asyncio forgets to close a TLS connection whose other side is silent (CPython pull request 118960)."""
+_GOODBYE_S = 5
 _MOVED = (301, 302, 303, 307, 308)
 
 
@@ -96,8 +98,7 @@ class Peer:
             raise RuntimeError("a peer is used outside of its context")
         follows = method in ("GET", "HEAD")
         for _ in range(REDIRECTS + 1):
-            if urlsplit(url).scheme != "https" or not urlsplit(url).hostname:
-                raise Invalid("URL", url, cause="only https:// is read, as anybody on the way could change the rest")
+            _check_https(url)
             async with self._answer(method, url, dict(headers or {}), data) as response:
                 target = response.headers.get("Location", "")
                 if not (follows and response.status in _MOVED and target):
@@ -105,6 +106,29 @@ class Peer:
                     return
             url = urljoin(url, target)
         raise Invalid("URL", shown(url), cause=f"it is redirected more than {REDIRECTS} times")
+
+    @asynccontextmanager
+    async def websocket(self, url: str, query: Mapping[str, str], *, longest: int) -> AsyncGenerator[Dialled, None]:
+        """A websocket, closed at the end; a message has at most `longest` bytes, pings are answered.
+
+        Raises Unavailable when there is none to be had, Invalid for anything but https.
+        """
+        if self._session is None:
+            raise RuntimeError("a peer is used outside of its context")
+        _check_https(url)
+        with told("websocket", url):
+            async with asyncio.timeout(self._outgoing.patience.headers_s):
+                response = await self._session.ws_connect(
+                    url,
+                    params=query,
+                    proxy=self._outgoing.proxies().of(url) or None,
+                    max_msg_size=longest,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=_GOODBYE_S),  # pyright: ignore[reportCallIssue] -- attrs
+                )
+        try:
+            yield Dialled(response)
+        finally:
+            await response.close()
 
     @asynccontextmanager
     async def _answer(
@@ -156,6 +180,16 @@ class Peer:
             if len(received) > limit_bytes:
                 raise Invalid("URL", shown(str(response.url)), cause=f"it holds more than {limit_bytes >> 20} MiB")
         return bytes(received)
+
+
+def _check_https(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        is_good = parts.scheme == "https" and bool(parts.hostname)
+    except ValueError:
+        is_good = False
+    if not is_good:
+        raise Invalid("URL", shown(url), cause="only https:// is read, as anybody on the way could change the rest")
 
 
 def plain(text: str) -> str:

@@ -31,15 +31,17 @@ def confined(
     target: Path | None = None,
     tree: Mapping[Path, str] | None = None,
     output: Path | None = None,
+    writable: Mapping[Path, str] | None = None,
 ) -> list[str | Path]:
     """A command line that runs `argv` confined: `archive` is read-only at /archive, `target` writable at /target.
 
     What is in `tree` is read-only at the place that is given, whoever owns it; attributes in the namespace trusted are
     not seen there, as they are orders to overlayfs and not an instance's own. `output` is a file, writable at OUTPUT.
+    What is in `writable` can be written to as `target` can, each at its place.
     """
     words: list[str | Path] = ["prlimit", f"--as={MEMORY}", "--core=0", "bwrap", "--die-with-parent", "--new-session"]
     words += ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--cap-drop", "ALL"]
-    for capability in CAPABILITIES if target is not None else ("DAC_READ_SEARCH",) if tree else ():
+    for capability in CAPABILITIES if target is not None or writable else ("DAC_READ_SEARCH",) if tree else ():
         words += ["--cap-add", f"CAP_{capability}"]
     words += ["--ro-bind", "/usr", "/usr"]
     for name in ("/bin", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/alternatives"):
@@ -50,6 +52,8 @@ def confined(
         words += ["--dev-bind", target, "/target"]
     for path, place in (tree or {}).items():
         words += ["--ro-bind", path, place]
+    for path, place in (writable or {}).items():
+        words += ["--dev-bind", path, place]
     if output is not None:
         words += ["--bind", output, OUTPUT]
     return [*words, "--", *argv]

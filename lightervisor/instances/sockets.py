@@ -13,8 +13,8 @@ CONNECT_S = 5
 class Sockets:
     """Websockets by name; those in `optional` may come later or never."""
 
-    def __init__(self, names: Sequence[str], *, optional: Sequence[str] = ()) -> None:
-        self.names = names
+    def __init__(self, names: Sequence[str], *, optional: Sequence[str] = (), connect_s: float = CONNECT_S) -> None:
+        self.names, self._connect_s = names, connect_s
         self._needed = set(names) - set(optional)
         self._channels: dict[str, Channel] = {}
         self._arrivals = {name: asyncio.Event() for name in names}
@@ -30,10 +30,10 @@ class Sockets:
 
     @asynccontextmanager
     async def connected(self) -> AsyncGenerator[None, None]:
-        """Wait for those that are needed, and let all go at the end. Raises Failure with LXD's text after 5 s."""
+        """Wait for those that are needed, and let all go at the end. Raises Failure when they are late."""
         try:
             try:
-                async with asyncio.timeout(CONNECT_S):
+                async with asyncio.timeout(self._connect_s):
                     await self._all_needed.wait()
             except TimeoutError as error:
                 raise Failure("operation", text="Timed out waiting for websockets to connect") from error

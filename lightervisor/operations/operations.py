@@ -74,6 +74,10 @@ class Run:
         """Show progress; clients print every key that ends in `_progress`."""
         self.update(**{key: text})
 
+    async def commit(self) -> None:
+        """What was done in steps so far is whole, and stays also when the rest fails or the daemon dies."""
+        await self._operations.settle_steps(self)
+
     async def step(self, action: Callable[[], Awaitable[Answer]], *, undo: str, arguments: Mapping[str, str]) -> Answer:
         """Take one step, noted with its undo before it runs."""
         row = JournalRow(self.id, len(self.steps), undo, dict(arguments))
@@ -127,13 +131,14 @@ class Operations:
         locks: Sequence[str] = (),
         cancellable: bool = False,
         sockets: Sequence[str] = (),
+        secrets_below: str = "fds",
         connect: Connect | None = None,
     ) -> Operation:
         """Start work in the background and return its operation as it is now.
 
         `resources` maps kinds to URLs. With `sockets` (names of websockets) and `connect` the operation is of
-        class websocket: each name gets a secret in `metadata.fds`, and `connect(name, channel)` is called when
-        a client brings it. `locks` are held while the work runs.
+        class websocket: each name gets a secret in `metadata.fds`, or in `metadata` itself where `secrets_below` is
+        empty, and `connect(name, channel)` is called when a client brings it. `locks` are held while the work runs.
         """
         live = _Live(description, project, "websocket" if sockets else "task")
         live.resources = {kind: list(urls) for kind, urls in resources.items()} if resources else None
@@ -141,7 +146,8 @@ class Operations:
         live.cancellable, live.connect = cancellable, connect
         if sockets:
             live.secrets = {name: secrets.token_hex(32) for name in sockets}
-            live.metadata = {**(live.metadata or {}), "fds": dict(live.secrets)}
+            told = {secrets_below: dict(live.secrets)} if secrets_below else live.secrets
+            live.metadata = {**(live.metadata or {}), **told}
         self._live[live.id] = live
         self.announce(live)
         view = live.view()
@@ -186,7 +192,7 @@ class Operations:
                 try:
                     await work(run)
                     live.cancellable = False
-                    await self._settle(run)
+                    await self.settle_steps(run)
                 except BaseException:
                     await finished(self._journal.undo(run.steps))
                     raise
@@ -208,7 +214,7 @@ class Operations:
         self.announce(live)
         asyncio.get_running_loop().call_later(KEEP_FINISHED_S, self._live.pop, live.id, None)
 
-    async def _settle(self, run: Run) -> None:
+    async def settle_steps(self, run: Run) -> None:
         """All is done. A cancellation that arrives now comes too late: it neither stops this nor undoes anything."""
         if run.steps:
             settling = asyncio.ensure_future(self._journal.settle(run.id))
@@ -216,6 +222,7 @@ class Operations:
                 await finished(settling)
             except asyncio.CancelledError:
                 settling.result()
+            run.steps = []
 
     def _find(self, operation_id: str) -> _Live:
         try:

@@ -88,6 +88,7 @@ async def services(tmp_path: Path) -> AsyncIterator[Services]:
         snapshots=ABSENT,
         snapshot_taking=ABSENT,
         snapshot_restoring=ABSENT,
+        sending=ABSENT,
         exec=ABSENT,
         images=ABSENT,
         downloads=ABSENT,

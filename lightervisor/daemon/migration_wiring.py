@@ -1,0 +1,42 @@
+"""The services that send and receive instances, made of one another."""
+
+from typing import NamedTuple
+
+from lightervisor.client.https import Outgoing
+from lightervisor.db.instance_snapshots import SnapshotRows
+from lightervisor.instances.boot import Boot
+from lightervisor.instances.catalog import Catalog
+from lightervisor.instances.snapshot_roots import SnapshotRoots
+from lightervisor.instances.snapshots import Snapshots
+from lightervisor.instances.still_roots import StillRoots
+from lightervisor.instances.volumes import InstanceVolumes
+from lightervisor.migration import roots
+from lightervisor.migration.roots import SentRoots
+from lightervisor.migration.source import Sending
+from lightervisor.operations.journal import Journal
+from lightervisor.operations.operations import Operations
+
+
+class Stock(NamedTuple):
+    """What they need of instances."""
+
+    rows: SnapshotRows
+    snapshots: Snapshots
+    catalog: Catalog
+    boot: Boot
+    volumes: InstanceVolumes
+    still: StillRoots
+
+
+class Migration(NamedTuple):
+    """What moves instances between servers."""
+
+    sending: Sending
+
+
+def together(stock: Stock, outgoing: Outgoing, operations: Operations, journal: Journal) -> Migration:
+    """All of them; the journal gets the action behind the name that they note."""
+    snapshots = SnapshotRoots(stock.rows, stock.catalog, stock.volumes, operations.locks)
+    sent = SentRoots(stock.catalog, stock.boot, stock.volumes, stock.still, snapshots, operations.locks)
+    journal.register(roots.UNDO, sent.undo)
+    return Migration(sending=Sending(stock.catalog, stock.rows, stock.snapshots, sent, outgoing, operations))

@@ -1,0 +1,158 @@
+"""The side that has the instance. Source: LXD, POST /1.0/instances/<name> with `migration`; compared with LXD 5.0.2.
+
+    client     POST …  {"migration": true}             an operation with secrets; the other side dials (pull, relay)
+    client     POST …  {"migration": true, "target"}   an operation that dials the other side's (push)
+
+What it has is only read: whatever becomes of a transfer, the instance is as it was.
+"""
+
+import shutil
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import NoReturn
+
+from lightervisor.client.https import Outgoing
+from lightervisor.db.instance_snapshots import SnapshotRow, SnapshotRows
+from lightervisor.errors import Failure, Invalid, Unsupported
+from lightervisor.images.partial import Gauge
+from lightervisor.instances.catalog import Catalog
+from lightervisor.instances.snapshots import Snapshots
+from lightervisor.instances.sockets import Sockets
+from lightervisor.migration import descriptions
+from lightervisor.migration.frames import FilesBy, Header, RsyncFeatures
+from lightervisor.migration.roots import SentRoots, Tree
+from lightervisor.migration.rsync import ALL, OLD, sending
+from lightervisor.migration.talk import CONNECT_S, CONTROL, FS, Talk, There, awaited, dialled, refused
+from lightervisor.model.instance import InstancePostTarget
+from lightervisor.model.operation import Operation
+from lightervisor.operations.operations import Operations, Run
+
+PROGRESS = "fs_progress"
+
+
+class Sending:
+    """Sends instances and snapshots to other servers."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        rows: SnapshotRows,
+        snapshots: Snapshots,
+        roots: SentRoots,
+        outgoing: Outgoing,
+        operations: Operations,
+    ) -> None:
+        self._catalog, self._rows, self._snapshots, self._roots = catalog, rows, snapshots, roots
+        self._outgoing, self._operations = outgoing, operations
+
+    def instance(
+        self, project: str, name: str, target: InstancePostTarget | None, *, live: bool, instance_only: bool
+    ) -> Operation:
+        """Start sending an instance. Raises NotFound; Failure, Unsupported when what it has in memory is asked for."""
+        self._catalog.row(project, name)
+        if live and self._roots.is_running(project, name):
+            _refuse_live(name)
+
+        async def work(run: Run, talk: Talk) -> None:
+            rows = [] if instance_only else self._rows.of(project, name)
+            wanted, features = await self._agree(talk, rows)
+            await self._describe(talk, project, name, wanted)
+            for one in wanted:
+                opened = self._roots.snapshot(project, name, one.name)
+                await self._send(run, talk, opened, features, f"{name}/{one.name}")
+            await self._send(run, talk, self._roots.instance(run, project, name), features, name)
+
+        return self._start("Migrating instance", project, name, work, target)
+
+    def snapshot(self, project: str, instance: str, name: str, target: InstancePostTarget | None) -> Operation:
+        """Start sending a snapshot, which becomes an instance there. Raises NotFound."""
+        self._catalog.row(project, instance)
+        self._rows.get(project, instance, name)
+
+        async def work(run: Run, talk: Talk) -> None:
+            _, features = await self._agree(talk, [])
+            await self._describe(talk, project, instance, [])
+            await self._send(run, talk, self._roots.snapshot(project, instance, name), features, f"{instance}/{name}")
+
+        return self._start("Transferring snapshot", project, instance, work, target)
+
+    def _start(
+        self, description: str, project: str, instance: str, work: "_Work", target: InstancePostTarget | None
+    ) -> Operation:
+        sockets = Sockets((CONTROL, FS), connect_s=CONNECT_S)
+
+        async def run_connected(run: Run) -> None:
+            async with self._connected(sockets, target) as talk:
+                await work(run, talk)
+                end = await talk.ended()
+                if not end.success:
+                    raise refused(end)
+
+        is_asked = target is None or not target.operation
+        return self._operations.start(
+            description,
+            run_connected,
+            project=project,
+            resources={kind: [f"/1.0/{kind}/{instance}"] for kind in ("instances", "containers")},
+            cancellable=True,
+            sockets=sockets.names if is_asked else (),
+            secrets_below="",
+            connect=sockets.connect,
+        )
+
+    def _connected(self, sockets: Sockets, target: InstancePostTarget | None) -> AbstractAsyncContextManager[Talk]:
+        if target is None or not target.operation:
+            return awaited(sockets)
+        there = There(operation=target.operation, certificate=target.certificate, secrets=target.secrets)
+        return dialled(self._outgoing, there)
+
+    async def _agree(self, talk: Talk, rows: Sequence[SnapshotRow]) -> tuple[list[SnapshotRow], RsyncFeatures]:
+        """Offer what there is; what the other side wants of it, and how. Raises Failure."""
+        offer = Header(
+            files_by=FilesBy.RSYNC,
+            snapshot_names=tuple(row.name for row in rows),
+            snapshots=tuple(descriptions.told(row) for row in rows),
+            predump=False,
+            rsync=ALL,
+            index_version=descriptions.INDEX_VERSION,
+        )
+        await talk.control.tell(offer)
+        answer = await talk.control.message(Header)
+        talk.agreed(answer.index_version)
+        if answer.files_by != FilesBy.RSYNC:
+            raise Failure("migration", text="No matching migration types found")
+        said = answer.rsync or RsyncFeatures()
+        features = said if said.bidirectional else OLD
+        wanted = set(answer.snapshot_names) if answer.refresh else {row.name for row in rows}
+        if unknown := wanted - {row.name for row in rows}:
+            raise Invalid("migration", cause=f"the other server asks for a snapshot {min(unknown)!r} that is not there")
+        return [row for row in rows if row.name in wanted], features
+
+    async def _describe(self, talk: Talk, project: str, name: str, wanted: Sequence[SnapshotRow]) -> None:
+        """Send the index, if the other side reads one."""
+        if not talk.index_version:
+            return
+        names = {row.name for row in wanted}
+        snapshots = [one for one in self._snapshots.all_of(project, name) if one.name in names]
+        await talk.unless_ended(talk.fs.send_text(descriptions.index(self._catalog.get(project, name), snapshots)))
+        descriptions.answered(await talk.unless_ended(talk.fs.text()))
+
+    async def _send(
+        self, run: Run, talk: Talk, opened: AbstractAsyncContextManager[Tree], features: RsyncFeatures, label: str
+    ) -> None:
+        gauge = Gauge(label, 0, lambda text: run.progress(PROGRESS, text))
+        async with opened as tree, sending(tree, features) as rsync:
+            await talk.unless_ended(talk.fs.carry(rsync, gauge.add))
+
+
+_Work = Callable[[Run, Talk], Awaitable[None]]
+
+
+def _refuse_live(name: str) -> NoReturn:
+    """What a running instance has in memory stays here. Texts of LXD 5.0.2."""
+    remedy = f"lxc stop {name}, or --stateless: its files are sent as they are at this moment"
+    if shutil.which("criu") is None:
+        text = "Unable to perform container live migration. CRIU isn't installed on the source server"
+        raise Failure("instance", name, text=text, remedy=remedy)
+    text = "Unable to perform container live migration. What its processes have in memory cannot be sent yet"
+    raise Unsupported("instance", name, text=text, remedy=remedy)
