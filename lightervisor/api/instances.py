@@ -73,7 +73,8 @@ async def create(request: web.Request) -> web.StreamResponse:
         post = msgspec.structs.replace(post, type="virtual-machine")
     if request.query.get("target"):
         raise Invalid("target", text="Target only allowed when clustered")
-    begin = found.copying.copy if post.source.type == "copy" else found.creation.create
+    ways = {"copy": found.copying.copy, "migration": found.receiving.receive}
+    begin = ways.get(post.source.type, found.creation.create)
     return envelope.background(begin(project(request), post, requestor(request)))
 
 

@@ -36,6 +36,7 @@ from lightervisor.instances.snapshots import Snapshots
 from lightervisor.instances.state import States
 from lightervisor.instances.update import Update
 from lightervisor.migration.source import Sending
+from lightervisor.migration.target import Receiving
 from lightervisor.model.event import EventLifecycleRequestor
 from lightervisor.model.resources import Resources
 from lightervisor.model.server import ServerEnvironment
@@ -108,6 +109,7 @@ class Services:
     snapshot_taking: SnapshotTaking
     snapshot_restoring: SnapshotRestoring
     sending: Sending
+    receiving: Receiving
     exec: Execution
     images: Images
     downloads: Downloads

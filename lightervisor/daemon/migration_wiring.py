@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 from lightervisor.client.https import Outgoing
 from lightervisor.db.instance_snapshots import SnapshotRows
+from lightervisor.images.store import Images
+from lightervisor.instances.births import BirthActs, Births
 from lightervisor.instances.boot import Boot
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.snapshot_roots import SnapshotRoots
@@ -13,6 +15,7 @@ from lightervisor.instances.volumes import InstanceVolumes
 from lightervisor.migration import roots
 from lightervisor.migration.roots import SentRoots
 from lightervisor.migration.source import Sending
+from lightervisor.migration.target import Receiving
 from lightervisor.operations.journal import Journal
 from lightervisor.operations.operations import Operations
 
@@ -26,17 +29,24 @@ class Stock(NamedTuple):
     boot: Boot
     volumes: InstanceVolumes
     still: StillRoots
+    images: Images
 
 
 class Migration(NamedTuple):
     """What moves instances between servers."""
 
     sending: Sending
+    receiving: Receiving
 
 
-def together(stock: Stock, outgoing: Outgoing, operations: Operations, journal: Journal) -> Migration:
+def together(
+    stock: Stock, births: Births, acts: BirthActs, outgoing: Outgoing, operations: Operations, journal: Journal
+) -> Migration:
     """All of them; the journal gets the action behind the name that they note."""
     snapshots = SnapshotRoots(stock.rows, stock.catalog, stock.volumes, operations.locks)
     sent = SentRoots(stock.catalog, stock.boot, stock.volumes, stock.still, snapshots, operations.locks)
     journal.register(roots.UNDO, sent.undo)
-    return Migration(sending=Sending(stock.catalog, stock.rows, stock.snapshots, sent, outgoing, operations))
+    return Migration(
+        sending=Sending(stock.catalog, stock.rows, stock.snapshots, sent, outgoing, operations),
+        receiving=Receiving(births, acts, stock.catalog, stock.images, stock.volumes, outgoing),
+    )

@@ -209,12 +209,17 @@ def _parts(
         snapshots=kept.snapshots,
         snapshot_taking=kept.taking,
         snapshot_restoring=kept.restoring,
-        sending=migration_wiring.together(
-            migration_wiring.Stock(snapshot_rows, kept.snapshots, catalog, boot, volumes, still_roots),
-            outgoing,
-            operations,
-            journal,
+        sending=(
+            migration := migration_wiring.together(
+                migration_wiring.Stock(snapshot_rows, kept.snapshots, catalog, boot, volumes, still_roots, images),
+                born.births,
+                BirthActs(operations, events),
+                outgoing,
+                operations,
+                journal,
+            )
         ).sending,
+        receiving=migration.receiving,
         exec=Execution(catalog, boot, operations, events),
         images=images,
         downloads=downloads,

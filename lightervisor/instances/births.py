@@ -24,6 +24,7 @@ from lightervisor.instances import cloud_init, petnames
 from lightervisor.instances.boot import Boot
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.checks import InstanceChecks
+from lightervisor.instances.sockets import Sockets
 from lightervisor.instances.templates import PENDING
 from lightervisor.instances.volumes import InstanceVolumes
 from lightervisor.model.event import EventLifecycleRequestor
@@ -58,8 +59,12 @@ class BirthActs:
         requestor: EventLifecycleRequestor | None,
         *,
         source: str = "",
+        sockets: Sockets | None = None,
     ) -> Operation:
-        """Start bringing an instance; `source` is one, or a snapshot, of the same project, which is locked as well."""
+        """Start bringing an instance; `source` is one, or a snapshot, of the same project, which is locked as well.
+
+        `sockets` are those by which its files come, when another server opens them.
+        """
         name, project = plan.row.name, plan.row.project
         paths = [name, source] if source else [name]
 
@@ -74,6 +79,9 @@ class BirthActs:
             resources={kind: [f"/1.0/{kind}/{path}" for path in paths] for kind in ("instances", "containers")},
             locks=[instance_lock(project, path.partition("/")[0]) for path in paths],
             cancellable=True,
+            sockets=sockets.names if sockets else (),
+            secrets_below="",
+            connect=sockets.connect if sockets else None,
         )
 
     def publish(self, plan: Plan, requestor: EventLifecycleRequestor | None) -> None:

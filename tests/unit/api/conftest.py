@@ -89,6 +89,7 @@ async def services(tmp_path: Path) -> AsyncIterator[Services]:
         snapshot_taking=ABSENT,
         snapshot_restoring=ABSENT,
         sending=ABSENT,
+        receiving=ABSENT,
         exec=ABSENT,
         images=ABSENT,
         downloads=ABSENT,
