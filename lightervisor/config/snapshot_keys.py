@@ -1,6 +1,6 @@
 """Keys about snapshots that are taken, named and deleted by themselves. Source: LXD 5.0, instance configuration."""
 
-from lightervisor.config import expiry, schedule
+from lightervisor.config import expiry, retention, schedule
 from lightervisor.config.key import INSTANCE, key
 from lightervisor.config.types import Bool, Checked, Text
 
@@ -20,6 +20,14 @@ key(
     live=True,
     group="snapshots",
     help="Names of new snapshots: a template that knows creation_date; %d is the next number",
+)
+key(
+    "snapshots.retention",
+    Checked("retention", retention.check),
+    scope=INSTANCE,
+    live=True,
+    group="snapshots",
+    help="How scheduled snapshots are thinned out, such as 24h,7d,4w: one of each hour, day, week (month m, year y) stays",
 )
 key(
     "snapshots.schedule",

@@ -12,14 +12,14 @@ from lightervisor.model.times import ZERO_TIME
 
 COLUMNS = (
     "name, architecture, ephemeral, stateful, description, created_at, last_used_at, expires_at, config, devices,"
-    " profiles"
+    " profiles, scheduled"
 )
 OWN = ", ".join(f"snapshot.{column.strip()}" for column in COLUMNS.split(","))
 _FROM = "from instance_snapshots snapshot join instances instance on instance.id = snapshot.instance_id"
 _OF_ONE = "instance_id = (select id from instances where project = ? and name = ?) and name = ?"
 _INSERT = (
     f"insert into instance_snapshots (instance_id, {COLUMNS})"
-    f" select id, {', '.join('?' * 11)} from instances where project = ? and name = ?"
+    f" select id, {', '.join('?' * 12)} from instances where project = ? and name = ?"
 )
 _decode_map = msgspec.json.Decoder(dict[str, str]).decode
 _decode_devices = msgspec.json.Decoder(dict[str, dict[str, str]]).decode
@@ -27,7 +27,10 @@ _decode_list = msgspec.json.Decoder(list[str]).decode
 
 
 class SnapshotRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One snapshot as it is stored; `name` is its own, `expires_at` year 1 when it stays for ever."""
+    """One snapshot as it is stored; `name` is its own, `expires_at` year 1 when it stays for ever.
+
+    `scheduled` is one that a schedule took and nobody has renamed or given another end since.
+    """
 
     project: str
     instance: str
@@ -42,6 +45,7 @@ class SnapshotRow(msgspec.Struct, frozen=True, kw_only=True):
     config: dict[str, str] = {}
     devices: dict[str, dict[str, str]] = {}
     profiles: list[str] = []
+    scheduled: bool = False
 
 
 def _row(values: sqlite3.Row) -> SnapshotRow:
@@ -59,6 +63,7 @@ def _row(values: sqlite3.Row) -> SnapshotRow:
         config=_decode_map(values[10]),
         devices=_decode_devices(values[11]),
         profiles=_decode_list(values[12]),
+        scheduled=bool(values[13]),
     )
 
 
@@ -66,7 +71,7 @@ def _values(row: SnapshotRow) -> tuple[str | int, ...]:
     return (
         row.name, row.architecture, row.ephemeral, row.stateful, row.description, row.created_at.isoformat(),
         row.last_used_at.isoformat(), row.expires_at.isoformat(), _json(row.config), _json(row.devices),
-        _json(row.profiles),
+        _json(row.profiles), row.scheduled,
     )  # fmt: skip
 
 
@@ -126,16 +131,16 @@ class SnapshotRows:
         await self._database.write(insert)
 
     async def set_expiry(self, project: str, instance: str, name: str, expires_at: datetime) -> None:
-        """Change when a snapshot ends. Raises NotFound."""
+        """Change when a snapshot ends, which makes it somebody's own. Raises NotFound."""
         values = (expires_at.isoformat(), project, instance, name)
-        query = f"update instance_snapshots set expires_at = ? where {_OF_ONE}"
+        query = f"update instance_snapshots set expires_at = ?, scheduled = 0 where {_OF_ONE}"
         if not await self._database.write(lambda connection: connection.execute(query, values).rowcount):
             self.get(project, instance, name)
 
     async def rename(self, project: str, instance: str, name: str, new_name: str) -> None:
-        """Give a snapshot another name. Raises Conflict when it is taken."""
+        """Give a snapshot another name, which makes it somebody's own. Raises Conflict when it is taken."""
         values = (new_name, project, instance, name)
-        query = f"update instance_snapshots set name = ? where {_OF_ONE}"
+        query = f"update instance_snapshots set name = ?, scheduled = 0 where {_OF_ONE}"
         try:
             await self._database.write(lambda connection: connection.execute(query, values))
         except sqlite3.IntegrityError as error:

@@ -1,5 +1,7 @@
 """Snapshots that are taken and deleted by themselves. Source: LXD, `snapshots.schedule` and `snapshots.expiry`.
 
+`snapshots.retention`, our own, thins out what was taken so and is nobody's own since.
+
 Each minute that an instance's schedule names, one is taken of it, unless the one before is not done yet; a minute in
 which no daemon ran is not made up for. What fails is told in the log and tried again at its next time.
 """
@@ -8,9 +10,9 @@ import asyncio
 import logging
 from datetime import datetime, timedelta
 
-from lightervisor.config import schedule
+from lightervisor.config import retention, schedule
 from lightervisor.config.types import is_true
-from lightervisor.db.instance_snapshots import SnapshotRows
+from lightervisor.db.instance_snapshots import SnapshotRow, SnapshotRows
 from lightervisor.db.instances import InstanceRow
 from lightervisor.errors import Failure
 from lightervisor.instances.catalog import Catalog
@@ -23,7 +25,7 @@ from lightervisor.model.operation import Operation
 from lightervisor.model.times import ZERO_TIME, now
 from lightervisor.operations.operations import FAILURE, Operations
 
-KEY, STOPPED_TOO = "snapshots.schedule", "snapshots.schedule.stopped"
+KEY, STOPPED_TOO, RETENTION = "snapshots.schedule", "snapshots.schedule.stopped", "snapshots.retention"
 AT_ONCE = 4
 log = logging.getLogger(__name__)
 
@@ -81,9 +83,33 @@ class SnapshotSchedule:
         return found
 
     async def expire(self, moment: datetime) -> None:
-        """Delete the snapshots that have had their time."""
-        ended = [row for row in self._rows.everything() if ZERO_TIME < row.expires_at <= moment]
+        """Delete the snapshots that have had their time, or that no rule of their instance's retention keeps."""
+        ended: list[SnapshotRow] = []
+        scheduled: list[SnapshotRow] = []
+        for row in self._rows.everything():
+            if ZERO_TIME < row.expires_at <= moment:
+                ended.append(row)
+            elif row.scheduled:
+                scheduled.append(row)
+        ended += self._superfluous(scheduled)
         await asyncio.gather(*(self._delete(SnapshotPlace(row.project, row.instance, row.name)) for row in ended))
+
+    def _superfluous(self, scheduled: list[SnapshotRow]) -> list[SnapshotRow]:
+        """What retentions do not keep; hours and days are those of the host."""
+        of_each: dict[tuple[str, str], list[SnapshotRow]] = {}
+        for row in scheduled:
+            of_each.setdefault((row.project, row.instance), []).append(row)
+        found: list[SnapshotRow] = []
+        if not of_each:
+            return found
+        for owner, config in self._catalog.expanded():
+            value, rows = config.get(RETENTION, ""), of_each.get((owner.project, owner.name), [])
+            try:
+                gone = retention.superfluous(value, [row.created_at.astimezone() for row in rows]) if value else []
+            except Failure:  # of a profile from before there was a check
+                continue
+            found += [rows[place] for place in gone]
+        return found
 
     async def _delete(self, place: SnapshotPlace) -> None:
         if place in self._busy:
@@ -104,7 +130,7 @@ class SnapshotSchedule:
         self._busy.add(key)
         try:
             async with self._few:
-                operation = await self._taking.create(row.project, row.name, InstanceSnapshotsPost())
+                operation = await self._taking.create(row.project, row.name, InstanceSnapshotsPost(), scheduled=True)
                 await self._ended(operation, f"of {row.name}, which is due, could not be taken")
         except Failure as failure:
             log.warning("no snapshot was taken of instance %s: %s", row.name, failure)
@@ -119,7 +145,7 @@ class SnapshotSchedule:
         try:
             if schedule.is_at_start(self._catalog.expand(row).config.get(KEY, "")):
                 post = InstanceSnapshotsPost()
-                operation = await self._taking.create(row.project, row.name, post, is_lock_held=True)
+                operation = await self._taking.create(row.project, row.name, post, is_lock_held=True, scheduled=True)
                 # Should the start be cancelled: the lock is not let go while the snapshot is being taken.
                 await finished(self._ended(operation, f"of {row.name} could not be taken at its start"))
         except Failure as failure:

@@ -51,10 +51,12 @@ class SnapshotTaking:
         requestor: EventLifecycleRequestor | None = None,
         *,
         is_lock_held: bool = False,
+        scheduled: bool = False,
     ) -> Operation:
         """Start taking a snapshot, of a running instance while it is held still for a moment.
 
-        Who holds the instance's lock already says so, and waits for the operation.
+        Who holds the instance's lock already says so, and waits for the operation. What is `scheduled` may be
+        thinned out.
 
         Raises NotFound, Invalid for a bad name or pattern, Unsupported for a stateful one.
         """
@@ -74,7 +76,7 @@ class SnapshotTaking:
 
         async def work(run: Run) -> None:
             try:
-                await self.take(run, place, ends)
+                await self.take(run, place, ends, scheduled=scheduled)
             finally:
                 self._being_taken.discard(place)
             self._acts.publish("created", place, requestor)
@@ -101,7 +103,7 @@ class SnapshotTaking:
         snapshot_names.check(name)
         return name
 
-    async def take(self, run: Run, place: SnapshotPlace, ends: datetime) -> None:
+    async def take(self, run: Run, place: SnapshotPlace, ends: datetime, *, scheduled: bool = False) -> None:
         """Take a snapshot inside an operation that holds the instance's lock. Raises Conflict for a taken name."""
         project, instance, name = place
         row = self._catalog.row(project, instance)
@@ -123,6 +125,7 @@ class SnapshotTaking:
             config=row.config,
             devices=row.devices,
             profiles=row.profiles,
+            scheduled=scheduled,
         )
         still = still_of(self._boot, self._catalog, project, instance)
         arguments = {

@@ -1,0 +1,71 @@
+"""A Debian with what runs containers inside a container, made once of the host's mirrors and kept in .cache."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import shutil
+import tarfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lightervisor.images.builders import host_apt
+from tests.harness import images, processes
+from tests.harness.processes import REPOSITORY
+
+RELEASE = "bookworm"
+PACKAGES = (
+    "systemd-sysv", "dbus", "iproute2", "procps", "kmod", "docker.io", "iptables", "podman", "crun", "netavark",
+    "python3", "liblxc1", "liblxc-common", "dnsmasq-base", "nftables", "uidmap", "tar", "gzip", "zstd", "xz-utils",
+    "bubblewrap", "busybox-static", "acl", "attr", "util-linux",
+)  # fmt: skip
+FOLDER = REPOSITORY / ".cache" / "nesting"
+LONGEST_S = 600
+METADATA = images.METADATA.replace("test busybox", "Debian that nests").replace("busybox", "debian")
+
+
+def image() -> tuple[Path, Path]:
+    """Metadata and root file system of the image; fails the test with what mmdebstrap said."""
+    key = hashlib.sha256(" ".join(PACKAGES).encode()).hexdigest()[:16]
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    rootfs, meta = FOLDER / f"{key}.tar.zst", FOLDER / f"{key}.meta.tar"
+    with _alone():
+        if not rootfs.exists():
+            for old in FOLDER.glob("*.tar*"):
+                old.unlink()
+            _make(rootfs)
+        images.archive_of(meta, {"metadata.yaml": METADATA.encode()})
+    return meta, rootfs
+
+
+@contextmanager
+def _alone() -> Generator[None, None, None]:
+    with (FOLDER / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _make(rootfs: Path) -> None:
+    work = FOLDER / "work.tar.zst"
+    command = ["mmdebstrap", "--quiet", "--variant=apt", "--mode=root", "--aptopt=Apt::Install-Recommends false"]
+    # What the kernel of a container cannot do is not tried at each boot.
+    command += ["--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*"]
+    command += [f"--include={','.join(PACKAGES)}", RELEASE, str(work), *host_apt.lines(RELEASE)]
+    try:
+        processes.run(command, env=host_apt.proxies(), timeout_s=LONGEST_S).ok()
+        work.rename(rootfs)
+    finally:
+        work.unlink(missing_ok=True)
+
+
+def busybox(path: Path) -> Path:
+    """A root file system for the containers inside: the host's static busybox and a directory for its applets."""
+    program = Path(shutil.which("busybox") or images.BUSYBOX)
+    with tarfile.open(path, "w") as archive:
+        for folder in ("bin", "etc", "tmp"):
+            images.add_folder(archive, folder)
+        images.add_file(archive, "bin/busybox", program.read_bytes(), 0o755)
+        for applet in ("sh", "echo", "cat", "id", "sleep", "ls"):
+            images.add_link(archive, f"bin/{applet}", "/bin/busybox")
+    return path
