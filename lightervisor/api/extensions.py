@@ -36,5 +36,5 @@ EXTENSIONS = [
     "instance_snapshot_never", "certificate_token", "instance_nic_routed_neighbor_probe", "metrics_authentication",
     "container_syscall_intercept_sched_setscheduler", "storage_volume_state_total", "instance_file_head",
     "storage_volumes_all_projects", "container_syscall_intercept_sysinfo", "instance_ready_state",
-    "metadata_configuration", "image_source_build",
+    "metadata_configuration", "instances_rebuild", "image_source_build", "snapshot_retention",
 ]  # fmt: skip

@@ -29,6 +29,7 @@ from lightervisor.instances.metadata import Metadata
 from lightervisor.instances.metrics import InstanceMetrics
 from lightervisor.instances.power import Power
 from lightervisor.instances.publish import Publication
+from lightervisor.instances.rebuild import Rebuilding
 from lightervisor.instances.sftp import Sftp
 from lightervisor.instances.snapshot_restore import SnapshotRestoring
 from lightervisor.instances.snapshot_take import SnapshotTaking
@@ -102,6 +103,7 @@ class Services:
     copying: Copying
     power: Power
     removal: Removal
+    rebuilding: Rebuilding
     update: Update
     states: States
     metrics: InstanceMetrics

@@ -62,6 +62,7 @@ TABLE: dict[str, dict[str, Access]] = {
     f"{_INSTANCE}/logs/{{file}}": _OWN,
     f"{_INSTANCE}/metadata": _OWN,
     f"{_INSTANCE}/metadata/templates": _OWN,
+    f"{_INSTANCE}/rebuild": _OWN,
     f"{_INSTANCE}/sftp": _OWN,
     f"{_INSTANCE}/snapshots": _OWN,
     f"{_INSTANCE}/snapshots/{{snapshot}}": _OWN,

@@ -23,6 +23,7 @@ The command is started directly: for patterns, variables and redirections start 
   lxc exec <instance> -- sh -c "cd /tmp && pwd"
 
 It gets a terminal when both standard input and standard output are one."""
+_WAIT_WORDS = "ip, ipv4, ipv6, cloud-init, ready, tcp:PORT"
 
 COMMANDS = (
     Command(
@@ -132,8 +133,10 @@ COMMANDS = (
             Flag("profile", "p", "many", help="Profile to apply to the new instance"),
             Flag("storage", "s", "text", help="Storage pool name"),
             Flag("target", "", "text", help="Cluster member name"),
+            Flag("timeout", "", "number", default="300", help="Seconds to wait with --wait (-1 for no limit)"),
             Flag("type", "t", "text", help="Instance type"),
             Flag("vm", help="Create a virtual machine"),
+            Flag("wait", "", "text", bare="ip", help=f"Wait until it has what is named: {_WAIT_WORDS}"),
         ),
     ),
     Command(

@@ -29,16 +29,26 @@ def init(session: Session, arguments: list[str], flags: Flags) -> None:
     _create(session, arguments, flags)
 
 
-def launch(session: Session, arguments: list[str], flags: Flags) -> None:
-    """Create an instance and start it."""
+def launch(session: Session, arguments: list[str], flags: Flags) -> int:
+    """Create an instance, start it, and wait until it is as far as `--wait` says."""
+    if flags.given("wait"):
+        from lightervisor.cli import wait_conditions
+
+        wait_conditions.parse(flags.text("wait"))  # before there is an instance
     server, name = _create(session, arguments, flags)
     session.say(f"Starting {name}")
     with power.log_hint(server, name):
         session.run(server, server.put(url("instances", name, "state"), power.change("start")))
+    status = 0
+    if flags.given("wait"):
+        from lightervisor.cli import wait
+
+        status = wait.until(session, server, name, wanted=flags.text("wait"), timeout_s=flags.number("timeout"))
     if flags.given("console"):
         from lightervisor.cli import console
 
         console.attach(server, name, flags.text("console"))
+    return status
 
 
 def _create(session: Session, arguments: list[str], flags: Flags) -> tuple[Server, str]:

@@ -116,6 +116,7 @@ ROOT_FLAG = Flag("all", help="Show less common commands")
 # The first word, under each of its names, and the files (commands_<noun>.py) that declare what can follow.
 _NOUNS = {
     "instance": "launch init list ls info start stop restart pause freeze delete rm exec console snapshot restore",
+    "instance_more": "rebuild wait",
     "transfer": "copy cp move mv rename",
     "file": "file",
     "config config_more trust": "config",

@@ -27,7 +27,7 @@ key(
     scope=INSTANCE,
     live=True,
     group="snapshots",
-    help="How scheduled snapshots are thinned out, such as 24h,7d,4w: one of each hour, day, week (month m, year y) stays",
+    help="How scheduled snapshots are thinned out: 24h,7d,4w keeps one of each hour, day, week (m months, y years)",
 )
 key(
     "snapshots.schedule",

@@ -3,13 +3,12 @@
 from typing import NamedTuple
 
 from lightervisor.db.instance_snapshots import SnapshotRows
-from lightervisor.images.downloads import Downloads
-from lightervisor.images.store import Images
 from lightervisor.instances.births import BirthActs, Births
 from lightervisor.instances.boot import Boot
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.copy import Copying
 from lightervisor.instances.create import Creation
+from lightervisor.instances.image_choice import ImageChoice
 from lightervisor.instances.volume_copies import VolumeCopies
 from lightervisor.instances.volumes import InstanceVolumes
 
@@ -31,11 +30,11 @@ class Stock(NamedTuple):
     volumes: InstanceVolumes
 
 
-def together(births: Births, acts: BirthActs, stock: Stock, images: Images, downloads: Downloads) -> Born:
+def together(births: Births, acts: BirthActs, stock: Stock, choice: ImageChoice) -> Born:
     """All of them."""
     snapshots, catalog, boot, volumes = stock
     return Born(
         births=births,
-        creation=Creation(births, acts, images, downloads, volumes),
+        creation=Creation(births, acts, choice, volumes),
         copying=Copying(births, acts, snapshots, catalog, boot, VolumeCopies(volumes)),
     )

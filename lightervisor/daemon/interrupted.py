@@ -2,19 +2,23 @@
 
 from lightervisor.daemon.birth_wiring import Born
 from lightervisor.daemon.snapshot_wiring import Kept
-from lightervisor.instances import births, copy, delete, snapshot_restore, snapshot_take, still_roots
+from lightervisor.instances import births, copy, delete, rebuild, snapshot_restore, snapshot_take, still_roots
 from lightervisor.instances import snapshots as snapshot_changes
 from lightervisor.instances.delete import Removal
+from lightervisor.instances.rebuild import Rebuilding
 from lightervisor.instances.still_roots import StillRoots
 from lightervisor.operations.journal import Journal
 
 
-def register(journal: Journal, born: Born, removal: Removal, kept: Kept, still: StillRoots) -> None:
+def register(
+    journal: Journal, born: Born, removal: Removal, rebuilding: Rebuilding, kept: Kept, still: StillRoots
+) -> None:
     """Give the journal the action behind each name that instances and snapshots note."""
     journal.register(births.UNDO, born.births.undo)
     journal.register(copy.LET_GO, born.copying.let_go)
     journal.register(delete.FINISH_DELETE, removal.finish)
     journal.register(delete.RENAME_BACK, removal.rename_back)
+    journal.register(rebuild.UNDO, rebuilding.undo)
     journal.register(snapshot_take.UNDO, kept.taking.undo)
     journal.register(snapshot_restore.UNDO, kept.restoring.undo)
     journal.register(snapshot_changes.FINISH_DELETE, kept.snapshots.finish)

@@ -3,21 +3,18 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from lightervisor.api.server import Server
 from lightervisor.daemon.network_api import NetworkApi
 from lightervisor.daemon.server_config import ServerConfig
-from lightervisor.db.instances import InstanceRow
 from lightervisor.db.warnings import WarningRows
 from lightervisor.devlxd.server import GuestServer
-from lightervisor.errors import Failure
 from lightervisor.events.stream import Events
 from lightervisor.images.downloads import Downloads
 from lightervisor.images.store import Images
 from lightervisor.images.upkeep import Upkeep
-from lightervisor.instances.autostart import Due
+from lightervisor.instances.autostart import Autostart
 from lightervisor.instances.boot import Boot
 from lightervisor.instances.guest_sockets import GuestSockets
 from lightervisor.instances.logs import Logs
@@ -30,9 +27,7 @@ from lightervisor.storage.pools import Pools
 from lightervisor.storage.volumes import Volumes
 
 log = logging.getLogger(__name__)
-ATTEMPTS, BETWEEN_ATTEMPTS_S = 3, 5.0
 DAY_S = 24 * 3600
-AUTOSTART_WARNING = "Instance autostart failure"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +54,7 @@ class Parts:
     metrics_api: NetworkApi
     guest_server: GuestServer
     guest_sockets: GuestSockets
-    wanted_at_boot: Callable[[], list[Due]]
+    autostart: Autostart
 
     async def recover(self) -> None:
         """Bring the host to what the database says, undo what was left unfinished, find and start instances."""
@@ -73,28 +68,6 @@ class Parts:
         self.guest_sockets.start()
         await self.boot.find_running()
         await self.journal.recover()
-
-    async def start_instances(self) -> None:
-        """Start what the boot asks for, in order; what fails is tried again after the others, then warned of."""
-        waiting = self.wanted_at_boot()
-        for attempt in range(ATTEMPTS):
-            if attempt:
-                await asyncio.sleep(BETWEEN_ATTEMPTS_S)
-            waiting = [due for due in waiting if not await self._start_at_boot(*due)]
-            if not waiting:
-                return
-
-    async def _start_at_boot(self, row: InstanceRow, delay_s: float) -> bool:
-        place = f"/1.0/instances/{row.name}"
-        try:
-            await self.power.start_at_boot(row.project, row.name)
-        except Failure as failure:
-            log.warning("instance %s could not be started: %s", row.name, failure.message())
-            await self.warnings.upsert(AUTOSTART_WARNING, failure.message(), entity_url=place)
-            return False
-        await self.warnings.resolve(AUTOSTART_WARNING, entity_url=place)
-        await asyncio.sleep(delay_s)
-        return True
 
     async def tidy(self) -> None:
         """Once a day, for ever: what has had its time."""

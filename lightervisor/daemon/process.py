@@ -78,7 +78,7 @@ async def _live(paths: Paths, group: int, spawner: Spawner) -> None:
                 gc.freeze()
                 log.info("ready on %s", paths.socket)
                 systemd.notify("READY=1")
-                works = [asyncio.create_task(parts.start_instances()), asyncio.create_task(parts.tidy())]
+                works = [asyncio.create_task(parts.autostart.run()), asyncio.create_task(parts.tidy())]
                 works.append(asyncio.create_task(parts.upkeep.run()))
                 works.append(asyncio.create_task(parts.snapshot_schedule.run()))
                 works.append(asyncio.create_task(parts.guest_server.run()))

@@ -57,7 +57,7 @@ from lightervisor.images.secrets import Secrets
 from lightervisor.images.sources.source import Tools
 from lightervisor.images.store import Images
 from lightervisor.images.upkeep import Upkeep
-from lightervisor.instances.autostart import wanted_at_boot
+from lightervisor.instances.autostart import Autostart
 from lightervisor.instances.births import BirthActs, Births
 from lightervisor.instances.boot import Boot, Places
 from lightervisor.instances.catalog import Catalog
@@ -75,12 +75,14 @@ from lightervisor.instances.guest_roots import GuestRoots
 from lightervisor.instances.guest_sockets import GuestSockets
 from lightervisor.instances.guests import Guests
 from lightervisor.instances.idmaps import IdMaps
+from lightervisor.instances.image_choice import ImageChoice
 from lightervisor.instances.live import LiveChanges
 from lightervisor.instances.logs import Logs
 from lightervisor.instances.metadata import Metadata
 from lightervisor.instances.metrics import InstanceMetrics
 from lightervisor.instances.power import Power
 from lightervisor.instances.publish import Publication
+from lightervisor.instances.rebuild import Rebuilding
 from lightervisor.instances.sftp import Sftp
 from lightervisor.instances.snapshot_acts import SnapshotActs
 from lightervisor.instances.snapshot_restore import SnapshotRestoring
@@ -172,8 +174,7 @@ def _parts(
         Births(instances, snapshot_rows, catalog, checks, boot, volumes),
         BirthActs(operations, events),
         birth_wiring.Stock(snapshot_rows, catalog, boot, volumes),
-        images,
-        downloads,
+        choice := ImageChoice(images, downloads),
     )
     removal = Removal(instances, catalog, boot, volumes, operations, events)
     live = LiveChanges(instances, devices, DiskLimits(volumes), idmaps, guest_api, containers)
@@ -187,7 +188,14 @@ def _parts(
         SnapshotRestoring(snapshot_rows, catalog, update, volumes, power, acts),
     )
     power.precede_starts(kept.schedule.at_start)
-    interrupted.register(journal, born, removal, kept, still_roots := StillRoots(catalog, boot, volumes, locks))
+    interrupted.register(
+        journal,
+        born,
+        removal,
+        rebuilding := Rebuilding(catalog, choice, boot, update, volumes, operations),
+        kept,
+        still_roots := StillRoots(catalog, boot, volumes, locks),
+    )
     certificate = server_certificate.ensure(paths.state)
     store = TrustStore(CertificateRows(database), Authority(paths.state), events, server_config.all)
     trust = Trust(store, JoinTokens(operations, server_config.all), server_config.all)
@@ -203,6 +211,7 @@ def _parts(
         copying=born.copying,
         power=power,
         removal=removal,
+        rebuilding=rebuilding,
         update=update,
         states=States(containers),
         metrics=InstanceMetrics(catalog, containers, volumes),
@@ -275,7 +284,7 @@ def _parts(
         metrics_api=metrics_api,
         guest_server=GuestServer(guest_api.sockets, Guests(instances, catalog, events, guest_api.events), images),
         guest_sockets=guest_api.sockets,
-        wanted_at_boot=lambda: wanted_at_boot(instances, catalog),
+        autostart=Autostart(catalog, power, warnings),
     )
 
 

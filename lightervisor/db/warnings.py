@@ -31,6 +31,9 @@ class WarningRows:
 
     async def resolve(self, kind: str, *, entity_url: str = "") -> None:
         """Mark a warning as resolved; nothing happens when there is none."""
+        query = "select 1 from warnings where type = ? and entity_url = ? and status != 'resolved'"
+        if self._database.reader.execute(query, (kind, entity_url)).fetchone() is None:
+            return
         await self._database.write(
             lambda connection: connection.execute(
                 "update warnings set status = 'resolved' where type = ? and entity_url = ?", (kind, entity_url)

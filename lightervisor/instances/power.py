@@ -237,9 +237,14 @@ class Power:
         with self._boot.power_remembered(project, name):
             try:
                 await self.stop(project, name, timeout_s=limit_s, force=limit_s == 0)
-            except Failure as failure:
-                log.warning("%s did not stop within %s s, it is killed: %s", name, limit_s, failure)
-                await self.stop(project, name, timeout_s=0, force=True)
+                return
+            except (Failure, OSError) as error:
+                log.warning("%s did not stop within %s s, it is killed: %s", name, limit_s, error)
+            try:
+                if self._catalog.status(project, name) != "Stopped":
+                    await self.stop(project, name, timeout_s=0, force=True)
+            except (Failure, OSError) as error:  # the others are stopped all the same
+                log.error("%s could not be killed: %s", name, error)
 
     def _publish(self, action: str, project: str, name: str, requestor: EventLifecycleRequestor | None) -> None:
         self._events.lifecycle(f"instance-{action}", f"/1.0/instances/{name}", project=project, requestor=requestor)

@@ -184,8 +184,12 @@ class InstanceVolumes:
         await self._left(place.project, place.instance)
         await in_thread(self._pools.driver(pool).restore_snapshot, _snapshot(place), mark)
 
+    async def rebuild(self, pool: str, project: str, name: str, image: str | None, mark: str) -> None:
+        """Give a stopped instance the files of an unpacked image, or none; `restored` tells of it afterwards."""
+        await in_thread(self._pools.driver(pool).rebuild_volume, _volume(project, name), image, mark)
+
     def restored(self, pool: str, project: str, name: str) -> str:
-        """The mark of the restore that a volume is of."""
+        """The mark of the restore or rebuild that a volume is of."""
         return self._pools.driver(pool).restored(_volume(project, name))
 
     async def delete_snapshot(self, pool: str, place: SnapshotPlace) -> None:

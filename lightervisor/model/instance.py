@@ -55,6 +55,12 @@ class InstancesPost(InstancePut, frozen=True, kw_only=True):
     type: str = ""
 
 
+class InstanceRebuildPost(Struct, frozen=True, kw_only=True):
+    """LXD's InstanceRebuildPost."""
+
+    source: InstanceSource = field(default_factory=InstanceSource)
+
+
 class InstancesPut(Struct, frozen=True, kw_only=True):
     """LXD's InstancesPut."""
 

@@ -16,6 +16,7 @@ Life cycle of a volume. `create_volume` makes it from an image, or empty; its di
 `metadata.yaml` and `templates` that belong to the volume. `mount` makes `rootfs` show the files for an id map: on
 disk owners are plain, seen through the mount they are the map's. What another map mounted is mounted again. `unmount`
 takes it away, also when someone still has a file open in it. A volume is renamed and deleted unmounted.
+`rebuild_volume` makes it again from another image, or empty; its snapshots stay what they are.
 
 Life cycle of a snapshot. `create_snapshot` keeps what a volume holds now, with its metadata.yaml and templates; nothing
 that is done to the volume afterwards changes it. `restore_snapshot` makes an unmounted volume what it was then;
@@ -176,6 +177,10 @@ class StorageDriver(ABC):
         """Make a volume from an image of the pool, or an empty one."""
 
     @abstractmethod
+    def rebuild_volume(self, volume: Volume, image: str | None, mark: str) -> None:
+        """Make an unmounted volume what `create_volume` would; from that moment on `restored` answers with the mark."""
+
+    @abstractmethod
     def delete_volume(self, volume: Volume) -> None:
         """Remove a volume with its snapshots, unmounting what is mounted."""
 
@@ -323,7 +328,7 @@ class StorageDriver(ABC):
         self._let_go(self.snapshot_path(snapshot))
 
     def restored(self, volume: Volume) -> str:
-        """The mark of the restore that made a volume what it is, "" when it was never restored."""
+        """The mark of the restore or rebuild that made a volume what it is, "" when there was none."""
         try:
             return (self.volume_path(volume) / RESTORED).read_text()
         except FileNotFoundError:

@@ -76,6 +76,20 @@ class Dir(StorageDriver, name="dir"):
             if begun_with is None or _identity(source) != begun_with:
                 raise _missing(image)
 
+    def rebuild_volume(self, volume: Volume, image: str | None, mark: str) -> None:
+        """A copy of the image's tree changes places with the volume's."""
+        if image is not None and not self.has_image(image):
+            raise _missing(image)
+        if not self.has_volume(volume):
+            raise NotFound("storage pool volume", volume.name)
+        with self.layout.making("storage volume") as staged:
+            if image is not None:
+                self._copy(image, staged)
+            (staged / RESTORED).write_text(mark)
+            Mountpoint(staged).make()
+            self.unmount(volume)
+            self.layout.exchange(staged, self.volume_path(volume))
+
     def delete_volume(self, volume: Volume) -> None:
         """Into the trash."""
         self.unmount(volume)

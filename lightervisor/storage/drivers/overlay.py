@@ -94,16 +94,35 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
         with self._layers.lock, self.layout.making("storage volume") as staged:
             if self.has_volume(volume):
                 return
-            if image is not None and not self.has_image(image):
-                raise NotFound("image", image, text=f"Image {image} is not in this storage pool")
-            lowers: list[str] = []
-            if image is not None:
-                lowers = [f"images/{image}/rootfs"]
-                self.layout.copy_beside(self.layout.image_path(image), staged)
-            Mountpoint(staged).make()
-            with self._layers.new(self._root_of(lowers)) as top:
-                self._layers.write(staged, Chain(image=image or "", top=top, lowers=lowers))
+            with self._born(image, staged):
                 self.layout.place(staged, self.volume_path(volume))
+
+    @contextmanager
+    def _born(self, image: str | None, staged: Path) -> Generator[None, None, None]:
+        """A new volume in a directory, to be put where it belongs while the context lasts; the layers' lock is held."""
+        if image is not None and not self.has_image(image):
+            raise NotFound("image", image, text=f"Image {image} is not in this storage pool")
+        lowers: list[str] = []
+        if image is not None:
+            lowers = [f"images/{image}/rootfs"]
+            self.layout.copy_beside(self.layout.image_path(image), staged)
+        Mountpoint(staged).make()
+        with self._layers.new(self._root_of(lowers)) as top:
+            self._layers.write(staged, Chain(image=image or "", top=top, lowers=lowers))
+            yield
+
+    def rebuild_volume(self, volume: Volume, image: str | None, mark: str) -> None:
+        """Another volume changes places with it; the layers that no snapshot has go."""
+        directory = self.volume_path(volume)
+        before = self._layers.read(directory)
+        with self._layers.lock, self.layout.making("storage volume") as staged:
+            (staged / RESTORED).write_text(mark)
+            with self._born(image, staged):
+                self.unmount(volume)
+                self.layout.exchange(staged, directory)
+        with self._layers.lock:
+            self._layers.drop(before)
+            self._reap(before.image)
 
     def _root_of(self, lowers: Sequence[str]) -> Path | None:
         return self.layout.root / lowers[0] if lowers else None

@@ -87,6 +87,7 @@ async def services(tmp_path: Path) -> AsyncIterator[Services]:
         metrics=ABSENT,
         snapshots=ABSENT,
         snapshot_taking=ABSENT,
+        rebuilding=ABSENT,
         snapshot_restoring=ABSENT,
         sending=ABSENT,
         receiving=ABSENT,

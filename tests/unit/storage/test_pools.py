@@ -54,6 +54,9 @@ class Plain(StorageDriver, name="plain"):
     def create_volume(self, volume: Volume, image: str | None) -> None:
         self.volume_path(volume).mkdir()
 
+    def rebuild_volume(self, volume: Volume, image: str | None, mark: str) -> None:
+        raise NotImplementedError
+
     def delete_volume(self, volume: Volume) -> None:
         self.layout.trash.discard(self.volume_path(volume))
 
