@@ -55,13 +55,28 @@ async def descriptor(
     response.content_length = end - start
     await response.prepare(request)
     with _block_size(request) as size:
-        while block := await asyncio.to_thread(os.pread, fd, min(size, end - start), start):
-            start += len(block)
-            await response.write(block)
+        start = await _send(response, fd, start, end, size)
     if start < end:
         response.force_close()
     await response.write_eof()
     return response
+
+
+async def _send(response: web.StreamResponse, fd: int, start: int, end: int, size: int) -> int:
+    """Send a part of a file; up to where it went. The next block is read while TLS encrypts this one."""
+
+    def read(place: int) -> asyncio.Task[bytes]:
+        return asyncio.create_task(asyncio.to_thread(os.pread, fd, min(size, end - place), place))
+
+    coming = read(start)
+    try:
+        while block := await coming:
+            start += len(block)
+            coming = read(start)
+            await response.write(block)
+    finally:
+        await asyncio.wait([coming])  # a thread that reads cannot be cancelled, and the caller closes the file
+    return start
 
 
 @contextmanager
