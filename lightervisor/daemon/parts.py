@@ -17,6 +17,7 @@ from lightervisor.images.upkeep import Upkeep
 from lightervisor.instances.autostart import Autostart
 from lightervisor.instances.boot import Boot
 from lightervisor.instances.guest_sockets import GuestSockets
+from lightervisor.instances.hotplug import Hotplug
 from lightervisor.instances.logs import Logs
 from lightervisor.instances.power import Power
 from lightervisor.instances.snapshot_schedule import SnapshotSchedule
@@ -46,6 +47,7 @@ class Parts:
     downloads: Downloads
     upkeep: Upkeep
     snapshot_schedule: SnapshotSchedule
+    hotplug: Hotplug
     events: Events
     server_config: ServerConfig
     warnings: WarningRows

@@ -74,6 +74,7 @@ from lightervisor.instances.guest_events import GuestEvents
 from lightervisor.instances.guest_roots import GuestRoots
 from lightervisor.instances.guest_sockets import GuestSockets
 from lightervisor.instances.guests import Guests
+from lightervisor.instances.hotplug import Hotplug
 from lightervisor.instances.idmaps import IdMaps
 from lightervisor.instances.image_choice import ImageChoice
 from lightervisor.instances.live import LiveChanges
@@ -276,6 +277,7 @@ def _parts(
         downloads=downloads,
         upkeep=upkeep,
         snapshot_schedule=kept.schedule,
+        hotplug=Hotplug(instances, catalog, devices, containers, locks),
         events=events,
         server_config=server_keys,
         warnings=warnings,

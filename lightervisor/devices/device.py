@@ -8,7 +8,8 @@ start or when the device is added: is what it needs on this host? `choose`, `add
 stop.
 `start` prepares the host side and returns lines for liblxc; it may be called again after a crash. `stop` undoes
 `start`, is idempotent and is called too when `start` may have happened. `plug` and `unplug` do to a running container
-what the lines do at a start; `stop` follows `unplug`. Plain blocking functions: services call them on a worker thread.
+what the lines do at a start; `stop` follows `unplug`; `refresh` does either as the host's devices come and go. Plain
+blocking functions: services call them on a worker thread.
 What is done to all devices of an instance is in `lifecycle`.
 """
 
@@ -20,7 +21,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from lightervisor.config.confinement_keys import INTERCEPT
 from lightervisor.config.key import REGISTRY, Key
@@ -90,6 +91,13 @@ class DeviceStart:
     lines: tuple[Line, ...] = ()
     volatile: Mapping[str, str] = field(default_factory=dict[str, str])
     after_start: Callable[[int], None] | None = None
+
+
+class Refreshed(NamedTuple):
+    """Whether something was shown or taken away, and the device nodes concerned that are or were shown, below /dev."""
+
+    is_changed: bool = False
+    nodes: frozenset[str] = frozenset()
 
 
 class Device(ABC):
@@ -175,6 +183,20 @@ class Device(ABC):
 
         That is after its monitor restarted it, with the same lines, and when the daemon finds it running.
         """
+
+    def follows(self) -> frozenset[str] | None:
+        """The host's paths with which this device comes and goes in a running container; None when it stays as it is.
+
+        None of them, for what comes and goes with the kernel's devices.
+        """
+        return None
+
+    def refresh(self, guest: Guest) -> Refreshed:
+        """Show in a running container what has come to the host, and take away what has gone, if it `follows` it.
+
+        May be called at any time. Raises HostError.
+        """
+        return Refreshed()
 
     def limit(self, before: Mapping[str, str]) -> None:  # noqa: B027 (most types need nothing)
         """The instance's own limits changed while it runs, from those of this configuration: follow them."""

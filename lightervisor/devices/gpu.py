@@ -9,7 +9,7 @@ from lightervisor.devices.device import Options, device_scope
 from lightervisor.devices.host_nodes import HostNodes
 from lightervisor.errors import Invalid
 from lightervisor.kernel import resources_devices
-from lightervisor.kernel.sysfs import SYS, Node
+from lightervisor.kernel.sysfs import Node
 
 PciAddress = matching("PCI address", r"([0-9a-fA-F]{4}:)?[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]", "Invalid PCI address")
 NVIDIA = ("nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia-modeset")
@@ -26,7 +26,6 @@ class PhysicalGpu(HostNodes, type="gpu", variant="physical"):
         *host_nodes.OWNER,
     )
     MISSING = "Failed to detect requested GPU device"
-    sys, dev = SYS, Path("/dev")
 
     @classmethod
     def validate(cls, name: str, options: Options) -> None:
@@ -38,6 +37,10 @@ class PhysicalGpu(HostNodes, type="gpu", variant="physical"):
     def is_required(self) -> bool:
         """Always."""
         return True
+
+    def follows(self) -> frozenset[str] | None:
+        """Nothing, as in LXD: a card that comes while the instance runs is shown from its next start on."""
+        return None
 
     def nodes(self) -> Sequence[Path]:
         """The nodes of matching cards, with those that NVIDIA's driver has for all of its cards."""

@@ -1,7 +1,7 @@
 """Device nodes that are found, not named: by vendor and product, or by a card. One device shows several of them.
 
-What is found is shown by a `unix-char` or `unix-block` device each, at the place it has on the host. Devices that come
-and go while the instance runs are not followed: what is there at the start, or when the device is added, is shown.
+What is found is shown by a `unix-char` or `unix-block` device each, at the place it has on the host. `refresh` looks
+again, as devices come and go while the instance runs.
 """
 
 from abc import abstractmethod
@@ -11,11 +11,12 @@ from typing import Any, ClassVar
 
 from lightervisor.config.key import Key, key
 from lightervisor.config.types import Bool, ValueType, integer, is_true, matching
-from lightervisor.devices.device import Device, DeviceStart, Options, Slot
+from lightervisor.devices.device import Device, DeviceStart, Options, Refreshed, Slot
 from lightervisor.devices.unix_node import Mode, UnixBlock, UnixChar, UnixNode
-from lightervisor.errors import Invalid
+from lightervisor.errors import Failure, Invalid
 from lightervisor.kernel import sysfs
 from lightervisor.kernel.guests import Guest
+from lightervisor.kernel.sysfs import SYS
 
 HexId = matching("four hex characters", r"[0-9a-f]{4}", "Invalid value, must be four lower case hex characters")
 OWNER: tuple[tuple[str, ValueType, str, str], ...] = (
@@ -27,6 +28,7 @@ IDS: tuple[tuple[str, ValueType, str, str], ...] = (
     ("vendorid", HexId, "", "Vendor"),
     ("productid", HexId, "", "Product"),
 )
+DEV, INSIDE = Path("/dev"), "dev/"
 REQUIRED: tuple[str, ValueType, str, str] = ("required", Bool, "false", "Fail to start when there is none")
 
 
@@ -41,10 +43,12 @@ class HostNodes(Device):
     """A type says which nodes there are now; the rest is the same for all."""
 
     MISSING: ClassVar[str] = "Required device not found"
+    sys: Path = SYS
+    dev: Path = DEV
 
     @abstractmethod
     def nodes(self) -> Sequence[Path]:
-        """The nodes of the host to show, in order. Raises Invalid."""
+        """The nodes to show, in order, below `dev` of the host. Raises Invalid."""
 
     @property
     def is_required(self) -> bool:
@@ -85,17 +89,40 @@ class HostNodes(Device):
         for one in self._staged():
             one.stop()
 
+    def follows(self) -> frozenset[str] | None:
+        """The kernel's devices."""
+        return frozenset()
+
+    def refresh(self, guest: Guest) -> Refreshed:
+        """Show those that there are now and no others; one that fails does not keep the others from their turn."""
+        there, before = {node.inside: node for node in self._shown()}, {node.inside: node for node in self._staged()}
+        is_changed = False
+        failures: list[Failure] = []
+        for inside, node in sorted((before | there).items()):
+            try:
+                if inside in there:
+                    is_changed |= node.refresh(guest).is_changed
+                else:
+                    is_changed = True
+                    node.take_away(guest)
+            except Failure as failure:
+                failures.append(failure)
+        if failures:
+            raise failures[0]
+        return Refreshed(is_changed, frozenset(inside.removeprefix(INSIDE) for inside in there | before))
+
     def _shown(self) -> list[UnixNode]:
         return [self._node(path) for path in self.nodes()]
 
     def _node(self, path: Path) -> UnixNode:
         kind = UnixBlock if path.is_block_device() else UnixChar
         options = {name: self.options[name] for name in ("uid", "gid", "mode") if self.options.get(name)}
-        return kind(self.name, {**options, "source": str(path), "path": str(path)}, self.instance)
+        inside = f"/{INSIDE}{path.relative_to(self.dev)}"
+        return kind(self.name, {**options, "source": str(path), "path": inside}, self.instance)
 
     def _staged(self) -> list[UnixNode]:
         """Those of which a node was made, told by their names in the directory of host sides."""
-        return [self._node(Path("/") / one) for one in self.host_sides("unix")]
+        return [self._node(self.dev / one.removeprefix(INSIDE)) for one in self.host_sides("unix")]
 
 
 def identity(device: Path) -> dict[str, str]:

@@ -12,7 +12,6 @@ from lightervisor.devices.device import Options, device_scope
 from lightervisor.devices.host_nodes import HostNodes
 from lightervisor.errors import Invalid
 from lightervisor.kernel import sysfs
-from lightervisor.kernel.sysfs import SYS
 
 BUSES = ("usb", "pci")
 
@@ -22,7 +21,6 @@ class UnixHotplug(HostNodes, type="unix-hotplug"):
 
     KEYS = host_nodes.declare(device_scope("unix-hotplug"), *host_nodes.IDS, *host_nodes.OWNER, host_nodes.REQUIRED)
     MISSING = "Required Unix Hotplug device not found"
-    sys = SYS
 
     @classmethod
     def validate(cls, name: str, options: Options) -> None:
@@ -32,19 +30,19 @@ class UnixHotplug(HostNodes, type="unix-hotplug"):
 
     def nodes(self) -> Sequence[Path]:
         """The nodes of what hangs on matching devices."""
-        found: set[Path] = set()
+        found: set[str] = set()
         for bus in BUSES:
             for device in sysfs.entries(self.sys / "bus" / bus / "devices"):
                 if host_nodes.matches(host_nodes.identity(device), self.options):
                     found |= set(_nodes(device))
-        return sorted(found)
+        return [self.dev / name for name in sorted(found)]
 
 
-def _nodes(device: Path) -> Iterator[Path]:
+def _nodes(device: Path) -> Iterator[str]:
     for folder, names, files in os.walk(device.resolve()):
         # Devices behind a hub or a bridge have vendors of their own.
         names[:] = [name for name in names if not host_nodes.identity(Path(folder, name))["vendor_id"]]
         if "dev" in files and sysfs.link_name(Path(folder, "subsystem")) not in BUSES:
             lines = sysfs.text(Path(folder, "uevent")).splitlines()
             for name in (line.removeprefix("DEVNAME=") for line in lines if line.startswith("DEVNAME=")):
-                yield Path("/dev") / name.removeprefix("/dev/")
+                yield name.removeprefix("/dev/")

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from lightervisor.config.key import Key, key
 from lightervisor.config.types import Bool, Text, integer, is_true, matching
-from lightervisor.devices.device import Device, DeviceStart, Options, Slot, device_scope
+from lightervisor.devices.device import Device, DeviceStart, Options, Refreshed, Slot, device_scope
 from lightervisor.devices.disk import mount_entry
 from lightervisor.errors import HostError, Invalid, Unsupported
 from lightervisor.kernel import cgroup, guest_mounts, syscalls
@@ -73,7 +73,7 @@ class UnixNode(Device):
         if numbers is None:
             return DeviceStart()
         node = self._made(numbers)
-        lines = [("lxc.mount.entry", mount_entry(str(node), self._inside(), ["bind", "create=file"]))]
+        lines = [("lxc.mount.entry", mount_entry(str(node), self.inside, ["bind", "create=file"]))]
         if self.instance.may_reach_nodes:
             version = "lxc.cgroup" if cgroup.offered().has("devices.allow", version=1) else "lxc.cgroup2"
             lines.append((f"{version}.devices.allow", self._rule(numbers)))
@@ -90,22 +90,57 @@ class UnixNode(Device):
         try:
             tree = syscalls.open_tree(node)
             try:
-                guest_mounts.attach(guest, tree, self._inside(), is_file=True)
+                guest_mounts.attach(guest, tree, self.inside, is_file=True)
             finally:
                 os.close(tree)
         except OSError as error:
             self.stop()
-            cause = f"cannot be shown at /{self._inside()}: {error.strerror}"
+            cause = f"cannot be shown at /{self.inside}: {error.strerror}"
             raise HostError(self.kind, self.name, cause=cause) from error
         return DeviceStart()
 
     def unplug(self, guest: Guest) -> None:
         """Take the node away inside."""
         try:
-            guest_mounts.detach(guest, self._inside())
+            guest_mounts.detach(guest, self.inside, remove=True)
         except OSError as error:
-            cause = f"cannot unmount /{self._inside()}: {error.strerror}"
+            cause = f"cannot unmount /{self.inside}: {error.strerror}"
             raise HostError(self.kind, self.name, cause=cause) from error
+
+    def follows(self) -> frozenset[str] | None:
+        """Its source, unless it must be there or is told by its numbers."""
+        if self._is_required() or self.options.get("major"):
+            return None
+        return frozenset({self._source()})
+
+    def refresh(self, guest: Guest) -> Refreshed:
+        """Show the node if the source is there, as it is now."""
+        wanted, shown = self._numbers(), self._staged_numbers()
+        try:
+            if wanted == shown and (shown is None or guest_mounts.is_mounted(guest, self.inside)):
+                return Refreshed()
+        except OSError as error:
+            raise HostError(self.kind, self.name, cause=f"/{self.inside}: {error.strerror}") from error
+        if shown is not None:
+            self.take_away(guest)
+        if wanted is not None:
+            self.plug(Slot(), guest)
+        return Refreshed(is_changed=True)
+
+    def take_away(self, guest: Guest) -> None:
+        """Show it no longer. Raises HostError; what is on the host is removed even then."""
+        try:
+            self.unplug(guest)
+        finally:
+            self.stop()
+
+    def _staged_numbers(self) -> tuple[int, int] | None:
+        """Major and minor of the node that was made, None without."""
+        try:
+            found = self._node().stat()
+        except FileNotFoundError:
+            return None
+        return os.major(found.st_rdev), os.minor(found.st_rdev)
 
     def stop(self) -> None:
         """Remove the node."""
@@ -156,7 +191,9 @@ class UnixNode(Device):
     def _rule(self, numbers: tuple[int, int]) -> str:
         return f"{self.LETTER} {numbers[0]}:{numbers[1]} {MAY}"
 
-    def _inside(self) -> str:
+    @property
+    def inside(self) -> str:
+        """Its place in the container, without the first /."""
         return (self.options.get("path") or self.options["source"]).strip("/")
 
     def _source(self) -> str:
@@ -166,7 +203,7 @@ class UnixNode(Device):
         return is_true(self.options.get("required") or "true")
 
     def _node(self) -> Path:
-        return self.host_side("unix", self._inside())
+        return self.host_side("unix", self.inside)
 
 
 class UnixChar(UnixNode, type="unix-char"):

@@ -7,9 +7,6 @@ from lightervisor.devices import host_nodes
 from lightervisor.devices.device import device_scope
 from lightervisor.devices.host_nodes import HostNodes
 from lightervisor.kernel import resources_devices
-from lightervisor.kernel.sysfs import SYS
-
-BUS = Path("/dev/bus/usb")
 
 
 class Usb(HostNodes, type="usb"):
@@ -17,12 +14,11 @@ class Usb(HostNodes, type="usb"):
 
     KEYS = host_nodes.declare(device_scope("usb"), *host_nodes.IDS, *host_nodes.OWNER, host_nodes.REQUIRED)
     MISSING = "Required USB device not found"
-    sys = SYS
 
     def nodes(self) -> Sequence[Path]:
         """Those of matching devices."""
         return [
-            BUS / f"{one['bus_address']:03d}" / f"{one['device_address']:03d}"
+            self.dev / "bus/usb" / f"{one['bus_address']:03d}" / f"{one['device_address']:03d}"
             for one in resources_devices.usb(self.sys)["devices"]
             if host_nodes.matches(one, self.options)
         ]

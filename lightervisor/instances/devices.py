@@ -13,9 +13,10 @@ from lightervisor.config.merge import Config, Devices, Expanded, root_device
 from lightervisor.config.names import volume_name
 from lightervisor.db.instances import InstanceRow
 from lightervisor.devices import lifecycle
-from lightervisor.devices.device import Device, DeviceStart, InstanceFacts, Options, load_device
+from lightervisor.devices.device import Device, DeviceStart, InstanceFacts, Options, Refreshed, load_device
 from lightervisor.devices.disk_owners import VolumeSource
 from lightervisor.errors import Failure
+from lightervisor.instances.followed import Followed
 from lightervisor.kernel import mounts, paths
 from lightervisor.kernel.guests import Guest
 from lightervisor.kernel.idmap import IdMap
@@ -40,6 +41,7 @@ class InstanceDevices:
 
     def __init__(self, networks: Networks, volumes: Volumes, directory: Path) -> None:
         self._networks, self._volumes, self._directory = networks, volumes, directory
+        self.followed = Followed()
 
     def directory(self, project: str, name: str) -> Path:
         """Where the devices of an instance keep their host sides."""
@@ -75,11 +77,15 @@ class InstanceDevices:
         self, row: InstanceRow, expanded: Expanded, idmap: IdMap | None
     ) -> list[tuple[Device, DeviceStart]]:
         """Start all, or none: the failure names the device."""
-        return await in_thread(lifecycle.start_devices, self._all(row, expanded, idmap))
+        devices = self._all(row, expanded, idmap)
+        started = await in_thread(lifecycle.start_devices, devices)
+        self.followed.put((row.project, row.name), devices)
+        return started
 
     async def stop(self, row: InstanceRow, expanded: Expanded) -> None:
         """Take back what a start or a change prepared, as far as it is there."""
         devices = self._known(row, expanded)
+        self.followed.put((row.project, row.name))
 
         def work() -> None:
             try:
@@ -99,6 +105,21 @@ class InstanceDevices:
                     device.mend(guest)
 
         await in_thread(work)
+        self.followed.put((row.project, row.name), devices)
+
+    async def refresh(self, row: InstanceRow, expanded: Expanded, guest: Guest) -> Refreshed:
+        """Show in the running container what has come to the host, and take away what has gone, as its devices say."""
+        devices = [device for device in self._known(row, expanded, guest.idmap) if device.follows() is not None]
+
+        def work() -> Refreshed:
+            found = Refreshed()
+            for device in devices:
+                with _logged(device):
+                    more = device.refresh(guest)
+                    found = Refreshed(found.is_changed or more.is_changed, found.nodes | more.nodes)
+            return found
+
+        return await in_thread(work)
 
     async def limit(self, row: InstanceRow, before: Expanded, after: Expanded) -> None:
         """The limits of a running instance changed: devices that have a part in them follow. Raises HostError."""
@@ -114,7 +135,11 @@ class InstanceDevices:
             return Outcome({})
         idmap = guest.idmap if guest else None
         change = _Change(lambda name, expanded: self._load(row, name, expanded, idmap), before, after, guest)
-        return await in_thread(change.carry_out)
+        outcome = await in_thread(change.carry_out)
+        if guest is not None:
+            stands = before if outcome.failure is not None else after
+            self.followed.put((row.project, row.name), self._known(row, stands, idmap))
+        return outcome
 
     def _all(self, row: InstanceRow, expanded: Expanded, idmap: IdMap | None = None) -> list[Device]:
         return [self._load(row, name, expanded, idmap) for name in _real(expanded.devices)]

@@ -5,6 +5,8 @@ root, which alone has a name on its file system. Source: move_mount(2), umount(2
 """
 
 import os
+import stat
+from contextlib import suppress
 
 from lightervisor.kernel import guests, paths, syscalls
 from lightervisor.kernel.guests import Guest
@@ -43,8 +45,11 @@ def is_mounted(guest: Guest, target: str) -> bool:
     return any(found)
 
 
-def detach(guest: Guest, target: str) -> None:
-    """Take away the uppermost mount at a path inside, for its users too; nothing happens without. Raises OSError."""
+def detach(guest: Guest, target: str, *, remove: bool = False) -> None:
+    """Take away the uppermost mount at a path inside, for its users too; nothing happens without. Raises OSError.
+
+    With `remove` the empty file or directory goes, too, that was made for it.
+    """
 
     def work(root: int) -> None:
         try:
@@ -55,10 +60,21 @@ def detach(guest: Guest, target: str) -> None:
             os.fchdir(directory)
             if syscalls.is_mount_root(name):
                 syscalls.umount2(name, syscalls.UMOUNT_NOFOLLOW | syscalls.MNT_DETACH)
+                if remove:
+                    _remove_empty(directory, name)
         finally:
             os.close(directory)
 
     guests.in_mounts(guest, work)
+
+
+def _remove_empty(directory: int, name: str) -> None:
+    with suppress(OSError):  # another mount is there, or something in it, or somebody was faster
+        found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        if stat.S_ISDIR(found.st_mode):
+            os.rmdir(name, dir_fd=directory)
+        elif stat.S_ISREG(found.st_mode) and found.st_size == 0:
+            os.unlink(name, dir_fd=directory)
 
 
 def _make(root: int, target: str, *, is_file: bool) -> None:

@@ -43,6 +43,8 @@ _PR_SET_NO_NEW_PRIVS, _CAPABILITY_VERSION_3 = 38, 0x20080522
 CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 1, 2
 _STATX_ATTR_MOUNT_ROOT = 0x2000
 _RENAME_EXCHANGE = 2
+IN_MOVED_FROM, IN_MOVED_TO, IN_CREATE, IN_DELETE, IN_Q_OVERFLOW = 0x40, 0x80, 0x100, 0x200, 0x4000
+_IN_ONLYDIR = 0x01000000
 
 StrPath = str | os.PathLike[str]  # not pathlib, which is too large for the processes of proxies
 
@@ -158,6 +160,24 @@ def file_system_magic(path: StrPath) -> int:
     buffer = ctypes.create_string_buffer(256)
     _checked("statfs", _libc.statfs(os.fsencode(path), buffer))
     return struct.unpack_from("l", buffer)[0] & 0xFFFFFFFF
+
+
+def inotify_init() -> int:
+    """A descriptor that tells of changes in directories; it does not block. Source: inotify_init(2)."""
+    return _checked("inotify_init1", _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
+
+
+def inotify_add_watch(descriptor: int, directory: StrPath, mask: int) -> int:
+    """Watch a directory; the number of the watch, that of before if it is watched already."""
+    return _checked(
+        "inotify_add_watch",
+        _libc.inotify_add_watch(descriptor, os.fsencode(directory), ctypes.c_uint(mask | _IN_ONLYDIR)),
+    )
+
+
+def inotify_rm_watch(descriptor: int, watch: int) -> None:
+    """End a watch; nothing happens when its directory has gone and the watch with it."""
+    _libc.inotify_rm_watch(descriptor, watch)
 
 
 def enter_mount_namespace(namespace: int) -> None:

@@ -1,0 +1,133 @@
+"""Devices of the host that come and go while instances run: those that follow them are shown and taken away.
+
+The kernel's messages and the watched paths say only when to look; what is shown is what a look finds. So a message
+that was lost, or told while no daemon ran, costs nothing but its time. Source: LXD, device types usb, unix-hotplug,
+unix-char and unix-block with required=false.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+
+from lightervisor.config.names import volume_name
+from lightervisor.db.instances import InstanceRows
+from lightervisor.errors import Failure, NotFound
+from lightervisor.instances.catalog import Catalog
+from lightervisor.instances.devices import InstanceDevices
+from lightervisor.instances.followed import Place
+from lightervisor.kernel import uevents
+from lightervisor.kernel.guests import Guest, guest_of
+from lightervisor.kernel.path_watch import PathWatch
+from lightervisor.kernel.uevents import Listener, Uevent
+from lightervisor.operations.locks import Locks, instance_lock
+from lightervisor.runtime.containers import Containers
+
+COMES_AND_GOES = ("add", "remove", "move")
+log = logging.getLogger(__name__)
+
+
+class Hotplug:
+    """Looks again at an instance's devices when something they follow has changed."""
+
+    def __init__(
+        self, rows: InstanceRows, catalog: Catalog, devices: InstanceDevices, containers: Containers, locks: Locks
+    ) -> None:
+        self._rows, self._catalog, self._devices = rows, catalog, devices
+        self._containers, self._locks = containers, locks
+        self._due: dict[Place, list[Uevent]] = {}
+        self._works: dict[Place, asyncio.Task[None]] = {}
+        self._nodes: dict[Place, frozenset[str]] = {}
+
+    async def run(self) -> None:
+        """For ever: follow the host's devices."""
+        loop, listener, watch = asyncio.get_running_loop(), Listener(), PathWatch()
+        self._devices.followed.on_change = lambda: self._follow(watch)
+        try:
+            loop.add_reader(listener.fileno(), _logged(lambda: self._told(listener.read())))
+            loop.add_reader(watch.fileno(), _logged(lambda: self._changed(watch.read())))
+            self._follow(watch)
+            await loop.create_future()
+        finally:
+            self._devices.followed.on_change = None
+            loop.remove_reader(listener.fileno())
+            loop.remove_reader(watch.fileno())
+            listener.close()
+            watch.close()
+            for work in self._works.values():
+                work.cancel()
+
+    def _follow(self, watch: PathWatch) -> None:
+        """Other instances follow something by now, or other paths: look at those once."""
+        followed = self._devices.followed
+        try:
+            watch.follow(path for paths in followed.paths.values() for path in paths)
+        except OSError as error:
+            log.warning("devices that come and go are not all seen: inotify: %s", error.strerror)
+        self._nodes = {place: nodes for place, nodes in self._nodes.items() if place in followed.kernels}
+        for place in followed.take_new():
+            self._look(place)
+
+    def _told(self, events: Sequence[Uevent] | None) -> None:
+        """Look where the devices of these messages may be wanted; everywhere when some were lost."""
+        for place in self._devices.followed.kernels:
+            shown = self._nodes.get(place, frozenset())
+            wanted = [one for one in events or () if one.node and (one.action in COMES_AND_GOES or one.node in shown)]
+            if wanted or events is None:
+                self._look(place, wanted)
+
+    def _changed(self, paths: Iterable[str]) -> None:
+        changed = set(paths)
+        for place, followed in self._devices.followed.paths.items():
+            if changed & followed:
+                self._look(place)
+
+    def _look(self, place: Place, events: Sequence[Uevent] = ()) -> None:
+        """Look at an instance's devices soon, in a task of its own: it waits for whatever else is done to it."""
+        self._due.setdefault(place, []).extend(events)
+        if place not in self._works:
+            work = asyncio.create_task(self._work(place), name=f"devices of {place[1]}")
+            self._works[place] = work
+
+    async def _work(self, place: Place) -> None:
+        try:
+            while place in self._due:
+                async with self._locks.hold([instance_lock(*place)]):
+                    await self._refresh(place, self._due.pop(place))
+        except NotFound:
+            log.debug("instance %s has gone", place[1])
+        except (Failure, OSError) as failure:
+            log.warning("instance %s: its devices do not follow the host's: %s", place[1], failure)
+        finally:
+            del self._works[place]
+
+    async def _refresh(self, place: Place, events: Sequence[Uevent]) -> None:
+        row, container = self._rows.get(*place), volume_name(*place)
+        guest = guest_of(self._containers.init_pid(container))
+        if guest is None:
+            return
+        refreshed = await self._devices.refresh(row, self._catalog.expand(row), guest)
+        self._nodes[place] = refreshed.nodes
+        if refreshed.is_changed:
+            self._containers.note_change(container)  # its monitor knows the devices of its start
+        await asyncio.to_thread(_tell, guest, [one for one in events if one.node in refreshed.nodes])
+
+
+def _tell(guest: Guest, events: Sequence[Uevent]) -> None:
+    """Tell a guest what the kernel said of its devices; one that is privileged has heard it."""
+    if guest.idmap is None:
+        return
+    for event in events:
+        try:
+            uevents.send(guest, event)
+        except Failure as failure:
+            log.debug("%s", failure.message())
+
+
+def _logged(work: Callable[[], None]) -> Callable[[], None]:
+    def call() -> None:
+        try:
+            work()
+        except OSError as error:
+            log.warning("devices that come and go: %s", error)
+
+    return call

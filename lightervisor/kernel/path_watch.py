@@ -1,0 +1,105 @@
+"""Watching for paths that come and go, also those whose directories are not there yet. Source: inotify(7)."""
+
+import os
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from lightervisor.kernel import syscalls
+
+_CHANGES = syscalls.IN_CREATE | syscalls.IN_DELETE | syscalls.IN_MOVED_FROM | syscalls.IN_MOVED_TO
+_MOST_LINKS, _MOST_LOOKS = 8, 16
+_ROOM = 1 << 16
+
+
+class PathWatch:
+    """Tells which of some absolute paths may have come or gone; to be read when it is readable.
+
+    Watched is every directory on the way to a path, and on the way to where links lead, as far as it exists.
+    """
+
+    def __init__(self) -> None:
+        self._descriptor = syscalls.inotify_init()
+        self._paths: frozenset[str] = frozenset()
+        self._steps: Mapping[str, Mapping[str, set[str]]] = {}
+        self._directories: dict[int, set[str]] = {}  # several, where links lead to one
+
+    def fileno(self) -> int:
+        """The descriptor."""
+        return self._descriptor
+
+    def close(self) -> None:
+        """End all watching."""
+        os.close(self._descriptor)
+
+    def follow(self, paths: Iterable[str]) -> None:
+        """Watch these paths, and no others any more. Raises OSError when the kernel watches too much already."""
+        self._paths = frozenset(paths)
+        self._arm()
+
+    def read(self) -> set[str]:
+        """The paths that may have come or gone since; look at each."""
+        changed: set[str] = set()
+        while True:
+            try:
+                raw = os.read(self._descriptor, _ROOM)
+            except BlockingIOError:
+                break
+            for watch, mask, name in _events(raw):
+                if mask & syscalls.IN_Q_OVERFLOW:
+                    changed |= self._paths
+                for directory in self._directories.get(watch, ()):
+                    changed |= self._steps[directory].get(name, set())
+        if changed:
+            self._arm()
+        return changed
+
+    def _arm(self) -> None:
+        # A directory can come between the look at it and the watch of the one above it: look until nothing is new.
+        for _ in range(_MOST_LOOKS):
+            steps = _steps(self._paths)
+            known: dict[int, set[str]] = {}
+            for directory in steps:
+                try:
+                    watch = syscalls.inotify_add_watch(self._descriptor, directory, _CHANGES)
+                except (FileNotFoundError, NotADirectoryError):
+                    continue
+                known.setdefault(watch, set()).add(directory)
+            is_settled = known == self._directories
+            for watch in self._directories.keys() - known.keys():
+                syscalls.inotify_rm_watch(self._descriptor, watch)
+            self._steps, self._directories = steps, known
+            if is_settled:
+                return
+
+
+def _events(raw: bytes) -> Iterator[tuple[int, int, str]]:
+    position = 0
+    while position < len(raw):
+        watch, mask, _, length = struct.unpack_from("=iIII", raw, position)
+        position += 16
+        yield watch, mask, os.fsdecode(raw[position : position + length].rstrip(b"\0"))
+        position += length
+
+
+def _steps(paths: Iterable[str]) -> dict[str, dict[str, set[str]]]:
+    """By directory and by name in it: the paths that lead through there."""
+    found: dict[str, dict[str, set[str]]] = {}
+    for path in paths:
+        for way in _ways(path):
+            directory = "/"
+            for part in way.split("/")[1:]:
+                found.setdefault(directory, {}).setdefault(part, set()).add(path)
+                directory = f"{directory.rstrip('/')}/{part}"
+    return found
+
+
+def _ways(path: str) -> Iterator[str]:
+    """The path, and where its links lead one after the other; none of the kernel's own."""
+    for _ in range(_MOST_LINKS):
+        path = os.path.normpath(path)
+        yield path
+        try:
+            path = str(Path(path).parent / Path(path).readlink())
+        except OSError:
+            return
