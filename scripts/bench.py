@@ -25,6 +25,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.bench_images import ALIAS, Packed  # from the checkout this script is in
+from scripts.bench_live import PORTS, Live
 from scripts.bench_servers import PublicImage, growth_mib, large_image, many_products
 from scripts.bench_systems import REAL, System, ours, real
 from tests.harness import images
@@ -233,6 +234,25 @@ def many_work(bench: Bench, many: int) -> None:
     bench.measure(f"delete {many - 2}, one command", lambda s, _: s.run("delete", "--force", *everyone))
 
 
+def live_work(bench: Bench, folder: Path, users: int) -> None:
+    """What is changed while containers run, inside the daemon."""
+    n, live = bench.rounds, Live(bench.systems, folder)
+    try:
+        bench.measure("change a memory limit, live", live.limit, 2 * n, goal=Goal(0.03, "s"))
+        bench.measure("add a disk, live", live.disk, n, goal=Goal(0.05, "s"))
+        bench.measure(f"add a proxy of {PORTS:,} ports, live", live.proxy, 3, goal=Goal(1, "s"))
+        one = Goal(1, "process")
+        bench.measure(f"processes that {PORTS:,} ports add", live.processes, unit="processes", goal=one)
+        for system in bench.systems:
+            live.prepare_profile(system, users)
+        work = f"change a profile that {users} running containers have"
+        bench.measure(work, live.profile, 3, goal=Goal(1, "s"))
+        for system in bench.systems:
+            live.forget_profile(system, users)
+    finally:
+        live.end(bench.systems)
+
+
 def machine() -> str:
     """One line about where and when."""
     model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
@@ -266,8 +286,11 @@ def main() -> int:
     parser.add_argument("--write", type=Path, help="the page to write (default: print the table)")
     parser.add_argument("--rounds", type=int, default=7, help="how often the small work is done")
     parser.add_argument("--many", type=int, default=100, help="how many instances the long lists have")
+    parser.add_argument("--users", type=int, default=50, help="how many running containers have the profile")
     parser.add_argument("--big", default="build:debian/12", help='the Debian image; "" leaves it out')
-    parser.add_argument("--only", action="append", choices=["small", "big", "servers", "many"], help="a part of it")
+    parser.add_argument(
+        "--only", action="append", choices=["small", "big", "servers", "live", "many"], help="a part of it"
+    )
     parser.add_argument("--alone", action="store_true", help="without the real LXD")
     arguments = parser.parse_args()
     if not arguments.alone and not REAL.exists():
@@ -289,6 +312,7 @@ def main() -> int:
             "small": lambda: small_work(bench, folder),
             "big": lambda: big_work(bench, folder, arguments.big) if arguments.big else None,
             "servers": lambda: server_work(bench, folder),
+            "live": lambda: live_work(bench, folder, arguments.users),
             "many": lambda: many_work(bench, arguments.many),
         }
         for part in arguments.only or parts:
