@@ -151,8 +151,9 @@ def _ask_network(ask: Questions, host: Host, preseed: Preseed, devices: dict[str
     if not ask.yes("Would you like to create a new local network bridge?", default=True):
         question = "Would you like to configure LXD to use an existing bridge or host interface?"
         if ask.yes(question, default=False):
-            parent = ask.text("Name of the existing bridge or host interface", "", lambda name: _no_bridge(host, name))
-            devices["eth0"] = {"type": "nic", "nictype": "bridged", "name": "eth0", "parent": parent}
+            parent = ask.text("Name of the existing bridge or host interface", "", lambda name: _missing(host, name))
+            kind = "bridged" if host.interfaces[parent] == "bridge" else "macvlan"
+            devices["eth0"] = {"type": "nic", "nictype": kind, "name": "eth0", "parent": parent}
         return
 
     def name_complaint(name: str) -> str:
@@ -171,10 +172,8 @@ def _ask_network(ask: Questions, host: Host, preseed: Preseed, devices: dict[str
     devices["eth0"] = {"type": "nic", "name": "eth0", "network": bridge}
 
 
-def _no_bridge(host: Host, name: str) -> str:
-    if name not in host.interfaces:
-        return "The requested interface doesn't exist. Please choose another one."
-    return "" if host.interfaces[name] == "bridge" else "it is not a bridge, and nothing else is offered yet"
+def _missing(host: Host, name: str) -> str:
+    return "" if name in host.interfaces else "The requested interface doesn't exist. Please choose another one."
 
 
 def _address_complaint(text: str, version: int) -> str:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from ipaddress import ip_network
 
 from lightervisor.devices import vlan_links
-from lightervisor.devices.device import Device, Line, Options, Slot
+from lightervisor.devices.device import Device, InstanceFacts, Line, Options, Slot
+from lightervisor.devices.ports import UplinkPort
 from lightervisor.errors import HostError, Invalid
 from lightervisor.kernel import guests
 from lightervisor.kernel.guests import Guest
@@ -21,13 +22,18 @@ class Nic(Device):
 
     ORDER = 0
     NEEDS_PARENT = True
+    NETWORK_SAYS = ("parent", "mtu")  # not the nic, when it names a network
+
+    def __init__(self, name: str, options: Options, instance: InstanceFacts, resource: object | None = None) -> None:
+        said = resource.options if isinstance(resource, UplinkPort) else dict[str, str]()
+        super().__init__(name, {**options, **said}, instance, resource)
 
     @classmethod
     def validate(cls, name: str, options: Options) -> None:
         """Raise Invalid for what no type of nic can have together."""
         known = {key.name for key in cls.KEYS}
         if options.get("network"):
-            for other in ("parent", "mtu"):
+            for other in cls.NETWORK_SAYS:
                 if options.get(other):
                     text = f'Cannot use "{other}" property in conjunction with "network" property'
                     raise Invalid("device", name, text=text)

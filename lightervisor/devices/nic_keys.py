@@ -106,6 +106,7 @@ CABLE = (
 MAAS = ("maas.subnet.ipv4", "maas.subnet.ipv6")
 LIMITS = ("limits.ingress", "limits.egress", "limits.max", "limits.priority")
 ROUTES = ("ipv4.routes", "ipv6.routes")
+UPLINK = ("parent", "mtu", "vlan", "gvrp")
 Row = tuple[str, ValueType, str, str]
 
 

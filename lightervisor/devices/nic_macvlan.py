@@ -13,6 +13,7 @@ from lightervisor.kernel.netlink import Netlink
 class MacvlanNic(Nic, type="nic", variant="macvlan"):
     """Hangs on `parent`, or on a VLAN of it."""
 
+    NETWORK_SAYS = nic_keys.UPLINK
     KEYS = nic_keys.declare(
         device_scope("nic", "macvlan"), ("network", "parent", "vlan", "gvrp", *nic_keys.COMMON, *nic_keys.MAAS)
     )

@@ -18,6 +18,7 @@ from lightervisor.kernel.netlink import Netlink
 class PhysicalNic(Nic, type="nic", variant="physical"):
     """Takes `parent`, or the interface for a VLAN of it."""
 
+    NETWORK_SAYS = nic_keys.UPLINK
     KEYS = nic_keys.declare(
         device_scope("nic", "physical"), ("network", "parent", "vlan", "gvrp", *nic_keys.COMMON, *nic_keys.MAAS)
     )

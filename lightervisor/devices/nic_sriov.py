@@ -2,6 +2,8 @@
 options are checked, and it is refused at the start. Source: LXD, nictype sriov.
 """
 
+from typing import Never
+
 from lightervisor.config.types import Bool
 from lightervisor.devices import nic_keys
 from lightervisor.devices.device import DeviceStart, Slot, device_scope
@@ -13,6 +15,7 @@ from lightervisor.kernel import sysfs
 class SriovNic(Nic, type="nic", variant="sriov"):
     """Known by its options alone."""
 
+    NETWORK_SAYS = nic_keys.UPLINK
     KEYS = nic_keys.declare(
         device_scope("nic", "sriov"),
         ("network", "parent", "vlan", *nic_keys.COMMON, *nic_keys.MAAS),
@@ -20,11 +23,15 @@ class SriovNic(Nic, type="nic", variant="sriov"):
     )
 
     def start(self, slot: Slot) -> DeviceStart:
-        """Refuse, and say whether the card or this server is what lacks it."""
+        """Refuse it."""
         self.check_parent()
-        parent = self.options.get("parent", "")
-        if sysfs.number(sysfs.SYS / "class/net" / parent / "device/sriov_totalvfs") == 0:
-            raise Invalid("device", self.name, text=f'Parent device "{parent}" doesn\'t support SR-IOV')
-        cause = "virtual functions of network cards are not given out by this server"
-        remedy = f"make one (sriov_numvfs of {parent}) and give it with nictype=physical"
-        raise Unsupported("device", self.name, cause=cause, remedy=remedy)
+        refuse("device", self.name, self.options.get("parent", ""))
+
+
+def refuse(kind: str, name: str, parent: str) -> Never:
+    """Raise Invalid or Unsupported: what lacks it is the card, or this server."""
+    if sysfs.number(sysfs.SYS / "class/net" / parent / "device/sriov_totalvfs") == 0:
+        raise Invalid(kind, name, text=f'Parent device "{parent}" doesn\'t support SR-IOV')
+    cause = "virtual functions of network cards are not given out by this server"
+    remedy = f"make one (sriov_numvfs of {parent}) and give it with nictype=physical"
+    raise Unsupported(kind, name, cause=cause, remedy=remedy)

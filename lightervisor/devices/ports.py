@@ -48,3 +48,13 @@ class BridgePort:
     mtu: int | None = None
     config: Mapping[str, str] = field(default_factory=dict[str, str])
     hosts: Hosts | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class UplinkPort:
+    """A network that is an interface of the host: the options that it says, and the nic does not."""
+
+    options: Mapping[str, str]
+
+
+Port = BridgePort | UplinkPort

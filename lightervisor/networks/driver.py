@@ -18,7 +18,7 @@ from typing import ClassVar
 
 from lightervisor.config.key import REGISTRY, Key
 from lightervisor.config.types import Blob, Text
-from lightervisor.devices.ports import BridgePort
+from lightervisor.devices.ports import Port
 from lightervisor.drivers import load
 from lightervisor.errors import Invalid
 from lightervisor.model.network import NetworkLease
@@ -45,12 +45,16 @@ class NetworkDriver(ABC):
 
     kind: ClassVar[str] = ""
     KEYS: ClassVar[tuple[Key, ...]] = ()
+    OWNS_INTERFACE: ClassVar[bool] = True  # makes one of the network's name
+    OWNS_PARENT: ClassVar[bool] = False  # no other network may be on its `parent`, or on the same VLAN of it
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
 
-    def __init_subclass__(cls, *, name: str) -> None:
+    def __init_subclass__(cls, *, name: str = "") -> None:
         super().__init_subclass__()
+        if not name:
+            return
         if name in _DRIVERS:
             raise ValueError(f"network driver {name} is declared twice")
         cls.kind = name
@@ -63,10 +67,13 @@ class NetworkDriver(ABC):
 
     @classmethod
     @abstractmethod
-    def fill(cls, config: Mapping[str, str], taken: Sequence[Subnet], *, new: bool) -> dict[str, str]:
+    def fill(
+        cls, config: Mapping[str, str], taken: Sequence[Subnet], old: Mapping[str, str] | None = None
+    ) -> dict[str, str]:
         """The configuration with "auto" replaced by values, avoiding subnets of the host and those `taken`.
 
-        `new` also sets what a new network gets without being asked. Raises HostError when no subnet is free.
+        `old` is the one before; a new network has none, and gets what it gets without being asked. Raises HostError
+        when no subnet is free.
         """
 
     @classmethod
@@ -102,8 +109,13 @@ class NetworkDriver(ABC):
         """The gateway's own addresses and the dynamic leases."""
 
     @abstractmethod
-    def port(self) -> BridgePort:
+    def port(self) -> Port:
         """What a nic needs to be plugged in."""
+
+    @property
+    def interface(self) -> str:
+        """The host's interface whose state is this network's."""
+        return self.plan.name
 
 
 _DRIVERS: dict[str, type[NetworkDriver]] = {}

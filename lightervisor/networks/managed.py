@@ -15,7 +15,7 @@ from lightervisor.config.merge import without_empty
 from lightervisor.config.names import RESERVED_INTERFACES
 from lightervisor.db.networks import NetworkRow, NetworkRows
 from lightervisor.db.warnings import WarningRows
-from lightervisor.devices.ports import BridgePort
+from lightervisor.devices.ports import BridgePort, Port
 from lightervisor.errors import Conflict, Failure, Invalid, NotFound
 from lightervisor.events.stream import Events
 from lightervisor.kernel import paths
@@ -58,6 +58,9 @@ class Networks:
 
     def state(self, name: str) -> NetworkState:
         """Addresses, counters and kind of any interface. Raises NotFound."""
+        row = self._rows.find(name)
+        if row is not None:
+            name = self._driver(row).interface
         with Netlink() as host:
             link = host.link(name)
             if link is None:
@@ -81,7 +84,7 @@ class Networks:
             raise Invalid("network", name, text=text, remedy="lxc network list")
         return row.type
 
-    def port(self, options: Mapping[str, str]) -> BridgePort:
+    def port(self, options: Mapping[str, str]) -> Port:
         """Where a nic with these options (`network` or `parent`) is plugged in. Raises Invalid."""
         self.network_type(options)
         name = options.get("network") or options.get("parent", "")
@@ -95,10 +98,11 @@ class Networks:
         check_name(post.name)
         kind = network_driver(post.type or "bridge")
         async with self._lock:
-            self._check_free(post.name)
+            self._check_free(post.name, kind)
             check_keys(kind, post.name, post.config)
             wanted = without_empty(post.config)
-            config = await self._filled(kind, post.name, wanted, new=True)
+            config = await self._filled(kind, post.name, wanted)
+            self._check_parent(kind, post.name, config)
             row = NetworkRow(name=post.name, type=kind.kind, description=post.description, config=config)
             await self._rows.add(row)
             driver = kind(self._plan(row.name, config, frozenset(wanted)))
@@ -131,7 +135,11 @@ class Networks:
         check_keys(kind, old.name, put.config)
         kept = {key: value for key, value in old.config.items() if key.startswith("volatile.")}
         wanted = kept | without_empty(put.config)
-        config = await self._filled(kind, old.name, wanted, new=False)
+        config = await self._filled(kind, old.name, wanted, old.config)
+        if any(config.get(key) != old.config.get(key) for key in ("parent", "vlan")):
+            if kind.OWNS_PARENT:
+                self._check_unused(old.name, "Cannot update network parent interface when in use")
+            self._check_parent(kind, old.name, config)
         asked = frozenset(key for key, value in wanted.items() if old.config.get(key) != value)
         driver = kind(self._plan(old.name, config, asked))
         await self._rows.replace(old.name, put.description, config)
@@ -151,7 +159,7 @@ class Networks:
             self._check_unused(name, "Network is currently in use")
             if self._rows.find(new_name):
                 raise Conflict("network", new_name, text=f'Network "{new_name}" already exists')
-            self._check_free(new_name)
+            self._check_free(new_name, network_driver(row.type))
             driver, plan = self._driver(row), self._plan(new_name, row.config)
             self._keeper.forget(name)
             try:
@@ -245,12 +253,12 @@ class Networks:
         return network_driver(row.type)(self._plan(row.name, row.config))
 
     async def _filled(
-        self, kind: type[NetworkDriver], name: str, config: Mapping[str, str], *, new: bool
+        self, kind: type[NetworkDriver], name: str, config: Mapping[str, str], old: Mapping[str, str] | None = None
     ) -> dict[str, str]:
         taken = self._taken(name)
 
         def fill() -> dict[str, str]:
-            filled = kind.fill(config, taken, new=new)
+            filled = kind.fill(config, taken, old)
             kind.check(name, filled, taken)
             return filled
 
@@ -261,13 +269,23 @@ class Networks:
         values = [config.get(key, "") for config in others for key in ("ipv4.address", "ipv6.address")]
         return [ip_interface(value).network for value in values if "/" in value]
 
-    def _check_free(self, name: str) -> None:
+    def _check_free(self, name: str, kind: type[NetworkDriver]) -> None:
         if self._rows.find(name):
             raise Invalid("network", name, text="The network already exists")
+        if not kind.OWNS_INTERFACE:
+            return
         with Netlink() as host:
             if host.link(name) is not None:
                 text = f'Network interface "{name}" already exists'
                 raise Invalid("network", name, text=text, remedy="choose another name, or remove it: ip link delete")
+
+    def _check_parent(self, kind: type[NetworkDriver], name: str, config: Mapping[str, str]) -> None:
+        parent, vlan = config.get("parent", ""), config.get("vlan", "")
+        for row in self._rows.list() if kind.OWNS_PARENT else ():
+            theirs = row.config.get("vlan", "")
+            if row.name != name and row.config.get("parent") == parent and (not vlan or not theirs or vlan == theirs):
+                text = f'Parent interface "{parent}" in use by another network'
+                raise Invalid("network", name, text=text, remedy=f"the network {row.name} is on it")
 
     def _check_unused(self, name: str, text: str) -> None:
         if users := self._users.used_by().get(name):

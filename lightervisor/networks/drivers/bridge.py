@@ -30,10 +30,12 @@ class Bridge(NetworkDriver, name="bridge"):
         self._ipv6 = _interface6(plan.config)
 
     @classmethod
-    def fill(cls, config: Mapping[str, str], taken: Sequence[Subnet], *, new: bool) -> dict[str, str]:
+    def fill(
+        cls, config: Mapping[str, str], taken: Sequence[Subnet], old: Mapping[str, str] | None = None
+    ) -> dict[str, str]:
         """Choose automatic subnets; a new network gets them with NAT unless told otherwise."""
         filled = dict(config)
-        if new:
+        if old is None:
             filled.setdefault("ipv4.address", "auto")
             filled.setdefault("ipv6.address", "auto" if sysctl.has_ipv6() else "none")
             if not filled.get("bridge.hwaddr"):

@@ -16,7 +16,7 @@ def test_the_driver_is_found_by_its_name() -> None:
 
 
 def test_a_new_bridge_gets_subnets_with_nat() -> None:
-    filled = Bridge.fill({"ipv6.address": "none"}, [], new=True)
+    filled = Bridge.fill({"ipv6.address": "none"}, [])
     assert filled["ipv4.address"].endswith(".1/24")
     assert filled["ipv4.nat"] == "true"
     assert filled["ipv6.address"] == "none"
@@ -24,12 +24,12 @@ def test_a_new_bridge_gets_subnets_with_nat() -> None:
 
 
 def test_a_given_subnet_gets_no_nat_by_itself() -> None:
-    filled = Bridge.fill({"ipv4.address": "10.1.2.1/24", "ipv6.address": "none"}, [], new=True)
+    filled = Bridge.fill({"ipv4.address": "10.1.2.1/24", "ipv6.address": "none"}, [])
     assert "ipv4.nat" not in filled
 
 
 def test_an_update_adds_nothing() -> None:
-    assert Bridge.fill({"ipv4.address": "none"}, [], new=False) == {"ipv4.address": "none"}
+    assert Bridge.fill({"ipv4.address": "none"}, [], {}) == {"ipv4.address": "none"}
 
 
 @pytest.mark.parametrize(
