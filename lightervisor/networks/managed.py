@@ -95,8 +95,8 @@ class Networks:
 
     async def create(self, post: NetworksPost, requestor: EventLifecycleRequestor | None = None) -> None:
         """Create and start a network, whole or not at all. Raises Invalid with LXD's texts, or HostError."""
-        check_name(post.name)
         kind = network_driver(post.type or "bridge")
+        check_name(post.name, is_interface=kind.OWNS_INTERFACE)
         async with self._lock:
             self._check_free(post.name, kind)
             check_keys(kind, post.name, post.config)
@@ -155,7 +155,7 @@ class Networks:
         """Rename a network that nobody uses. Raises Invalid, Conflict, NotFound."""
         async with self._lock:
             row = self._row(name)
-            check_name(new_name)
+            check_name(new_name, is_interface=network_driver(row.type).OWNS_INTERFACE)
             self._check_unused(name, "Network is currently in use")
             if self._rows.find(new_name):
                 raise Conflict("network", new_name, text=f'Network "{new_name}" already exists')
@@ -333,18 +333,23 @@ class Networks:
         return [shown[name] for name in sorted(shown)]
 
 
-def check_name(name: str) -> None:
-    """An interface name that can also be a directory. Raises Invalid with LXD's texts."""
+def check_name(name: str, *, is_interface: bool = True) -> None:
+    """A name that can also be a directory's, and that of an interface if it is to be one. Raises Invalid.
+
+    The texts are LXD's.
+    """
     complaint = ""
     if not name:
         complaint = "No name provided"
-    elif len(name) < 2:
+    elif not is_interface and (found := next((one for one in "/:" if one in name), "")):
+        complaint = f'Cannot contain "{found}"'
+    elif len(name) < 2 and is_interface:
         complaint = "Network interface is too short (minimum 2 characters)"
-    elif len(name) > 15:
+    elif len(name) > 15 and is_interface:
         complaint = "Network interface is too long (maximum 15 characters)"
-    elif not re.fullmatch(r"[-_a-zA-Z0-9.]+", name) or name in (".", "..") or name.startswith("-"):
+    elif not re.fullmatch(r"[-_a-zA-Z0-9.]{1,63}", name) or name in (".", "..") or name.startswith("-"):
         complaint = "Network interface contains invalid characters"
-    elif name in RESERVED_INTERFACES:
+    elif name in RESERVED_INTERFACES and is_interface:
         complaint = f'Network interface name "{name}" is reserved'
     if complaint:
         raise Invalid("network name", name, text=complaint)

@@ -4,7 +4,6 @@ Instances get an interface of their own on it; addresses come from whatever is o
 macvlan, sriov and physical.
 """
 
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
@@ -72,16 +71,15 @@ class Uplink(NetworkDriver):
         """Nothing of it is on the host."""
 
     def delete(self) -> None:
-        """Stop, and remove the directory."""
+        """Stop: there are no files."""
         self.stop()
-        shutil.rmtree(self.plan.directory, ignore_errors=True)
 
     def rename(self, new: Plan) -> None:
         """Nothing has its name."""
 
     def leases(self) -> list[NetworkLease]:
-        """None: who gives addresses is out there."""
-        return []
+        """Refused: who gives addresses is out there."""
+        raise Unsupported("network", self.plan.name, text="Not implemented", remedy="addresses are given by others")
 
     def port(self) -> UplinkPort:
         """The parent and what else the network says."""

@@ -20,7 +20,7 @@ from lightervisor.db.profiles import ProfileRow, ProfileRows
 from lightervisor.db.warnings import WarningRows
 from lightervisor.devices.device import InstanceFacts, load_device
 from lightervisor.devices.lifecycle import start_devices, stop_devices
-from lightervisor.devices.ports import HostEntry
+from lightervisor.devices.ports import BridgePort, HostEntry
 from lightervisor.errors import Failure, HostError, Invalid, NotFound
 from lightervisor.events.stream import Events
 from lightervisor.kernel.netlink import NamespaceLinks, Netlink
@@ -133,6 +133,7 @@ async def test_a_new_bridge_serves_an_address_a_name_and_nat(parts: Parts, name:
     assert "masquerade" in json.dumps(chains(name)[f"pstrt.{name}"])
 
     port = parts.service.port({"network": name})
+    assert isinstance(port, BridgePort)
     assert port.hosts is not None
     port.hosts.put(HostEntry(owner="c1.eth0", hwaddr=MAC, hostname="c1", ipv4=str(gateway.ip + 76)))
     guest.plug()

@@ -11,6 +11,14 @@ def test_a_good_name_passes(name: str) -> None:
     check_name(name)
 
 
+@pytest.mark.parametrize(("name", "text"), [("a/b", 'Cannot contain "/"'), ("..", "invalid"), ("x" * 64, "invalid")])
+def test_what_is_no_interface_may_have_a_longer_name(name: str, text: str) -> None:
+    for good in ("a", "x" * 63, "lo"):
+        check_name(good, is_interface=False)
+    with pytest.raises(Invalid, match=text):
+        check_name(name, is_interface=False)
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
