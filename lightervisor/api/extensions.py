@@ -41,4 +41,5 @@ EXTENSIONS = [
     "container_syscall_intercept_sched_setscheduler", "storage_volume_state_total", "instance_file_head",
     "storage_volumes_all_projects", "container_syscall_intercept_sysinfo", "instance_ready_state",
     "metadata_configuration", "instances_rebuild", "image_source_build", "snapshot_retention",
+    "instance_snapshot_files",
 ]  # fmt: skip

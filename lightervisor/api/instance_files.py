@@ -1,4 +1,4 @@
-"""/1.0/instances/{name}/files: files in and out. Source: LXD REST API, files."""
+"""/1.0/instances/{name}/files: files in and out; of snapshots, out only. Source: LXD REST API, files."""
 
 from urllib.parse import parse_qs
 
@@ -43,19 +43,37 @@ async def show(request: web.Request) -> web.StreamResponse:
     """GET ?path=: a file's content, a directory's names, a link's target."""
     path = _path(request)
     async with _files(request).open(*named(request), path, requestor=requestor(request)) as found:
-        headers = _headers(found)
-        if found.kind == "directory":
-            return envelope.sync(found.names, headers=headers)
-        headers |= raw.headers_of(path.rstrip("/").rpartition("/")[2])
-        if found.kind == "symlink":
-            return web.Response(body=found.target.encode(errors="surrogateescape"), headers=headers)
-        return await raw.descriptor(request, found.descriptor, headers, modified_ns=found.modified_ns)
+        return await _content(request, path, found)
 
 
 async def head(request: web.Request) -> web.StreamResponse:
     """HEAD ?path=: only what is known of it."""
     async with _files(request).open(*named(request), _path(request), head=True) as found:
         return web.Response(headers={**_headers(found), "Content-Type": envelope.JSON})
+
+
+async def show_in_snapshot(request: web.Request) -> web.StreamResponse:
+    """GET ?path= of a snapshot, whose files cannot be changed. Our own."""
+    path = _path(request)
+    async with _files(request).open_in_snapshot(*named(request), request.match_info["snapshot"], path) as found:
+        return await _content(request, path, found)
+
+
+async def head_in_snapshot(request: web.Request) -> web.StreamResponse:
+    """HEAD ?path= of a snapshot. Our own."""
+    place = (*named(request), request.match_info["snapshot"], _path(request))
+    async with _files(request).open_in_snapshot(*place, head=True) as found:
+        return web.Response(headers={**_headers(found), "Content-Type": envelope.JSON})
+
+
+async def _content(request: web.Request, path: str, found: Found) -> web.StreamResponse:
+    headers = _headers(found)
+    if found.kind == "directory":
+        return envelope.sync(found.names, headers=headers)
+    headers |= raw.headers_of(path.rstrip("/").rpartition("/")[2])
+    if found.kind == "symlink":
+        return web.Response(body=found.target.encode(errors="surrogateescape"), headers=headers)
+    return await raw.descriptor(request, found.descriptor, headers, modified_ns=found.modified_ns)
 
 
 async def push(request: web.Request) -> web.StreamResponse:
@@ -107,4 +125,6 @@ ROUTES = [
     *routes("HEAD", "/{name}/files", head),
     *routes("POST", "/{name}/files", push),
     *routes("DELETE", "/{name}/files", delete),
+    *routes("GET", "/{name}/snapshots/{snapshot}/files", show_in_snapshot),
+    *routes("HEAD", "/{name}/snapshots/{snapshot}/files", head_in_snapshot),
 ]

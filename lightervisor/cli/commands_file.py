@@ -2,6 +2,16 @@
 
 from lightervisor.cli.table import Command, Flag
 
+_PULL_EXAMPLES = """\
+lxc file pull c1/etc/hosts .
+    A file of the instance "c1".
+
+lxc file pull -r c1/snap0/etc .
+    A folder of its snapshot "snap0", if "c1" itself has no /snap0/etc.
+
+lxc file pull --snapshot snap0 c1/etc/hosts -
+    The same file as it was then, on standard output."""
+
 COMMANDS = (
     Command("file", summary="Manage files in instances"),
     Command(
@@ -39,7 +49,9 @@ COMMANDS = (
         flags=(
             Flag("create-dirs", "p", help="Create any directories necessary"),
             Flag("recursive", "r", help="Recursively transfer files"),
+            Flag("snapshot", "", "text", value="string", help="Pull from a snapshot of the instance"),
         ),
+        examples=_PULL_EXAMPLES,
     ),
     Command(
         "file push",

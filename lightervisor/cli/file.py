@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from lightervisor.cli.session import Session
     from lightervisor.client.sftp import Session as Stream
 
+_SMALL = 1 << 20
+"""Holes of files below this size are no matter."""
+
 
 def _guest(session: Session, raw: str, what: str) -> tuple[GuestFiles, str]:
     """The instance and the path that `[remote:]instance/path` means."""
@@ -43,28 +46,18 @@ def pull(session: Session, arguments: list[str], flags: Flags) -> None:
         os.makedirs(os.path.dirname(target), exist_ok=True)  # noqa: PTH103, PTH120
     for source in sources:
         files, path = _guest(session, source, "source")
+        if flags.text("snapshot"):
+            files = files.of_snapshot(flags.text("snapshot"))
         name = posixpath.basename(path.rstrip("/")) or files.name
-        place = os.path.join(target, name) if is_folder else target  # noqa: PTH118
-        if flags.on("recursive") and _pull_stream(session, files, path, place, is_folder=is_folder):
-            continue
-        _pull_one(files, path, place, is_folder=is_folder, is_recursive=flags.on("recursive"))
-
-
-def _pull_stream(session: Session, files: GuestFiles, path: str, place: str, *, is_folder: bool) -> bool:
-    """Pull a tree by one stream; false when the server has none, or this is a single file."""
-    with _Streams(files) as stream:
-        if stream is None:
-            return False
-        from lightervisor.cli.file_pull import TreePull, is_directory
-
-        if not stream.run(is_directory(path)):
-            return False
-        if not is_folder:  # the tree goes into what is named, which is made
-            os.makedirs(place, exist_ok=True)  # noqa: PTH103
-            place = os.path.join(place, posixpath.basename(path.rstrip("/")) or files.name)  # noqa: PTH118
-        with files.meter(f"Pulling {path} from {files.name}", 0) as meter:
-            TreePull(stream, meter, session.warn).pull(path, place)
-        return True
+        pulling = _Pull(session, os.path.join(target, name) if is_folder else target, is_folder, flags.on("recursive"))  # noqa: PTH118
+        try:
+            pulling.pull(files, path)
+        except ApiError as error:
+            # What is in the instance comes first: c1/snap0/etc/passwd may be a file of c1.
+            found = files.in_snapshot(path) if error.code == 404 and not flags.text("snapshot") else None
+            if found is None:
+                raise
+            pulling.pull(*found)
 
 
 class _Streams:
@@ -81,23 +74,51 @@ class _Streams:
             self._stream.close()
 
 
-def _pull_one(files: GuestFiles, path: str, place: str, *, is_folder: bool, is_recursive: bool) -> None:
-    found = files.open(path)
-    if found.kind == "symlink" and not is_recursive:
-        found, path = files.follow(found, path)
-    if found.kind == "directory":
-        found.read()
-        if not is_recursive:
-            raise CommandError("Can't pull a directory without --recursive")
-        if not is_folder:  # the tree goes into what is named, which is made
-            place = os.path.join(place, posixpath.basename(path.rstrip("/")) or files.name)  # noqa: PTH118
-        files.pull_tree(path, place)
-    elif place == "-":
-        for block in found.blocks():
-            sys.stdout.buffer.write(block)
-        sys.stdout.buffer.flush()
-    else:
-        files.save(found, path, place)
+class _Pull:
+    """One thing to be pulled to a local place, which is in a folder that was named, or was named itself."""
+
+    def __init__(self, session: Session, place: str, is_in_folder: bool, is_recursive: bool) -> None:
+        self._session, self._place, self._is_in_folder, self._is_recursive = session, place, is_in_folder, is_recursive
+
+    def pull(self, files: GuestFiles, path: str) -> None:
+        """Pull it; directories only recursively."""
+        if self._is_recursive and self._pull_stream(files, path):
+            return
+        found = files.open(path)
+        if found.kind == "symlink" and not self._is_recursive:
+            found, path = files.follow(found, path)
+        if found.kind == "directory":
+            found.read()
+            if not self._is_recursive:
+                raise CommandError("Can't pull a directory without --recursive")
+            files.pull_tree(path, self._tree_place(files, path))
+        elif self._place == "-":
+            for block in found.blocks():
+                sys.stdout.buffer.write(block)
+            sys.stdout.buffer.flush()
+        else:
+            files.save(found, path, self._place)
+
+    def _pull_stream(self, files: GuestFiles, path: str) -> bool:
+        """Pull a tree by one stream; false when the server has none, or this is a single file."""
+        with _Streams(files) as stream:
+            if stream is None:
+                return False
+            from lightervisor.cli.file_pull import TreePull, is_directory
+
+            if not stream.run(is_directory(path)):
+                return False
+            place = self._tree_place(files, path)
+            os.makedirs(os.path.dirname(place) or ".", exist_ok=True)  # noqa: PTH103, PTH120
+            with files.meter(f"Pulling {path} from {files.name}", 0) as meter:
+                TreePull(stream, meter, self._session.warn).pull(path, place)
+            return True
+
+    def _tree_place(self, files: GuestFiles, path: str) -> str:
+        """A tree goes into what is named, which is made."""
+        if self._is_in_folder:
+            return self._place
+        return os.path.join(self._place, posixpath.basename(path.rstrip("/")) or files.name)  # noqa: PTH118
 
 
 def push(session: Session, arguments: list[str], flags: Flags) -> None:
@@ -142,13 +163,32 @@ def _push_one(files: GuestFiles, source: str, path: str, owner: dict[str, str], 
     with file:
         headers = {**_owner_of(file), **owner}
         try:
-            files.write(posixpath.join(path, name) if is_folder else path, file, headers)
+            _write(files, source, file, posixpath.join(path, name) if is_folder else path, headers)
         except ApiError as error:
             # LXD 2.0 put the file into a directory that is named without the slash; 5.0 refuses.
             if is_folder or "is a directory" not in error.sentence() or not file.seekable():
                 raise
             file.seek(0)
-            files.write(posixpath.join(path, name), file, headers)
+            _write(files, source, file, posixpath.join(path, name), headers)
+
+
+def _write(files: GuestFiles, source: str, file: BinaryIO, path: str, headers: dict[str, str]) -> None:
+    """Write one file: one with holes by a stream, which keeps them, when the server has one."""
+    status = os.fstat(file.fileno())
+    if source == "-" or status.st_blocks * 512 >= status.st_size or status.st_size < _SMALL:
+        files.write(path, file, headers)
+        return
+    with _Streams(files) as stream:
+        if stream is None:
+            files.write(path, file, headers)
+            return
+        from lightervisor.cli.file_push import TreePush
+        from lightervisor.client.sftp_packets import Attributes
+
+        uid, gid, mode = (headers[f"X-LXD-{key}"] for key in ("uid", "gid", "mode"))
+        wanted = Attributes(uid=int(uid), gid=int(gid), mode=int(mode, 8))
+        with files.meter(f"Pushing {source} to {path}", status.st_size) as meter:
+            TreePush(stream, meter).push_file(source, path, wanted)
 
 
 def _owner_of(file: BinaryIO) -> dict[str, str]:

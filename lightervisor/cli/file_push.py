@@ -35,6 +35,10 @@ class TreePush:
             place = os.fsencode(folder.rstrip("/") + "/" + name)
             self._session.run_all(self._jobs(os.fsencode(source), place))
 
+    def push_file(self, source: str, place: str, wanted: Attributes) -> None:
+        """Push one file to a path that is its own; owner and mode are those of a file that is made."""
+        self._session.run(self._file(os.fsencode(source), os.fsencode(place), wanted))
+
     def _jobs(self, source: bytes, place: bytes) -> Iterator[Job]:
         """What is to be done, a directory before what is in it."""
         status = os.lstat(source)
@@ -74,11 +78,11 @@ class TreePush:
             yield Ask(sftp_packets.EXTENDED, string(_LINKS_ATTRIBUTES), string(place), owner)
             yield None
 
-    def _file(self, source: bytes, place: bytes) -> Job:
+    def _file(self, source: bytes, place: bytes, wanted: Attributes | None = None) -> Job:
         descriptor = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             status = os.fstat(descriptor)
-            handle = yield from self._opened(place, _owned(status))
+            handle = yield from self._opened(place, wanted or _owned(status))
             end = 0
             for offset, data in pieces(descriptor, status):
                 yield Ask(sftp_packets.WRITE, handle, u64(offset), string(data))

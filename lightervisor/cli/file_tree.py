@@ -7,6 +7,7 @@ import posixpath
 
 from lightervisor.cli import answers
 from lightervisor.cli.errors import CommandError
+from lightervisor.cli.file_save import Saved
 from lightervisor.client import light_json
 from lightervisor.client.light import ApiError, Server, url
 
@@ -57,19 +58,33 @@ class _NoMeter:
 
 
 class GuestFiles:
-    """The files of the instance `name`; what takes long is shown on a progress line if that is wanted."""
+    """The files of the instance `name`, or of its snapshot; what takes long is shown on a progress line if wanted."""
 
-    def __init__(self, server: Server, name: str, *, shows_progress: bool = False) -> None:
+    def __init__(self, server: Server, name: str, *, snapshot: str = "", shows_progress: bool = False) -> None:
         self.name, self._server, self._shows_progress = name, server, shows_progress
+        self._place = ("instances", name, "snapshots", snapshot) if snapshot else ("instances", name)
+
+    def of_snapshot(self, name: str) -> GuestFiles:
+        """The files of a snapshot, which can be read."""
+        return GuestFiles(self._server, self.name, snapshot=name, shows_progress=self._shows_progress)
+
+    def in_snapshot(self, path: str) -> tuple[GuestFiles, str] | None:
+        """What a path means whose first part is a snapshot's name; None when there is none, or the server cannot."""
+        name, _, rest = path.lstrip("/").partition("/")
+        if not name or not self._server.has("instance_snapshot_files"):
+            return None
+        if not self._server.exists(url("instances", self.name, "snapshots", name)):
+            return None
+        return self.of_snapshot(name), "/" + rest
 
     def session(self) -> sftp.Session | None:
         """One stream for many files; None when the server has none."""
         from lightervisor.client import sftp
 
-        return sftp.connect(self._server, url("instances", self.name, "sftp"))
+        return sftp.connect(self._server, url(*self._place, "sftp"))
 
     def _url(self, path: str) -> str:
-        return url("instances", self.name, "files", path=path)
+        return url(*self._place, "files", path=path)
 
     def open(self, path: str) -> GuestFile:
         """Open whatever is at `path`."""
@@ -128,10 +143,9 @@ class GuestFiles:
     def save(self, found: GuestFile, path: str, place: str) -> None:
         """Write an opened file, which is the instance's `path`, to a local path, with its mode."""
         meter = self.meter(f"Pulling {path} from {self.name}", found.size_bytes)
-        with open(place, "wb") as file, meter as shown:  # noqa: PTH123
+        with Saved(place, found.mode) as file, meter as shown:
             for block in shown.blocks(found.blocks()) if shown else found.blocks():
                 file.write(block)
-            os.fchmod(file.fileno(), found.mode & 0o777)
 
     def pull_tree(self, path: str, place: str) -> None:
         """Copy whatever is at `path`, with all that is in it, to the local `place`."""

@@ -258,7 +258,7 @@ def _parts(
         warnings=warnings,
         resources=resources.read,
         consoles=Consoles(catalog, boot, operations, events),
-        files=Files(guest_roots := GuestRoots(catalog, boot, volumes, locks), events),
+        files=Files(guest_roots := GuestRoots(catalog, boot, volumes, locks), snapshot_roots, events),
         sftp=Sftp(guest_roots, snapshot_roots, volumes),
         logs=instance_logs,
         metadata=Metadata(catalog, volumes, events),

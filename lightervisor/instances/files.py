@@ -15,6 +15,8 @@ from lightervisor.instances import guest_files
 from lightervisor.instances.guest_files import Found, Opened, Wanted
 from lightervisor.instances.guest_root import GuestRoot
 from lightervisor.instances.guest_roots import GuestRoots
+from lightervisor.instances.snapshot_roots import SnapshotRoots
+from lightervisor.kernel import paths
 from lightervisor.model.event import EventLifecycleRequestor
 
 __all__ = ["Files", "Found", "Wanted"]
@@ -25,8 +27,8 @@ LONGEST_TARGET = 4095
 class Files:
     """The files of all instances; every function raises NotFound for what is not there."""
 
-    def __init__(self, roots: GuestRoots, events: Events) -> None:
-        self._roots, self._events = roots, events
+    def __init__(self, roots: GuestRoots, snapshots: SnapshotRoots, events: Events) -> None:
+        self._roots, self._snapshots, self._events = roots, snapshots, events
 
     @asynccontextmanager
     async def open(
@@ -40,16 +42,21 @@ class Files:
     ) -> AsyncGenerator[Found, None]:
         """What is at a path, its last part not followed, open while the context lasts. Raises NotFound, Forbidden."""
         path = _clean(path)
-        async with self._roots.opened(project, name) as root:
-            with _told("lstat", path):
-                found = await asyncio.to_thread(guest_files.look, root, path, head=head)
-            try:
-                if not head:
-                    self._publish("retrieved", project, name, path, requestor)
-                yield found
-            finally:
-                if found.descriptor >= 0:
-                    os.close(found.descriptor)
+        async with self._roots.opened(project, name) as root, _looked_at(root, path, head=head) as found:
+            if not head:
+                self._publish("retrieved", project, name, path, requestor)
+            yield found
+
+    @asynccontextmanager
+    async def open_in_snapshot(
+        self, project: str, name: str, snapshot: str, path: str, *, head: bool = False
+    ) -> AsyncGenerator[Found, None]:
+        """The same in a snapshot of an instance."""
+        path = _clean(path)
+        async with self._snapshots.opened(project, name, snapshot) as place:
+            with GuestRoot(paths.open_root(place.path), None) as root:
+                async with _looked_at(root, path, head=head) as found:
+                    yield found
 
     async def write(
         self,
@@ -71,7 +78,7 @@ class Files:
                 case "file":
                     with _told("open", path):
                         opened = await asyncio.to_thread(guest_files.open_to_write, root, path, wanted)
-                    await _save(opened, path, content)
+                    await _save(root, opened, path, content)
                     changed = True
                 case "directory":
                     with _told("mkdir", path):
@@ -101,7 +108,18 @@ class Files:
         self._events.lifecycle(f"instance-file-{action}", source, project=project, context=context, requestor=requestor)
 
 
-async def _save(opened: Opened, path: str, content: AsyncIterator[bytes]) -> None:
+@asynccontextmanager
+async def _looked_at(root: GuestRoot, path: str, *, head: bool) -> AsyncGenerator[Found, None]:
+    with _told("lstat", path):
+        found = await asyncio.to_thread(guest_files.look, root, path, head=head)
+    try:
+        yield found
+    finally:
+        if found.descriptor >= 0:
+            os.close(found.descriptor)
+
+
+async def _save(root: GuestRoot, opened: Opened, path: str, content: AsyncIterator[bytes]) -> None:
     """Write a stream, one batch on a worker while the next one arrives."""
     batch: list[bytes] = []
     size, is_complete = 0, False
@@ -123,7 +141,8 @@ async def _save(opened: Opened, path: str, content: AsyncIterator[bytes]) -> Non
     finally:
         if writing is not None and not writing.done():
             await asyncio.wait([writing])
-        await asyncio.to_thread(guest_files.close, opened, is_complete=is_complete)
+        with _told("write", path):
+            await asyncio.to_thread(guest_files.close, root, opened, is_complete=is_complete)
 
 
 async def _link(root: GuestRoot, path: str, wanted: Wanted, content: AsyncIterator[bytes]) -> bool:

@@ -13,6 +13,7 @@ import os
 import posixpath
 import stat as modes
 from collections.abc import Callable
+from functools import cache
 from typing import Literal, NamedTuple, TypeVar
 
 from msgspec import Struct
@@ -20,6 +21,7 @@ from msgspec import Struct
 from lightervisor.instances.guest_root import GuestRoot
 from lightervisor.kernel import overlay, paths
 from lightervisor.kernel.idmap import IdMap
+from lightervisor.kernel.whole_file import Place, WholeFile, can_replace, open_own
 
 Kind = Literal["file", "directory", "symlink"]
 Answer = TypeVar("Answer")
@@ -60,11 +62,10 @@ class Wanted(Struct, frozen=True, kw_only=True):
 
 
 class Opened(NamedTuple):
-    """A file open for writing; `parent` and `name` tell of one that was made and is removed when writing fails."""
+    """A file open for writing; `whole` is one that appears when it is closed, None one that is written in place."""
 
     descriptor: int
-    parent: int = -1
-    name: str = ""
+    whole: WholeFile | None = None
 
 
 # Reading
@@ -141,7 +142,11 @@ def _open_to_read(guest: GuestRoot, handle: int, status: os.stat_result) -> int:
 
 
 def open_to_write(guest: GuestRoot, path: str, wanted: Wanted) -> Opened:
-    """Open a file for its new content: emptied unless it is appended to, made unless it is there."""
+    """Open a file for its new content, which replaces what is there when it is whole.
+
+    Written in place are: what is appended to, what has other names or is mounted (a link leads to it, too), and what is
+    in a directory that root inside may not change.
+    """
     try:
         handle = paths.open_beneath(guest.descriptor, path, os.O_PATH)
     except FileNotFoundError:
@@ -155,6 +160,8 @@ def open_to_write(guest: GuestRoot, path: str, wanted: Wanted) -> Opened:
         if not modes.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "not a regular file", path)
         _check(guest.idmap, status, WRITE)
+        if not wanted.is_append and (whole := _replacement(guest, path, handle)) is not None:
+            return Opened(whole.descriptor, whole)
         flags = os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | (os.O_APPEND if wanted.is_append else os.O_TRUNC)
         return Opened(as_root(guest, lambda: os.open(f"/proc/self/fd/{handle}", flags)))
     finally:
@@ -165,21 +172,44 @@ def _make_file(guest: GuestRoot, path: str, wanted: Wanted) -> Opened:
     if path.endswith("/"):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     uid, gid = _host_ids(guest.idmap, wanted)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     parent, name = _open_parent(guest, _end_of_links(guest, path))
     try:
-        descriptor = as_root(guest, lambda: os.open(name, flags, 0o600, dir_fd=parent))
-    except BaseException:
+        whole = as_root(guest, lambda: WholeFile(Place(parent, name, _own())))
+    finally:
         os.close(parent)
-        raise
-    opened = Opened(descriptor, parent, name)
     try:
-        os.fchown(descriptor, uid, gid)
-        os.fchmod(descriptor, FILE_MODE if wanted.mode is None else wanted.mode & 0o7777)
+        os.fchown(whole.descriptor, uid, gid)
+        os.fchmod(whole.descriptor, FILE_MODE if wanted.mode is None else wanted.mode & 0o7777)
     except BaseException:
-        close(opened, is_complete=False)
+        whole.abandon()
         raise
-    return opened
+    return Opened(whole.descriptor, whole)
+
+
+def _replacement(guest: GuestRoot, path: str, handle: int) -> WholeFile | None:
+    """The beginning of what is to replace a file, which is open by O_PATH; None when it cannot be replaced."""
+    try:
+        parent, name = _open_parent(guest, path)
+    except OSError:
+        return None
+    try:
+        place = Place(parent, name, _own())
+        if not can_replace(place, handle):
+            return None
+        whole = as_root(guest, lambda: WholeFile(place))
+    finally:
+        os.close(parent)
+    try:
+        whole.be_like(handle)
+    except BaseException:
+        whole.abandon()
+        raise
+    return whole
+
+
+@cache
+def _own() -> int:
+    return open_own()
 
 
 def _end_of_links(guest: GuestRoot, path: str) -> str:
@@ -201,18 +231,14 @@ def write_all(descriptor: int, blocks: list[bytes]) -> None:
             rest = rest[os.write(descriptor, rest) :]
 
 
-def close(opened: Opened, *, is_complete: bool) -> None:
-    """End of writing; a file that was made and did not come whole is removed again."""
-    os.close(opened.descriptor)
-    if opened.parent < 0:
-        return
-    try:
-        if not is_complete:
-            os.unlink(opened.name, dir_fd=opened.parent)
-    except FileNotFoundError:
-        pass
-    finally:
-        os.close(opened.parent)
+def close(guest: GuestRoot, opened: Opened, *, is_complete: bool) -> None:
+    """End of writing; what did not come whole does not appear."""
+    if opened.whole is None:
+        os.close(opened.descriptor)
+    elif is_complete:
+        as_root(guest, opened.whole.finish)
+    else:
+        opened.whole.abandon()
 
 
 def make_directory(guest: GuestRoot, path: str, wanted: Wanted) -> bool:

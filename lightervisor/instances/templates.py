@@ -173,4 +173,4 @@ def _write(guest: GuestRoot, path: str, text: bytes) -> None:
         guest_files.write_all(opened.descriptor, [text])
         is_complete = True
     finally:
-        guest_files.close(opened, is_complete=is_complete)
+        guest_files.close(guest, opened, is_complete=is_complete)

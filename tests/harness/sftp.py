@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from lightervisor.client import sftp
 from lightervisor.client import sftp_packets as packets
@@ -72,3 +73,25 @@ def raw(daemon: Daemon, name: str, first: bytes = b"") -> socket.socket:
     assert answer.status == 101
     connection.sendall(first)
     return connection
+
+
+def processes_of(daemon: Daemon) -> list[str]:
+    """The pids of the processes that serve this daemon's sessions; each is a child of some thread of it."""
+    found: list[str] = []
+    for thread in Path(f"/proc/{daemon.pid}/task").iterdir():
+        for pid in (thread / "children").read_text().split():
+            with suppress(FileNotFoundError):
+                if b"lightervisor.sftp.process" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    found.append(pid)
+    return found
+
+
+def nameless_files(daemon: Daemon) -> int:
+    """How many files without a name, which are not whole yet, the daemon and its sessions have open on disks."""
+    found = 0
+    for pid in [str(daemon.pid), *processes_of(daemon)]:
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(FileNotFoundError):
+                link = str(descriptor.readlink())
+                found += link.startswith("/") and "/#" in link and link.endswith(" (deleted)")
+    return found

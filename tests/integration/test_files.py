@@ -234,3 +234,26 @@ def test_owners_are_the_guests_whatever_lies_below(
     finally:
         discard(daemon, name)
         lxc("storage", "delete", pool).ok()
+
+
+def test_a_snapshot_can_be_pulled_from(lxc: Lxc, daemon: Daemon, running: str, tmp_path: Path) -> None:
+    script = "cd /root; mkdir d; echo then >d/note; ln -s d/note l; chown 7:8 d/note; chmod 604 d/note"
+    lxc("exec", running, "--", "sh", "-c", script).ok()
+    lxc("snapshot", running, "snap").ok()
+    lxc("exec", running, "--", "sh", "-c", "echo now >/root/d/note; mkdir /snap2; echo own >/snap2/x").ok()
+    lxc("snapshot", running, "snap2").ok()
+    assert lxc("file", "pull", f"{running}/snap/root/d/note", "-").ok().stdout == "then\n"
+    assert lxc("file", "pull", f"{running}/snap/root/l", "-").ok().stdout == "then\n"
+    assert lxc("file", "pull", "--snapshot", "snap", f"{running}/root/d/note", "-").ok().stdout == "then\n"
+    assert lxc("file", "pull", f"{running}/root/d/note", "-").ok().stdout == "now\n"
+    assert lxc("file", "pull", f"{running}/snap2/x", "-").ok().stdout == "own\n"
+    lxc("file", "pull", "-r", f"{running}/snap/root", tmp_path).ok()
+    assert (tmp_path / "root/d/note").read_text() == "then\n"
+    assert (tmp_path / "root/d/note").stat().st_mode & 0o777 == 0o604
+    lxc("file", "pull", f"{running}/snap/none", "-").failed("Not Found")
+    lxc("file", "pull", f"{running}/none/none", "-").failed("Not Found")
+    lxc("file", "pull", "--snapshot", "none", f"{running}/root/l", "-").failed("not found")
+    url = f"/1.0/instances/{running}/snapshots/snap/files?path=/root/d/note"
+    told = daemon.request("HEAD", url)
+    assert [told.headers[f"x-lxd-{key}"] for key in ("uid", "gid", "mode")] == ["7", "8", "0604"]
+    assert daemon.request("POST", url, b"x").status == 501

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import quote
 
@@ -11,6 +12,7 @@ import pytest
 from tests.harness.client_lxc import Lxc
 from tests.harness.daemon import Answer, Daemon
 from tests.harness.processes import eventually
+from tests.harness.sftp import nameless_files
 
 QUICKLY_S = 60  # of what would hang for ever
 
@@ -114,14 +116,52 @@ def test_a_read_only_place_is_told(daemon: Daemon, lxc: Lxc, running: str) -> No
     assert push(daemon, running, "/mnt/x").error == 'sftp: "open /mnt/x: read-only file system" (SSH_FX_FAILURE)'
 
 
-def test_a_client_that_goes_away_leaves_no_half_a_file(daemon: Daemon, image: str, name: str, lxc: Lxc) -> None:
+def test_a_client_that_goes_away_leaves_nothing(daemon: Daemon, image: str, name: str, lxc: Lxc) -> None:
     lxc.create(image, name)
-    with socket.socket(socket.AF_UNIX) as client:
-        client.connect(str(daemon.state / "unix.socket"))
-        head = f"POST {url(name, '/root/half')} HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n"
-        client.sendall(head.encode() + bytes(4_000_000))
-        eventually(lambda: daemon.request("HEAD", url(name, "/root/half")).status == 200, what="the file to be there")
-    eventually(lambda: daemon.request("HEAD", url(name, "/root/half")).status == 404, what="the half to go")
+    push(daemon, name, "/root/old", b"before")
+    for path in ("/root/half", "/root/old"):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(daemon.state / "unix.socket"))
+            head = f"POST {url(name, path)} HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n"
+            client.sendall(head.encode() + bytes(4_000_000))
+            eventually(lambda: nameless_files(daemon) == 1, what="the file to be written")
+            assert b"half" not in daemon.request("GET", url(name, "/root")).body
+        eventually(lambda: nameless_files(daemon) == 0, what="the half to go")
+    assert daemon.request("GET", url(name, "/root")).metadata == ["old"]
+    assert daemon.request("GET", url(name, "/root/old")).body == b"before"
+
+
+def test_a_daemon_that_is_killed_leaves_no_half_a_file(fresh_daemon: Daemon, fresh_image: str) -> None:
+    name = "killed"
+    post = {"name": name, "source": {"type": "image", "alias": fresh_image}}
+    assert fresh_daemon.operation("POST", "/1.0/instances", post)["err"] == ""
+    push(fresh_daemon, name, "/root/old", b"before")
+    with ExitStack() as stack:
+        for number, path in enumerate(("/root/half", "/root/old"), 1):
+            client = stack.enter_context(socket.socket(socket.AF_UNIX))
+            client.connect(str(fresh_daemon.state / "unix.socket"))
+            head = f"POST {url(name, path)} HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n"
+            client.sendall(head.encode() + bytes(4_000_000))
+            eventually(lambda wanted=number: nameless_files(fresh_daemon) == wanted, what="the file to be written")
+        fresh_daemon.kill()
+    fresh_daemon.start()
+    assert fresh_daemon.request("GET", url(name, "/root")).metadata == ["old"]
+    assert fresh_daemon.request("GET", url(name, "/root/old")).body == b"before"
+
+
+def test_what_is_pushed_replaces_a_file_at_once_and_keeps_what_it_was(daemon: Daemon, lxc: Lxc, running: str) -> None:
+    inside(lxc, running, "cd /root; echo old >f; chown 3:4 f; chmod 4751 f; echo old >g; ln g h; ln -s f l")
+    inside(lxc, running, "cd /root; cp /bin/busybox b; ./b sleep 99 &")
+    for path in ("f", "g", "l", "b"):
+        assert push(daemon, running, f"/root/{path}", b"new\n").status == 200
+    shown = inside(lxc, running, "cd /root; cat f h b; stat -c '%u %g %a' f; readlink l; ls -A | tr '\\n' ' '")
+    assert shown == "new\nnew\nnew\n3 4 4751\nf\nb f g h l "
+
+
+def test_a_file_that_is_mounted_is_written_where_it_is(daemon: Daemon, lxc: Lxc, running: str) -> None:
+    inside(lxc, running, "cd /root; echo below >f; echo above >g; mount --bind g f")
+    assert push(daemon, running, "/root/f", b"new\n").status == 200
+    assert inside(lxc, running, "cd /root; cat f g; umount f; cat f") == "new\nnew\nbelow\n"
 
 
 def test_a_large_file_passes_through_in_little_memory(daemon: Daemon, lxc: Lxc, running: str, tmp_path: Path) -> None:

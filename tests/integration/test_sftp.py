@@ -26,12 +26,6 @@ def inside(lxc: Lxc, name: str, script: str) -> str:
     return lxc("exec", name, "--", "sh", "-c", script).ok().stdout
 
 
-def servers(daemon: Daemon) -> list[str]:
-    """The processes that serve sessions of this daemon."""
-    children = Path(f"/proc/{daemon.pid}/task/{daemon.pid}/children").read_text().split()
-    return [pid for pid in children if b"lightervisor.sftp.process" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-
-
 @pytest.mark.parametrize("config", [{}, {"security.privileged": "true"}], ids=["unprivileged", "privileged"])
 @pytest.mark.parametrize("driver", ["overlay", "dir"])
 def test_files_are_the_guests_whatever_lies_below(
@@ -123,7 +117,7 @@ def test_a_file_appears_when_it_is_whole_or_not_at_all(daemon: Daemon, lxc: Lxc,
         assert shown == "after\nafter\nafter\n3 4 604\nnew\nold\none\ntwo\n"
         sftp.begun_whole(session, "/root/never")
         sftp.begun_whole(session, "/root/old")
-    eventually(lambda: not servers(daemon), what="the session to end")
+    eventually(lambda: not sftp.processes_of(daemon), what="the session to end")
     assert inside(lxc, running, "cd /root; cat old; ls -A") == "after\nnew\nold\none\ntwo\n"
 
 
@@ -135,11 +129,12 @@ def test_a_session_ends_before_what_it_uses_goes(daemon: Daemon, lxc: Lxc, image
         lxc("start", name).ok()
     with sftp.session(daemon, name) as session:
         assert ask(session, packets.STAT, string(b"/etc/passwd")).kind == packets.ATTRS
+        assert len(sftp.processes_of(daemon)) == 1
         words = {"stop": ["stop", "--force", name], "rename": ["rename", name, f"{name}-2"]}
         lxc(*words.get(end, [end, name, *(["snap"] if end == "restore" else [])])).ok()
         with pytest.raises(ApiError, match="connection was closed"):
             ask(session, packets.STAT, string(b"/etc/passwd"))
-    assert servers(daemon) == []
+    assert sftp.processes_of(daemon) == []
     discard(daemon, f"{name}-2" if end == "rename" else name)
 
 
