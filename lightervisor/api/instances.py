@@ -9,7 +9,7 @@ from lightervisor.api import envelope, etag, filters, urls
 from lightervisor.api.instance_paths import MACHINES, kind_of, named, routes
 from lightervisor.api.requests import body, project, projects, recursion, requestor
 from lightervisor.api.services import Services, services
-from lightervisor.errors import Invalid, Unsupported
+from lightervisor.errors import Invalid, NotFound, Unsupported
 from lightervisor.model.instance import (
     Instance,
     InstanceFull,
@@ -18,7 +18,6 @@ from lightervisor.model.instance import (
     InstanceSnapshot,
     InstancesPost,
 )
-from lightervisor.model.operation import Operation
 from lightervisor.model.profile import Profile
 
 OWN_FIELDS = Instance.__struct_fields__
@@ -109,20 +108,19 @@ async def merge(request: web.Request) -> web.StreamResponse:
 
 
 async def rename(request: web.Request) -> web.StreamResponse:
-    """POST /1.0/instances/{name}: rename, or send to another server."""
-    post = await body(request, InstancePost)
+    """POST /1.0/instances/{name}: rename, move to another pool, or send to another server."""
+    found, post = services(request), await body(request, InstancePost)
+    if post.project not in ("", project(request)):
+        raise NotFound("project", post.project)
+    if post.migration and post.pool:
+        return envelope.background(found.moving.move(*named(request), post, requestor(request)))
     if post.migration:
-        return envelope.background(_send(services(request), *named(request), post))
+        alone = post.instance_only or post.container_only
+        sending = found.sending.instance(*named(request), post.target, live=post.live, instance_only=alone)
+        return envelope.background(sending)
     if not post.name:
         raise Invalid("instance", text="No name provided")
-    return envelope.background(services(request).removal.rename(*named(request), post.name, requestor(request)))
-
-
-def _send(found: Services, project_name: str, name: str, post: InstancePost) -> Operation:
-    if post.pool or post.project:
-        raise Unsupported("migration", cause="moving between pools or projects is not offered yet")
-    alone = post.instance_only or post.container_only
-    return found.sending.instance(project_name, name, post.target, live=post.live, instance_only=alone)
+    return envelope.background(found.removal.rename(*named(request), post.name, requestor(request)))
 
 
 async def delete(request: web.Request) -> web.StreamResponse:

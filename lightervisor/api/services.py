@@ -27,6 +27,7 @@ from lightervisor.instances.files import Files
 from lightervisor.instances.logs import Logs
 from lightervisor.instances.metadata import Metadata
 from lightervisor.instances.metrics import InstanceMetrics
+from lightervisor.instances.moving import Moving
 from lightervisor.instances.power import Power
 from lightervisor.instances.publish import Publication
 from lightervisor.instances.rebuild import Rebuilding
@@ -101,6 +102,7 @@ class Services:
     catalog: Catalog
     creation: Creation
     copying: Copying
+    moving: Moving
     power: Power
     removal: Removal
     rebuilding: Rebuilding

@@ -2,7 +2,16 @@
 
 from lightervisor.daemon.birth_wiring import Born
 from lightervisor.daemon.snapshot_wiring import Kept
-from lightervisor.instances import births, copy, delete, rebuild, snapshot_restore, snapshot_take, still_roots
+from lightervisor.instances import (
+    births,
+    copy_sources,
+    delete,
+    moving,
+    rebuild,
+    snapshot_restore,
+    snapshot_take,
+    still_roots,
+)
 from lightervisor.instances import snapshots as snapshot_changes
 from lightervisor.instances.delete import Removal
 from lightervisor.instances.rebuild import Rebuilding
@@ -15,7 +24,8 @@ def register(
 ) -> None:
     """Give the journal the action behind each name that instances and snapshots note."""
     journal.register(births.UNDO, born.births.undo)
-    journal.register(copy.LET_GO, born.copying.let_go)
+    journal.register(copy_sources.LET_GO, born.sources.let_go)
+    journal.register(moving.UNDO, born.moving.undo)
     journal.register(delete.FINISH_DELETE, removal.finish)
     journal.register(delete.RENAME_BACK, removal.rename_back)
     journal.register(rebuild.UNDO, rebuilding.undo)

@@ -58,7 +58,7 @@ from lightervisor.images.sources.source import Tools
 from lightervisor.images.store import Images
 from lightervisor.images.upkeep import Upkeep
 from lightervisor.instances.autostart import Autostart
-from lightervisor.instances.births import BirthActs, Births
+from lightervisor.instances.births import BirthActs
 from lightervisor.instances.boot import Boot, Places
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.checks import InstanceChecks
@@ -171,12 +171,6 @@ def _parts(
     boot.use(containers)
     power = Power(instances, catalog, boot, containers, operations, events)
     boot.restart_with(power.start_again)
-    born = birth_wiring.together(
-        Births(instances, snapshot_rows, catalog, checks, boot, volumes),
-        BirthActs(operations, events),
-        birth_wiring.Stock(snapshot_rows, catalog, boot, volumes),
-        choice := ImageChoice(images, downloads),
-    )
     removal = Removal(instances, catalog, boot, volumes, operations, events)
     live = LiveChanges(instances, devices, DiskLimits(volumes), idmaps, guest_api, containers)
     update = Update(instances, catalog, checks, live, volumes, operations)
@@ -187,6 +181,12 @@ def _parts(
         Snapshots(snapshot_rows, catalog, volumes, acts := SnapshotActs(catalog, volumes, operations, events)),
         SnapshotTaking(snapshot_rows, catalog, boot, volumes, renderer, acts),
         SnapshotRestoring(snapshot_rows, catalog, update, volumes, power, acts),
+    )
+    born = birth_wiring.together(
+        birth_wiring.Stock(instances, snapshot_rows, catalog, checks, boot, volumes, operations, events),
+        choice := ImageChoice(images, downloads),
+        kept.snapshots,
+        acts,
     )
     power.precede_starts(kept.schedule.at_start)
     interrupted.register(
@@ -210,6 +210,7 @@ def _parts(
         catalog=catalog,
         creation=born.creation,
         copying=born.copying,
+        moving=born.moving,
         power=power,
         removal=removal,
         rebuilding=rebuilding,

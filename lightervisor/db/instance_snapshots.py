@@ -109,7 +109,8 @@ class SnapshotRows:
         return self._select("instance.project = ?", project) if project is not None else self._select("true")
 
     def _select(self, where: str, *values: str) -> list[SnapshotRow]:
-        query = f"select instance.project, instance.name, {OWN} {_FROM} where {where} order by 1, 2, snapshot.id"
+        order = "order by 1, 2, snapshot.created_at, snapshot.id"
+        query = f"select instance.project, instance.name, {OWN} {_FROM} where {where} {order}"
         return [_row(row) for row in self._database.reader.execute(query, values)]
 
     async def add(self, row: SnapshotRow) -> None:
@@ -150,6 +151,16 @@ class SnapshotRows:
         """Forget a snapshot; nothing happens when it is gone already."""
         query = f"delete from instance_snapshots where {_OF_ONE}"
         await self._database.write(lambda connection: connection.execute(query, (project, instance, name)))
+
+
+def replace_all(connection: sqlite3.Connection, project: str, instance: str, rows: Sequence[SnapshotRow]) -> None:
+    """Give an instance these snapshots and no others, inside a transaction."""
+    query = (
+        "delete from instance_snapshots where instance_id = (select id from instances where project = ? and name = ?)"
+    )
+    connection.execute(query, (project, instance))
+    for row in rows:
+        connection.execute(_INSERT, (*_values(row), project, instance))
 
 
 def taken(instance: str, name: str) -> Conflict:

@@ -1,12 +1,14 @@
 """Rows of instances. Configuration, devices and profile names are JSON columns."""
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import msgspec
 
+from lightervisor.db import instance_snapshots
 from lightervisor.db.database import Database
+from lightervisor.db.instance_snapshots import SnapshotRow
 from lightervisor.errors import Conflict, NotFound
 
 COLUMNS = (
@@ -155,6 +157,25 @@ class InstanceRows:
             )
         except sqlite3.IntegrityError as error:
             raise Conflict("instance", new_name, text=f'Name "{new_name}" already in use') from error
+
+    async def move(self, name: str, row: InstanceRow, snapshots: Sequence[SnapshotRow]) -> None:
+        """Store an instance that had this name, with these of its snapshots and no others, in one transaction.
+
+        Raises Conflict when the new name is taken, NotFound when it is gone.
+        """
+
+        def change(connection: sqlite3.Connection) -> int:
+            sets = ", ".join(f"{column.strip()} = ?" for column in COLUMNS.split(","))
+            query = f"update instances set {sets} where project = ? and name = ?"
+            changed = connection.execute(query, (*_values(row), row.project, name)).rowcount
+            instance_snapshots.replace_all(connection, row.project, row.name, snapshots)
+            return changed
+
+        try:
+            if not await self._database.write(change):
+                raise NotFound("instance", name, remedy="")
+        except sqlite3.IntegrityError as error:
+            raise Conflict("instance", row.name, text=f'Name "{row.name}" already in use') from error
 
     async def delete(self, project: str, name: str) -> None:
         """Forget an instance; nothing happens when it is gone already."""

@@ -126,9 +126,16 @@ class Births:
         expanded = expand(layers, row.config, row.devices)
         with _record_refused():
             self._checks.check_expanded(expanded.config, expanded.devices)
-            pool = self._volumes.pool_of(expanded.devices)
+            pool = self._pool_of(expanded)
             self._volumes.tell_of_size(row.name, expanded.devices)
         return Plan(row, expanded, pool)
+
+    def _pool_of(self, expanded: Expanded) -> str:
+        try:
+            return self._volumes.pool_of(expanded.devices)
+        except NotFound as error:
+            text = f"Failed loading storage pool: {error.sentence()}"
+            raise NotFound(error.kind, error.name, text=text, remedy="lxc storage list") from error
 
     async def bring(
         self, run: Run, plan: Plan, make: Callable[[], Awaitable[None]], snapshots: Kept | None = None

@@ -51,6 +51,10 @@ class SnapshotActs:
         url = f"/1.0/instances/{place.instance}"
         self._events.lifecycle("instance-restored", url, project=place.project, context=context, requestor=requestor)
 
+    def publish_refreshed(self, project: str, name: str, requestor: EventLifecycleRequestor | None) -> None:
+        """Tell listeners that an instance was made what its source is, snapshots and all."""
+        self._events.lifecycle("instance-updated", f"/1.0/instances/{name}", project=project, requestor=requestor)
+
 
 def arguments_of(place: SnapshotPlace, pool: str) -> dict[str, str]:
     """A snapshot as the journal keeps it."""

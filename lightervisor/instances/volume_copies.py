@@ -1,17 +1,18 @@
 """Copies of the files of instances, with progress, which end when their operation is cancelled."""
 
 import asyncio
+import functools
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from lightervisor.config.merge import Devices
 from lightervisor.config.names import volume_name
 from lightervisor.instances.volumes import InstanceVolumes
 from lightervisor.kernel.copies import Watch
 from lightervisor.kernel.threads import interruptible
+from lightervisor.operations.operations import Run
 from lightervisor.storage import carrying
-from lightervisor.storage.carrying import Goods
+from lightervisor.storage.carrying import Goods, Place
 from lightervisor.storage.driver import Snapshot, Still, Volume
 
 Told = Callable[[str], None]
@@ -25,6 +26,12 @@ class Origin(NamedTuple):
     instance: str
     snapshot: str
 
+    @property
+    def files(self) -> Volume | Snapshot:
+        """What storage drivers know them as."""
+        volume = Volume("containers", volume_name(self.project, self.instance))
+        return Snapshot(volume, self.snapshot) if self.snapshot else volume
+
 
 class Target(NamedTuple):
     """Where the files of an instance are to be."""
@@ -33,25 +40,42 @@ class Target(NamedTuple):
     project: str
     instance: str
 
+    @property
+    def volume(self) -> Volume:
+        """What storage drivers know it as."""
+        return Volume("containers", volume_name(self.project, self.instance))
+
 
 class VolumeCopies:
-    """Copies the volumes of instances, over whichever pools they are in."""
+    """Copies the volumes of instances, over whichever pools they are in. `told` is given LXD's line of progress.
+
+    Raises HostError, NotFound.
+    """
 
     def __init__(self, volumes: InstanceVolumes) -> None:
-        self._volumes = volumes
-
-    def origin(self, project: str, source: str, devices: Devices) -> Origin:
-        """The files of an instance with these expanded devices, or of a snapshot of it ("c1/snap0")."""
-        instance, _, snapshot = source.partition("/")
-        return Origin(self._volumes.pool_of(devices), project, instance, snapshot)
+        self.volumes = volumes
 
     async def copy(
         self, origin: Origin, target: Target, snapshots: Sequence[str], still: Still | None, told: Told
     ) -> None:
-        """Make the volume of an instance, with these snapshots of the source, the oldest first.
+        """Make the volume of an instance, with these snapshots of the source, the oldest first."""
+        goods = Goods(self.volumes.driver(origin.pool), origin.files, snapshots)
+        await self._watched(target, told, carrying.copy, goods, self._place(target), still)
 
-        `told` is given LXD's line of progress. Raises HostError, NotFound.
-        """
+    async def replace(self, origin: Origin, target: Target, still: Still | None, told: Told) -> None:
+        """Make the volume of a stopped instance what the source is; its own snapshots are not affected."""
+        goods = Goods(self.volumes.driver(origin.pool), origin.files, [])
+        await self._watched(target, told, carrying.replace, goods, self._place(target), still)
+
+    async def copy_snapshot(self, origin: Origin, target: Target, name: str, told: Told) -> None:
+        """Give an instance a snapshot of another one."""
+        goods = Goods(self.volumes.driver(origin.pool), origin.files, [name])
+        await self._watched(target, told, carrying.copy_snapshots, goods, self._place(target))
+
+    def _place(self, target: Target) -> Place:
+        return Place(self.volumes.driver(target.pool), target.volume)
+
+    async def _watched(self, target: Target, told: Told, work: Callable[..., None], *arguments: object) -> None:
         loop, begun = asyncio.get_running_loop(), time.monotonic()
 
         def tell(written: int) -> None:
@@ -59,9 +83,9 @@ class VolumeCopies:
             loop.call_soon_threadsafe(told, f"{target.instance}: {written / 1e6:.2f}MB ({speed / 1e6:.2f}MB/s)")
 
         watch = Watch(tell)
-        source = Volume("containers", volume_name(origin.project, origin.instance))
-        files = Snapshot(source, origin.snapshot) if origin.snapshot else source
-        goods = Goods(self._volumes.driver(origin.pool), files, snapshots)
-        to = self._volumes.driver(target.pool)
-        volume = Volume("containers", volume_name(target.project, target.instance))
-        await interruptible(watch.cancel, carrying.copy, goods, to, volume, still, watch)
+        await interruptible(watch.cancel, functools.partial(work, *arguments, watch=watch))
+
+
+def shown(run: Run) -> Told:
+    """Progress as LXD's clients look for it."""
+    return lambda text: run.progress("fs_progress", text)

@@ -91,9 +91,9 @@ def synchronise(source: Path, target: Path, watch: Watch | None = None, *, twin:
     """Make a directory what another is, writing what differs only; both are at rest. Source: rsync(1).
 
     With `twin` the target is empty, and files that are the same there become links to those. Files of the same size
-    and date are taken for the same. Raises HostError.
+    and date, to the nanosecond, are taken for the same. Raises HostError.
     """
-    argv = ["rsync", "-aHAXS", "--numeric-ids", "--delete"]
+    argv = ["rsync", "-aHAXS", "--numeric-ids", "--delete", "--modify-window=-1"]
     if twin is not None:
         argv.append(f"--link-dest={twin}")
     (watch or Watch()).run([*argv, "--", f"{source}/", f"{target}/"])

@@ -28,26 +28,48 @@ class Goods(NamedTuple):
         return self.files if isinstance(self.files, Volume) else self.files.volume
 
 
-def copy(
-    goods: Goods, target: StorageDriver, volume: Volume, still: Still | None = None, watch: Watch | None = None
-) -> None:
-    """Make a volume with snapshots of others' files.
+class Place(NamedTuple):
+    """Where a volume is to be, or is."""
+
+    driver: StorageDriver
+    volume: Volume
+
+
+def copy(goods: Goods, place: Place, still: Still | None = None, watch: Watch | None = None) -> None:
+    """Make a volume with snapshots.
 
     `still` holds who writes to the source still, for as short as can be. Raises NotFound, HostError, Failure when the
     watch ends it.
     """
-    parent = goods.volume
+    target, volume = place
+    copy_snapshots(goods, place, watch)
     if goods.driver is target:
-        for name in goods.snapshots:
-            target.copy_snapshot(Snapshot(parent, name), Snapshot(volume, name), watch)
         target.copy_volume(goods.files, volume, still, watch)
-        return
+    else:
+        like = Snapshot(volume, goods.snapshots[-1]) if goods.snapshots else None
+        _carry(goods.driver.opened(goods.files, still, watch), target, volume, like, watch)
+
+
+def replace(goods: Goods, place: Place, still: Still | None = None, watch: Watch | None = None) -> None:
+    """Make an unmounted volume what another one, or a snapshot, holds; `goods.snapshots` are left out. As `copy`."""
+    target, volume = place
+    if goods.driver is target:
+        target.replace_volume(goods.files, volume, still, watch)
+    else:
+        _carry(goods.driver.opened(goods.files, still, watch), target, volume, volume, watch)
+
+
+def copy_snapshots(goods: Goods, place: Place, watch: Watch | None = None) -> None:
+    """Make the snapshots alone, of a volume that is there or will be."""
+    target, volume = place
     like: Snapshot | None = None
     for name in goods.snapshots:
-        snapshot = Snapshot(volume, name)
-        _carry(goods.driver.opened(Snapshot(parent, name), None, watch), target, snapshot, like, watch)
+        source, snapshot = Snapshot(goods.volume, name), Snapshot(volume, name)
+        if goods.driver is target:
+            target.copy_snapshot(source, snapshot, watch)
+        else:
+            _carry(goods.driver.opened(source, None, watch), target, snapshot, like, watch)
         like = snapshot
-    _carry(goods.driver.opened(goods.files, still, watch), target, volume, like, watch)
 
 
 def _carry(

@@ -248,7 +248,7 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
     ) -> Generator[Filling, None, None]:
         """Mount an empty layer over those of what it is like."""
         place = self.volume_path(target) if isinstance(target, Volume) else self.snapshot_path(target)
-        before = self._layers.read(place) if place.is_dir() else None
+        before: Chain | None = None
         with self.layout.making("storage volume") as staged, ExitStack() as until_placed:
             chain = Chain()
             if like is not None:
@@ -264,7 +264,8 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
                 self._layers.write(staged, Chain(image=chain.image, top=top, lowers=chain.lowers))
             else:
                 self._layers.write(staged, Chain(image=chain.image, lowers=[f"{top}/upper", *chain.lowers]))
-            if before is not None:
+            if place.is_dir():
+                before = self._layers.read(place)
                 self._let_go(place)
                 self.layout.exchange(staged, place)
             elif isinstance(target, Volume):

@@ -80,6 +80,7 @@ async def services(tmp_path: Path) -> AsyncIterator[Services]:
         shut_down=lambda _force: None,
         creation=ABSENT,
         copying=ABSENT,
+        moving=ABSENT,
         power=ABSENT,
         removal=ABSENT,
         update=ABSENT,

@@ -1,0 +1,120 @@
+"""What instances are copied from: others and their snapshots, and what becomes of these in a copy."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import NamedTuple
+
+import msgspec
+
+from lightervisor.config.merge import Devices, Expanded, expand, root_device
+from lightervisor.db.instance_snapshots import SnapshotRow, SnapshotRows
+from lightervisor.db.instances import InstanceRow
+from lightervisor.errors import Failure, Invalid, NotFound
+from lightervisor.instances import cloud_init
+from lightervisor.instances.boot import Boot
+from lightervisor.instances.catalog import Catalog
+from lightervisor.instances.still import still_of
+from lightervisor.instances.volume_copies import Origin, VolumeCopies
+from lightervisor.model.instance import InstanceSource
+from lightervisor.storage.driver import Still
+
+LET_GO = "let go of instance that was being copied"
+IDENTITY = ("volatile.uuid", cloud_init.IDENTITY)
+
+
+class Source(NamedTuple):
+    """An instance, or one of its snapshots, and what is stored about it."""
+
+    instance: str
+    row: InstanceRow | SnapshotRow
+
+    @property
+    def snapshot(self) -> str:
+        """The snapshot's name, "" for the instance itself."""
+        return self.row.name if isinstance(self.row, SnapshotRow) else ""
+
+
+class Sources:
+    """What may be copied."""
+
+    def __init__(self, snapshots: SnapshotRows, catalog: Catalog, boot: Boot, copies: VolumeCopies) -> None:
+        self.snapshots, self.catalog, self._boot, self.copies = snapshots, catalog, boot, copies
+
+    def find(self, project: str, source: InstanceSource) -> Source:
+        """What a request names. Raises Invalid, NotFound with LXD's texts."""
+        if not source.source:
+            raise Invalid("source", text="Must specify a source instance")
+        instance, separator, snapshot = source.source.partition("/")
+        if source.project not in ("", project):
+            text = f'Failed to fetch instance "{instance}" in project "{source.project}": Instance not found'
+            raise NotFound("instance", instance, text=text)
+        row = self.catalog.row(project, instance)
+        return Source(instance, self.snapshots.get(project, instance, snapshot) if separator else row)
+
+    def kept(self, project: str, source: Source, wanted: InstanceSource) -> list[SnapshotRow]:
+        """The snapshots that go with the copy, the oldest first."""
+        is_alone = source.snapshot or wanted.instance_only or wanted.container_only
+        return [] if is_alone else self.snapshots.of(project, source.instance)
+
+    def pool(self, project: str, instance: str) -> str:
+        """The pool of an instance. Raises NotFound."""
+        return self.copies.volumes.pool_of(self.catalog.expand(self.catalog.row(project, instance)).devices)
+
+    async def ready(self, project: str, source: Source, *, inconsistent: bool) -> tuple[Origin, Still | None]:
+        """The files of a source, and what holds it still where that is needed; the instance's lock is held."""
+        await self._boot.cleaned_up(project, source.instance)
+        origin = Origin(self.pool(project, source.instance), project, source.instance, source.snapshot)
+        if source.snapshot or inconsistent:
+            return origin, None
+        return origin, still_of(self._boot, self.catalog, project, source.instance)
+
+    async def let_go(self, arguments: Mapping[str, str]) -> None:
+        """Undo that a source is held still; it may have ended meanwhile."""
+        with suppress(Failure):
+            await self._boot.containers.unfreeze(self._boot.container_name(arguments["project"], arguments["name"]))
+
+    def adopted(self, snapshot: SnapshotRow, row: InstanceRow, expanded: Expanded) -> SnapshotRow:
+        """A snapshot of a source as one of its copy: with its dates, and what tells the copy from its source.
+
+        LXD keeps the source's addresses and identity there, which a restore would bring back.
+        """
+        own = {key: row.config[key] for key in snapshot.config if _is_identity(key) and key in row.config}
+        config = {key: value for key, value in snapshot.config.items() if not _is_identity(key)} | own
+        return msgspec.structs.replace(self.moved(snapshot, expanded), instance=row.name, config=config)
+
+    def moved(self, snapshot: SnapshotRow, expanded: Expanded) -> SnapshotRow:
+        """A snapshot whose root disk is where that of its instance is now, which has these devices."""
+        layers = self.catalog.known_profiles(snapshot.project, snapshot.profiles)
+        was = root_device(expand(layers, snapshot.config, snapshot.devices).devices)
+        return msgspec.structs.replace(snapshot, devices=_with_root(snapshot.devices, was, expanded.devices))
+
+
+def inherited(source: InstanceRow | SnapshotRow, given: Mapping[str, str]) -> dict[str, str]:
+    """The configuration of a copy: its source's, but for what is volatile, and what the request gives.
+
+    Clients send all that they have read of the source when they refresh: its identity and addresses stay with it.
+    """
+    kept = ("volatile.base_image", "volatile.last_state.idmap")
+    own = {key: value for key, value in source.config.items() if not key.startswith("volatile.") or key in kept}
+    sent = {
+        key: value
+        for key, value in given.items()
+        if not key.startswith("volatile.") or key in kept or source.config.get(key) != value
+    }
+    return {**own, **sent}
+
+
+def _with_root(own: Devices, was: tuple[str, Mapping[str, str]] | None, now: Devices) -> dict[str, dict[str, str]]:
+    devices = {name: dict(device) for name, device in own.items()}
+    root = root_device(now)
+    if root is None or (was is not None and was[1].get("pool") == root[1]["pool"]):
+        return devices
+    if was is not None and was[0] in devices:
+        devices[was[0]]["pool"] = root[1]["pool"]
+    else:
+        devices[root[0]] = {"type": "disk", "path": "/", "pool": root[1]["pool"]}
+    return devices
+
+
+def _is_identity(key: str) -> bool:
+    return key in IDENTITY or (key.startswith("volatile.") and key.endswith(".hwaddr"))

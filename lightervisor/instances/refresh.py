@@ -1,0 +1,132 @@
+"""Making a copy what its source is now. Source: LXD, POST /1.0/instances, source copy with `refresh`.
+
+Only what changed is copied: snapshots that the copy lacks come, those that the source has not go, and the root file
+system is made the same. The copy is whole at every moment: its files change in one, and snapshots go last. Its
+configuration is the client's to change.
+"""
+
+from collections.abc import Sequence
+
+from lightervisor.db.instance_snapshots import SnapshotRow
+from lightervisor.db.instances import InstanceRows
+from lightervisor.errors import Failure, Invalid
+from lightervisor.instances import snapshot_take
+from lightervisor.instances.boot import Boot
+from lightervisor.instances.copy_sources import LET_GO, Source, Sources
+from lightervisor.instances.snapshot_acts import SnapshotActs, arguments_of
+from lightervisor.instances.snapshots import Snapshots
+from lightervisor.instances.templates import PENDING
+from lightervisor.instances.volume_copies import Origin, Target, shown
+from lightervisor.instances.volumes import SnapshotPlace
+from lightervisor.model.event import EventLifecycleRequestor
+from lightervisor.model.instance import InstanceSource
+from lightervisor.model.operation import Operation
+from lightervisor.operations.locks import instance_lock
+from lightervisor.operations.operations import Operations, Run
+
+BASE = "volatile.base_image"
+
+
+class Refreshing:
+    """Refreshes all copies."""
+
+    def __init__(
+        self,
+        rows: InstanceRows,
+        sources: Sources,
+        boot: Boot,
+        snapshots: Snapshots,
+        acts: SnapshotActs,
+        operations: Operations,
+    ) -> None:
+        self._rows, self._sources, self._boot = rows, sources, boot
+        self._snapshots, self._acts, self._operations = snapshots, acts, operations
+
+    def is_there(self, project: str, name: str) -> bool:
+        """Whether there is a copy to be refreshed."""
+        return self._rows.exists(project, name)
+
+    def refresh(
+        self,
+        project: str,
+        name: str,
+        source: Source,
+        wanted: InstanceSource,
+        requestor: EventLifecycleRequestor | None = None,
+    ) -> Operation:
+        """Start refreshing an instance. Raises Invalid when it is its own source; the rest is in the operation."""
+        if source.instance == name:
+            raise Invalid("instance", name, cause="it cannot be refreshed from itself", remedy="name another source")
+
+        async def work(run: Run) -> None:
+            if self._boot.status(project, name) != "Stopped":
+                text = "Failed getting exclusive access to instance: Instance is running"
+                raise Failure("instance", name, text=text, remedy=f"lxc stop {name}")
+            self._sources.copies.volumes.check_unread(project, name)
+            await self._boot.cleaned_up(project, name)
+            origin, still = await self._sources.ready(project, source, inconsistent=wanted.allow_inconsistent)
+            target = Target(self._sources.pool(project, name), project, name)
+            surplus: list[SnapshotRow] = []
+            if not (source.snapshot or wanted.instance_only or wanted.container_only):
+                surplus = await self._add_snapshots(run, origin, target, self._sources.kept(project, source, wanted))
+
+            async def replace() -> None:
+                await self._sources.copies.replace(origin, target, still, shown(run))
+
+            if still is None:
+                await replace()
+            else:
+                await run.step(replace, undo=LET_GO, arguments={"project": project, "name": source.instance})
+            for one in surplus:
+                await self._snapshots.remove(run, SnapshotPlace(project, name, one.name))
+            await self._note(project, name, source)
+            self._acts.publish_refreshed(project, name, requestor)
+
+        paths = [name, wanted.source]
+        return self._operations.start(
+            "Creating instance",
+            work,
+            project=project,
+            resources={kind: [f"/1.0/{kind}/{path}" for path in paths] for kind in ("instances", "containers")},
+            locks=[instance_lock(project, name), instance_lock(project, source.instance)],
+            cancellable=True,
+        )
+
+    async def _add_snapshots(
+        self, run: Run, origin: Origin, target: Target, wanted: Sequence[SnapshotRow]
+    ) -> list[SnapshotRow]:
+        """Copy those that the target lacks; what is left to be removed. One that was taken anew is another one."""
+        row = self._rows.get(target.project, target.instance)
+        expanded = self._sources.catalog.expand(row)
+        has = {one.name: one for one in self._sources.snapshots.of(target.project, target.instance)}
+        names = {one.name for one in wanted}
+        for one in wanted:
+            place = SnapshotPlace(target.project, target.instance, one.name)
+            if one.name in has and has[one.name].created_at == one.created_at:
+                continue
+            if one.name in has:
+                await self._snapshots.remove(run, place)
+            new = self._sources.adopted(one, row, expanded)
+            self._sources.copies.volumes.check_new_snapshot(target.pool, place)
+            arguments = {
+                **arguments_of(place, target.pool),
+                "created_at": new.created_at.isoformat(),
+                "held": "",
+            }
+
+            async def add(one: SnapshotRow = new) -> None:
+                await self._sources.copies.copy_snapshot(origin, target, one.name, shown(run))
+                await self._sources.snapshots.add(one)
+
+            await run.step(add, undo=snapshot_take.UNDO, arguments=arguments)
+        return [one for one in has.values() if one.name not in names]
+
+    async def _note(self, project: str, name: str, source: Source) -> None:
+        """The files are a copy's again: templates are due, and they came from what the source's came from."""
+        row = self._rows.get(project, name)
+        changes: dict[str, str | None] = {BASE: source.row.config.get(BASE)}
+        if PENDING not in row.config:
+            changes[PENDING] = "copy"
+        await self._rows.merge_config(project, name, changes)
+        changed = self._rows.get(project, name)
+        await self._sources.copies.volumes.write_description(changed, self._sources.pool(project, name))
