@@ -85,8 +85,8 @@ class Sources:
     def moved(self, snapshot: SnapshotRow, expanded: Expanded) -> SnapshotRow:
         """A snapshot whose root disk is where that of its instance is now, which has these devices."""
         layers = self.catalog.known_profiles(snapshot.project, snapshot.profiles)
-        was = root_device(expand(layers, snapshot.config, snapshot.devices).devices)
-        return msgspec.structs.replace(snapshot, devices=_with_root(snapshot.devices, was, expanded.devices))
+        was = expand(layers, snapshot.config, snapshot.devices).devices
+        return msgspec.structs.replace(snapshot, devices=in_its_pool(snapshot.devices, was, expanded.devices))
 
 
 def inherited(source: InstanceRow | SnapshotRow, given: Mapping[str, str]) -> dict[str, str]:
@@ -104,13 +104,17 @@ def inherited(source: InstanceRow | SnapshotRow, given: Mapping[str, str]) -> di
     return {**own, **sent}
 
 
-def _with_root(own: Devices, was: tuple[str, Mapping[str, str]] | None, now: Devices) -> dict[str, dict[str, str]]:
+def in_its_pool(own: Devices, was: Devices, now: Devices) -> dict[str, dict[str, str]]:
+    """A snapshot's own devices, with its root disk in the pool where that of its instance is now.
+
+    `was` and `now` are the merged devices of the snapshot and of the instance. Source: LXD, copies between pools.
+    """
     devices = {name: dict(device) for name, device in own.items()}
-    root = root_device(now)
-    if root is None or (was is not None and was[1].get("pool") == root[1]["pool"]):
+    before, root = root_device(was), root_device(now)
+    if root is None or (before is not None and before[1].get("pool") == root[1]["pool"]):
         return devices
-    if was is not None and was[0] in devices:
-        devices[was[0]]["pool"] = root[1]["pool"]
+    if before is not None and before[0] in devices:
+        devices[before[0]]["pool"] = root[1]["pool"]
     else:
         devices[root[0]] = {"type": "disk", "path": "/", "pool": root[1]["pool"]}
     return devices

@@ -22,7 +22,7 @@ from lightervisor.images.store import Images
 from lightervisor.instances import cloud_init
 from lightervisor.instances.births import BirthActs, Births, Plan, volatile_at_birth
 from lightervisor.instances.catalog import Catalog
-from lightervisor.instances.copy import moved_to_pool
+from lightervisor.instances.copy_sources import in_its_pool
 from lightervisor.instances.sockets import Sockets
 from lightervisor.instances.templates import PENDING
 from lightervisor.instances.volumes import InstanceVolumes
@@ -146,7 +146,7 @@ class Receiving:
 
     def _devices(self, row: SnapshotRow, plan: Plan) -> dict[str, dict[str, str]]:
         expanded = expand(self._catalog.known_profiles(row.project, row.profiles), row.config, row.devices)
-        return moved_to_pool(row.devices, expanded.devices, plan)
+        return in_its_pool(row.devices, expanded.devices, plan.expanded.devices)
 
     async def _base(self, plan: Plan) -> str | None:
         """The image that the files came from, when it is here: then only what differs has to travel."""
