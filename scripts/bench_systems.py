@@ -181,13 +181,17 @@ def _is_foreign(pid: int) -> bool:
     return command.startswith(b"dnsmasq") or b"lxc.payload" in Path(f"/proc/{pid}/cgroup").read_bytes()
 
 
-def ours() -> System:
-    """Lightervisor from this checkout."""
-    return System(
-        "ours", REPOSITORY / "bin/lxd", REPOSITORY / "bin/lxc", driver="overlay", bridge="benchours", subnet="10.241.1"
-    )
+def ours(*, peer: bool = False) -> System:
+    """Lightervisor from this checkout; `peer` is a second one beside it."""
+    name, bridge, subnet = ("ours2", "benchours2", "10.241.3") if peer else ("ours", "benchours", "10.241.1")
+    daemon, client = REPOSITORY / "bin/lxd", REPOSITORY / "bin/lxc"
+    return System(name, daemon, client, driver="overlay", bridge=bridge, subnet=subnet)
 
 
-def real() -> System:
+def real(*, peer: bool = False) -> System:
     """The LXD that the distribution packages."""
-    return System("lxd", REAL, Path("/usr/bin/lxc"), driver="dir", bridge="benchlxd", subnet="10.241.2")
+    name, bridge, subnet = ("lxd2", "benchlxd2", "10.241.4") if peer else ("lxd", "benchlxd", "10.241.2")
+    return System(name, REAL, Path("/usr/bin/lxc"), driver="dir", bridge=bridge, subnet=subnet)
+
+
+MAKERS = (ours, real)
