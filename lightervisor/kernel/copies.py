@@ -5,7 +5,6 @@ The bytes stay in the kernel: cp shares extents where the file system can, and c
 
 import os
 import select
-import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -42,7 +41,7 @@ class Watch:
 
     def run(self, argv: Sequence[process.Argument], *, harmless: Sequence[int] = ()) -> None:
         """Run a program that copies, to its end. Raises HostError quoting it; statuses that are `harmless` are none."""
-        with tempfile.TemporaryFile() as said:
+        with os.fdopen(os.memfd_create("said"), "w+b") as said:
             with self._guard:
                 self.check()
                 child = self._child = process.spawn(argv, stderr=said.fileno())

@@ -8,6 +8,7 @@ import itertools
 import secrets
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from tests.harness import leaks
@@ -131,12 +132,15 @@ class Work:
 
     def rest(self) -> None:
         """Wait until what an earlier delete left to be done behind is done: with the daemon's next start at last."""
-        trash, limit = self.daemon.state / "storage-pools/default/trash", time.monotonic() + 1
-        while list(trash.iterdir()) and time.monotonic() < limit:
+        limit = time.monotonic() + 1
+        while self._trash() and time.monotonic() < limit:
             time.sleep(0.005)
-        if list(trash.iterdir()):
+        if self._trash():
             self.daemon.restart()
-        eventually(lambda: not list(trash.iterdir()), what="the trash to be emptied")
+        eventually(lambda: not self._trash(), what="the trash to be emptied")
+
+    def _trash(self) -> list[Path]:
+        return list(self.daemon.state.glob("storage-pools/*/trash/*"))
 
     def operations(self) -> dict[str, list[str]]:
         """URLs of operations by their status."""
