@@ -30,20 +30,32 @@ def run(session: Session, arguments: list[str], flags: Flags) -> None:
         name = name or source[1].partition("/")[0]
     else:
         remote, name = source[0], ""  # the server invents one
+    there = session.server(remote).scoped_to(project=flags.text("target-project"))
+    is_refreshed = bool(name) and flags.on("refresh") and there.exists(url("instances", name))
     operation = transfer(session, source, (remote, name), flags)
+    if is_refreshed:
+        from lightervisor.cli import copy_refresh
+
+        server, path = session.server(source[0]), path_of(source[1])
+        copy_refresh.follow(session, there, name, described(server, there, server.get(path), flags, is_move=False))
     if not name:
         session.say(f"Instance name is: {launch.created_name(operation)}")
+
+
+def path_of(source: str) -> str:
+    """The URL of an instance ("c1") or a snapshot ("c1/snap0")."""
+    instance, _, snapshot = source.partition("/")
+    return url("instances", instance, "snapshots", snapshot) if snapshot else url("instances", instance)
 
 
 def transfer(session: Session, source: Place, target: Place, flags: Flags, *, is_move: bool = False) -> dict[str, Any]:
     """Create the target from the source and return the finished operation."""
     server = session.server(source[0])
-    instance, _, snapshot = source[1].partition("/")
-    path = url("instances", instance, "snapshots", snapshot) if snapshot else url("instances", instance)
+    path = path_of(source[1])
     original: dict[str, Any] = server.get(path)
     there = session.server(target[0])
     there = there.scoped_to(project=flags.text("target-project"), member=flags.text("target"))
-    request = _request(server, there, original, flags, is_move=is_move)
+    request = described(server, there, original, flags, is_move=is_move)
     request["name"] = target[1]
     if source[0] != target[0]:
         from lightervisor.cli.copy_between import Transfer
@@ -75,7 +87,10 @@ def _wishes(original: dict[str, Any], flags: Flags) -> dict[str, Any]:
     }
 
 
-def _request(server: Server, there: Server, original: dict[str, Any], flags: Flags, *, is_move: bool) -> dict[str, Any]:
+def described(
+    server: Server, there: Server, original: dict[str, Any], flags: Flags, *, is_move: bool
+) -> dict[str, Any]:
+    """What the source is to become, by the flags; a move keeps what is volatile."""
     config: dict[str, str] = dict(as_map(original.get("config")))
     if not is_move:
         kept = ("volatile.base_image", "volatile.last_state.idmap", "volatile.idmap.base", "volatile.idmap.next")
@@ -99,7 +114,7 @@ def _request(server: Server, there: Server, original: dict[str, Any], flags: Fla
         "devices": devices,
         "profiles": profiles,
         "description": original.get("description", ""),
-        "ephemeral": not is_move and flags.on("ephemeral"),
+        "ephemeral": bool(original.get("ephemeral")) if is_move else flags.on("ephemeral"),
         "stateful": bool(original.get("stateful")) and not flags.on("stateless"),
         "type": original.get("type", "container"),
     }

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 from lightervisor.cli import copy
 from lightervisor.cli.errors import CommandError, WrongArguments
 from lightervisor.client.light import url
+from lightervisor.client.light_json import as_map
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from typing import Any
 
     from lightervisor.cli.flags import Flags
     from lightervisor.cli.session import Session
     from lightervisor.client.light import Server
 
+_STOPPED = 102
 _REWRITES = ("config", "device", "profile", "no-profiles", "instance-only", "storage", "target-project", "target")
 
 
@@ -47,6 +52,13 @@ def run(session: Session, arguments: list[str], flags: Flags) -> None:
     if remote == other and _moves_in_place(flags):
         _relocate(session, server, old, new or old, flags)
         return
+    if remote == other and not flags.given("target-project") and not flags.given("target"):
+        with _reconfigured(session, server, old, flags):
+            if flags.given("storage"):
+                _relocate(session, server, old, new or old, flags)
+            elif new and new != old:
+                _rename(session, server, old, new)
+        return
     copy.transfer(session, (remote, old), (other, new or old), flags, is_move=True)
     session.run(server, server.delete(url("instances", old)))
 
@@ -56,6 +68,29 @@ def _as_remote(session: Session, remote: str, target: str) -> str:
     if ":" not in target and target in session.config.remotes and target != remote:
         return f"{target}:"
     return target
+
+
+@contextmanager
+def _reconfigured(session: Session, server: Server, name: str, flags: Flags) -> Generator[None, None, None]:
+    """The instance with another configuration, which it keeps when the move succeeds.
+
+    LXD's client copies and deletes for that, and refuses it on one server when the name stays.
+    """
+    original: dict[str, Any] = server.get(url("instances", name))
+    if original.get("status_code") != _STOPPED:
+        raise CommandError("Only a stopped instance is moved with another configuration", f"lxc stop {name}")
+    wanted = copy.described(server, server, original, flags, is_move=True)
+    for device, options in as_map(original.get("devices")).items():
+        if flags.given("storage") and options.get("path") == "/":
+            wanted["devices"][device]["pool"] = options.get("pool", "")  # it is moved there afterwards
+    if flags.given("storage") and "root" not in as_map(original.get("devices")):
+        wanted["devices"].pop("root", None)
+    session.run(server, server.put(url("instances", name), wanted))
+    try:
+        yield
+    except BaseException:
+        session.run(server, server.put(url("instances", name), original))
+        raise
 
 
 def _moves_in_place(flags: Flags) -> bool:

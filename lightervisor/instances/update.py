@@ -53,6 +53,7 @@ class Update:
         requestor: EventLifecycleRequestor | None = None,
     ) -> Operation:
         """PUT: start replacing the configuration. Raises NotFound, and Invalid for what the checks refuse."""
+        put = _without_others(self._rows.get(project, name), put)
         gone = _deleted(self._rows.get(project, name).config, put.config)
         self.check(_replaced(self._rows.get(project, name), put, gone))
 
@@ -130,6 +131,13 @@ class Update:
         config = {key: value for key, value in old.config.items() if not key.startswith("volatile.")}
         volatile = {key: value for key, value in present.items() if key.startswith("volatile.")}
         await self._rows.replace(msgspec.structs.replace(old, config={**config, **volatile}))
+
+
+def _without_others(old: InstanceRow, put: InstancePut) -> InstancePut:
+    """What is volatile of another instance is not taken over: LXD's client sends it when it has refreshed a copy."""
+    if put.config.get("volatile.uuid") in (None, "", old.config.get("volatile.uuid")):
+        return put
+    return msgspec.structs.replace(put, config={k: v for k, v in put.config.items() if not k.startswith(VOLATILE)})
 
 
 def _replaced(old: InstanceRow, put: InstancePut, gone: Collection[str]) -> InstanceRow:
