@@ -1,6 +1,7 @@
 """Maps between the ids inside a container and those of the host. Source: user_namespaces(7), subuid(5), LXD."""
 
 import json
+import os
 import shutil
 import stat
 from pathlib import Path
@@ -131,7 +132,7 @@ def host_ranges(subuid: Path = Path("/etc/subuid"), subgid: Path = Path("/etc/su
             raise HostError(
                 "id map",
                 cause=f"{path} gives root no range of at least {SMALLEST} ids above 0",
-                remedy=f"echo root:1000000:1000000000 >> {path}",
+                remedy=f"echo root:{FALLBACK[0]}:{_count_to_give()} >> {path}",
             )
     if uids is None or gids is None:  # for the type checker: both were found
         raise HostError("id map")
@@ -159,6 +160,13 @@ def check_delegated(idmap: IdMap, subuid: Path = Path("/etc/subuid"), subgid: Pa
         where = " and ".join(sorted({path for paths in missing.values() for path in paths}))
         lines = [f"echo root:{host}:{count} | tee -a {' '.join(paths)}" for (host, count), paths in missing.items()]
         raise HostError("id map", cause=f"{where} do not give root all host ids of it", remedy="; ".join(lines))
+
+
+def _count_to_give() -> int:
+    """How many ids from the first of the fallback on there are here: in a container, those of its own map."""
+    own = map_of_process(os.getpid())
+    end = FULL_RANGE if own is None else max(one.guest + one.count for one in own.ranges)
+    return min(FALLBACK[1], max(end - FALLBACK[0], SMALLEST))
 
 
 def _is_setuid(program: str) -> bool:

@@ -1,16 +1,19 @@
-"""Dir: an instance is a plain copy of its unpacked image; works on any file system with id-mapped mounts."""
+"""Dir: an instance is a plain copy of its unpacked image; works on any file system with id-mapped mounts.
+
+In a container there are none: there the files have the owners of their instance's map while it runs (`shifted.py`).
+"""
 
 import threading
 from collections.abc import Callable, Generator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 
-from lightervisor.errors import NotFound
-from lightervisor.kernel import copies, mounts, paths
+from lightervisor.errors import NotFound, Unsupported
+from lightervisor.kernel import copies, mounts, owners, paths
 from lightervisor.kernel.copies import Watch
 from lightervisor.kernel.idmap import IdMap
 from lightervisor.kernel.userns import namespace_of
-from lightervisor.storage import probe
+from lightervisor.storage import probe, shifted
 from lightervisor.storage.driver import RESTORED, Filling, MountedRoot, Snapshot, Still, StorageDriver, Volume
 from lightervisor.storage.mountpoint import Mountpoint
 
@@ -23,10 +26,13 @@ class Dir(StorageDriver, name="dir"):
 
     @classmethod
     def probe(cls, root: Path) -> None:
-        """Show a directory with the owners of an id map and write there."""
+        """Show a directory with the owners of an id map and write there; in a container, give it those."""
         with probe.trying(cls.name, root) as place:
             (place / "source").mkdir()
             (place / "target").mkdir()
+            if shifted.is_needed():
+                owners.shift(place / "source", probe.MAP)
+                return
             mounts.bind_idmapped(place / "source", place / "target", namespace_of(probe.MAP))
             probe.check_writable(place / "target")
 
@@ -105,7 +111,11 @@ class Dir(StorageDriver, name="dir"):
             raise NotFound("storage pool volume", volume.name)
 
         def attach() -> None:
-            if idmap is not None:
+            if idmap is None:
+                shifted.make_plain(point.path.parent)
+            elif shifted.is_needed():
+                shifted.shift(point.path.parent, idmap)
+            else:
                 mounts.bind_idmapped(point.path, point.path, namespace_of(idmap))
 
         try:
@@ -155,8 +165,19 @@ class Dir(StorageDriver, name="dir"):
     def opened(
         self, source: Volume | Snapshot, still: Still | None = None, watch: Watch | None = None
     ) -> Generator[Path, None, None]:
-        """The directory itself, without what is mounted in it, while nobody writes to it."""
+        """The directory itself, without what is mounted in it, while nobody writes to it.
+
+        Raises Unsupported in a container for one that runs: its files have other owners meanwhile.
+        """
         directory = self.path_of(source)
+        if shifted.map_of(directory) is not None:
+            cause = "while it runs, its files have the owners of its id map, as there are no id-mapped mounts here"
+            raise Unsupported("storage pool volume", directory.name, cause=cause, remedy="stop it first")
+        with self._held(directory, still) as held:
+            yield held
+
+    @contextmanager
+    def _held(self, directory: Path, still: Still | None) -> Generator[Path, None, None]:
         with self._beneath(directory) as beneath, still() if still else nullcontext():
             yield beneath
 
@@ -189,12 +210,25 @@ class Dir(StorageDriver, name="dir"):
         self, source: Volume | Snapshot, what: str, still: Still | None, watch: Watch | None
     ) -> Generator[Path, None, None]:
         """A directory with what a volume or snapshot holds, to be put in its place."""
+        directory = self.path_of(source)
         with self.layout.making(what) as staged:
-            with self.opened(source, still) as opened:
-                copies.copy_tree(opened / "rootfs", staged / "rootfs", watch)
-                self.layout.copy_beside(opened, staged)
+            shown_for = shifted.map_of(directory)
+            with self._held(directory, still) as held:
+                copies.copy_tree(held / "rootfs", staged / "rootfs", watch)
+                self.layout.copy_beside(held, staged)
+            if shown_for is not None:
+                owners.unshift(staged / "rootfs", shown_for)
             Mountpoint(staged).make()
             yield staged
+
+    def _let_go(self, directory: Path) -> None:
+        """Also make its owners plain again, where they are the map's while it is in use."""
+        super()._let_go(directory)
+        try:
+            with suppress(NotFound):
+                shifted.make_plain(directory)
+        except OSError as error:
+            raise self.layout.failure("owners", error) from error
 
     @contextmanager
     def _beneath(self, volume: Path) -> Generator[Path, None, None]:

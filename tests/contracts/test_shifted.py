@@ -1,0 +1,129 @@
+"""The driver `dir` where there are no id-mapped mounts: files have the owners of a map while a volume is in use."""
+
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lightervisor.errors import Unsupported
+from lightervisor.kernel import owners
+from lightervisor.storage import shifted
+from lightervisor.storage.driver import Snapshot, StorageDriver
+from lightervisor.storage.drivers.dir import Dir
+from tests.contracts.storage_samples import BASE, C1, C2, CAPABILITY, MAP, OTHER, inside, unpack
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+S1 = Snapshot(C1, "s1")
+
+
+@pytest.fixture
+def kind(folder: Path, monkeypatch: pytest.MonkeyPatch) -> type[StorageDriver]:
+    """The driver as it is in a container."""
+    monkeypatch.setattr(shifted, "is_needed", lambda: True)
+    Dir.probe(folder)
+    return Dir
+
+
+@pytest.fixture
+def volume(pool: StorageDriver) -> Iterator[StorageDriver]:
+    """A pool with a volume that is in use."""
+    pool.create_volume(C1, "img1")
+    pool.mount(C1, MAP)
+    yield pool
+    pool.unmount(C1)
+
+
+def listing(root: Path) -> str:
+    """Everything about a tree but its times."""
+    script = r"find . -printf '%p %U %G %m %y %l\n' | sort; getfattr -Rhd -m - . 2>/dev/null || true"
+    return subprocess.run(["sh", "-ec", script], cwd=root, capture_output=True, text=True, check=True).stdout
+
+
+def rootfs(pool: StorageDriver) -> Path:
+    return pool.volume_path(C1) / "rootfs"
+
+
+def test_files_are_the_maps_while_it_is_in_use_and_plain_afterwards(pool: StorageDriver) -> None:
+    pool.create_volume(C1, "img1")
+    before = listing(rootfs(pool))
+    root = pool.mount(C1, MAP)
+    assert (root.path, root.idmapped) == (rootfs(pool), True)
+    assert (root.path / "home/user").stat().st_uid == BASE + 1000
+    tool, ping = root.path / "bin/tool", root.path / "bin/ping"
+    assert (tool.stat().st_uid, oct(tool.stat().st_mode)) == (BASE, "0o104755")
+    assert os.getxattr(ping, "user.note") == b"kept"
+    capability = os.getxattr(ping, "security.capability")
+    assert struct.unpack_from("<I", capability)[0] >> 24 == 3
+    assert struct.unpack_from("<I", capability, 20)[0] == BASE
+    inside(root.path, "echo x > etc/new; chown 7:8 etc/new; stat -c %u bin/tool")
+    pool.mount(C1, MAP)  # again: nothing is done twice
+    assert (root.path / "etc/new").stat().st_uid == BASE + 7
+    pool.unmount(C1)
+    assert (root.path / "etc/new").stat().st_uid == 7
+    assert os.getxattr(ping, "security.capability") == CAPABILITY
+    (root.path / "etc/new").unlink()
+    assert listing(rootfs(pool)) == before
+
+
+def test_another_map_takes_the_place_of_one(volume: StorageDriver) -> None:
+    root = volume.mount(C1, OTHER).path
+    assert (root / "home/user").stat().st_uid == 2_001_000
+    assert inside(root, "stat -c %u home/user", OTHER) == "1000\n"
+    assert not volume.mount(C1, None).idmapped
+    assert (root / "home/user").stat().st_uid == 1000
+
+
+def test_snapshots_and_copies_of_one_in_use_are_plain(volume: StorageDriver) -> None:
+    volume.create_snapshot(S1)
+    volume.copy_volume(C1, C2)
+    for place in (volume.snapshot_path(S1), volume.volume_path(C2)):
+        assert (place / "rootfs/home/user").stat().st_uid == 1000
+        assert (place / "rootfs/bin/tool").stat().st_mode & 0o7777 == 0o4755
+        assert shifted.map_of(place) is None
+    assert (rootfs(volume) / "home/user").stat().st_uid == BASE + 1000
+    with pytest.raises(Unsupported, match="no id-mapped mounts"), volume.opened(C1):
+        pass
+
+
+@pytest.mark.parametrize("is_done", [False, True])
+def test_what_was_killed_in_the_middle_is_plain_in_the_end(
+    pool: StorageDriver, monkeypatch: pytest.MonkeyPatch, is_done: bool
+) -> None:
+    pool.create_volume(C1, "img1")
+    before = listing(rootfs(pool))
+    chown, left = os.chown, [4]
+
+    def dying(*arguments: object, **options: object) -> None:
+        left[0] -= 1
+        if not left[0]:
+            raise KeyboardInterrupt
+        chown(*arguments, **options)  # type: ignore[arg-type]
+
+    if is_done:
+        pool.mount(C1, MAP)
+    monkeypatch.setattr(owners.os, "chown", dying)
+    with pytest.raises(KeyboardInterrupt):
+        if is_done:
+            pool.unmount(C1)
+        else:
+            shifted.shift(pool.volume_path(C1), MAP)
+    monkeypatch.setattr(owners.os, "chown", chown)
+    assert listing(rootfs(pool)) != before
+    if not is_done:
+        assert (pool.mount(C1, MAP).path / "home/user").stat().st_uid == BASE + 1000
+    pool.unmount(C1)
+    assert listing(rootfs(pool)) == before
+
+
+def test_a_volume_in_use_is_rebuilt_and_deleted(volume: StorageDriver) -> None:
+    volume.create_image("img2", unpack)
+    volume.rebuild_volume(C1, "img2", "mark")
+    assert shifted.map_of(volume.volume_path(C1)) is None
+    volume.mount(C1, MAP)
+    volume.delete_volume(C1)
+    assert not volume.has_volume(C1)
