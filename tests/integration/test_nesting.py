@@ -182,7 +182,8 @@ def test_this_system_runs_in_itself(module_lxc: Lxc, host: str) -> None:
     assert done(module_lxc, host, "lxc exec inner -- hostname") == "inner\n"
     inside = done(module_lxc, host, "lxc exec inner -- cat /proc/self/uid_map").split()
     assert inside[1] == "1000000", "root of the innermost is nobody to the one around it"
-    done(module_lxc, host, "echo text | lxc file push - inner/root/file --uid 1000 --mode 0755; lxc exec inner -- chmod 4755 /root/file")
+    done(module_lxc, host, "echo text | lxc file push - inner/root/file --uid 1000")
+    done(module_lxc, host, "lxc exec inner -- chmod 4755 /root/file")
     assert done(module_lxc, host, "lxc exec inner -- stat -c '%u %a' /root/file") == "1000 4755\n"
 
 
