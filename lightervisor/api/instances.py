@@ -5,11 +5,12 @@ import asyncio
 import msgspec
 from aiohttp import web
 
-from lightervisor.api import envelope, etag, filters, urls
+from lightervisor.api import envelope, etag, filters, instance_imports, raw, urls
 from lightervisor.api.instance_paths import MACHINES, kind_of, named, routes
 from lightervisor.api.requests import body, project, projects, recursion, requestor
 from lightervisor.api.services import Services, services
-from lightervisor.errors import Invalid, NotFound, Unsupported
+from lightervisor.errors import Invalid, NotFound
+from lightervisor.model.backup import InstanceBackup
 from lightervisor.model.instance import (
     Instance,
     InstanceFull,
@@ -38,11 +39,13 @@ def _check_unchanged(request: web.Request) -> None:
         etag.check(given, _etag(*services(request).catalog.with_profiles(*named(request))))
 
 
-def _full(found: Services, instance: Instance, snapshots: list[InstanceSnapshot] | None) -> InstanceFull:
+def _full(
+    found: Services, instance: Instance, snapshots: list[InstanceSnapshot] | None, backups: list[InstanceBackup] | None
+) -> InstanceFull:
     fields = {name: getattr(instance, name) for name in OWN_FIELDS}
     ready = instance.status == "Ready"
     state = found.states.get(instance.project, instance.name, is_ready=ready)
-    return InstanceFull(**fields, state=state, snapshots=snapshots or None)
+    return InstanceFull(**fields, state=state, snapshots=snapshots or None, backups=backups or None)
 
 
 async def everything(request: web.Request) -> web.StreamResponse:
@@ -58,15 +61,20 @@ async def everything(request: web.Request) -> web.StreamResponse:
         return envelope.sync([urls.of(kind, one.name, project=one.project) for one in listed])
     if depth == 1:
         return envelope.sync(listed)
-    kept = found.snapshots.by_instance(chosen)
-    whole = await asyncio.to_thread(lambda: [_full(found, one, kept.get((one.project, one.name))) for one in listed])
-    return envelope.sync(whole)
+    snapshots = found.snapshots.by_instance(chosen)
+    backups = found.backups.by_instance(chosen) if found.backups else {}
+
+    def whole(one: Instance) -> InstanceFull:
+        place = one.project, one.name
+        return _full(found, one, snapshots.get(place), backups.get(place))
+
+    return envelope.sync(await asyncio.to_thread(lambda: [whole(one) for one in listed]))
 
 
 async def create(request: web.Request) -> web.StreamResponse:
     """POST /1.0/instances."""
-    if request.headers.get("Content-Type") == "application/octet-stream":  # aiohttp takes it for the default
-        raise Unsupported("backup", cause="importing backups is not offered yet")
+    if request.headers.get("Content-Type") == raw.STREAM:  # aiohttp takes it for the default
+        return await instance_imports.restore(request)
     found, post = services(request), await body(request, InstancesPost)
     if kind_of(request) == MACHINES:
         post = msgspec.structs.replace(post, type="virtual-machine")
@@ -83,7 +91,9 @@ async def show(request: web.Request) -> web.StreamResponse:
     instance, profiles = found.catalog.with_profiles(*named(request))
     shown = instance
     if recursion(request):
-        shown = await asyncio.to_thread(_full, found, instance, found.snapshots.all_of(*named(request)))
+        snapshots = found.snapshots.all_of(*named(request))
+        backups = found.backups.all_of(*named(request)) if found.backups else None
+        shown = await asyncio.to_thread(_full, found, instance, snapshots, backups)
     return envelope.sync(shown, etag=_etag(instance, profiles))
 
 
@@ -128,12 +138,6 @@ async def delete(request: web.Request) -> web.StreamResponse:
     return envelope.background(services(request).removal.delete(*named(request), requestor(request)))
 
 
-async def nothing_kept(request: web.Request) -> web.StreamResponse:
-    """GET /1.0/instances/{name}/backups: none can be made yet, so there are none."""
-    services(request).catalog.row(*named(request))
-    return envelope.sync([])
-
-
 ROUTES = [
     *routes("GET", "", everything),
     *routes("POST", "", create),
@@ -142,5 +146,4 @@ ROUTES = [
     *routes("PATCH", "/{name}", merge),
     *routes("POST", "/{name}", rename),
     *routes("DELETE", "/{name}", delete),
-    *routes("GET", "/{name}/backups", nothing_kept),
 ]

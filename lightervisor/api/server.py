@@ -9,7 +9,7 @@ from typing import cast
 
 from aiohttp import web
 
-from lightervisor.api import callers, cors, envelope, errors, incus
+from lightervisor.api import callers, cors, envelope, errors, incus, raw
 from lightervisor.api.door import Door
 from lightervisor.api.local_connection import LocalConnection
 from lightervisor.api.network_connection import NetworkConnection
@@ -98,7 +98,8 @@ class Server:
     async def _answered(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """The handler's answer; what a client reads ends as soon as it is trusted no longer."""
         caller, transport = callers.of(request), request.transport
-        if caller.is_local or not caller.is_trusted or request.method != "GET" or transport is None:
+        is_read = request.method == "GET" or raw.STREAM in request.headers.get("Accept", "")
+        if caller.is_local or not caller.is_trusted or not is_read or transport is None:
             return await handler(request)
         with self._app[SERVICES].trust.store.watching(caller.fingerprint, transport.abort):
             return await handler(request)

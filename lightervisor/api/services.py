@@ -11,6 +11,8 @@ from typing import Any, Protocol, TypeVar
 from aiohttp import web
 
 from lightervisor.auth.trust import Trust
+from lightervisor.backups.backups import Backups
+from lightervisor.backups.restore import Restoring
 from lightervisor.errors import Unsupported
 from lightervisor.events.stream import Events
 from lightervisor.images.downloads import Downloads
@@ -134,6 +136,8 @@ class Services:
     consoles: Consoles | None = None
     logs: Logs | None = None
     metadata: Metadata | None = None
+    backups: Backups | None = None
+    restoring: Restoring | None = None
 
 
 SERVICES = web.AppKey("services", Services)

@@ -27,6 +27,9 @@ COMMANDS = (
         long="Import backups of instances including their snapshots.",
         least=1,
         most=3,
-        flags=(Flag("storage", "s", "text", help="Storage pool name"),),
+        flags=(
+            Flag("device", "d", "many", help="New key/value to apply to a specific device"),
+            Flag("storage", "s", "text", help="Storage pool name"),
+        ),
     ),
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from lightervisor.cli import answers, image_lookup, progress, transfer
@@ -12,8 +11,6 @@ from lightervisor.client.light import url
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from lightervisor.cli.flags import Flags
     from lightervisor.cli.image_lookup import Found
     from lightervisor.cli.image_server import ImageServer
@@ -63,7 +60,7 @@ def _save_downloads(session: Session, server: ImageServer, image: Image, target:
         for index, (name, blocks) in enumerate(server.download(image)):
             is_split = len(image["files"]) > 1
             path = split_path(target, name, is_root=index > 0) if is_split else unified_path(target, name)
-            _save(meter.blocks(blocks), path)
+            transfer.save(meter.blocks(blocks), path)
     finally:
         line.done()
         server.web.close()
@@ -81,12 +78,12 @@ def _save_all(response: Response, target: Path, meter: transfer.Meter) -> None:
     blocks = meter.blocks(response.blocks())
     if not boundary:
         name = light_multipart.filename_of(response.headers.get("content-disposition", ""))
-        _save(blocks, unified_path(target, name))
+        transfer.save(blocks, unified_path(target, name))
         return
     count = 0
     for headers, content in light_multipart.FormReader(blocks, boundary).parts():
         name = light_multipart.filename_of(headers.get("content-disposition", ""))
-        _save(content, split_path(target, name, is_root=count > 0))
+        transfer.save(content, split_path(target, name, is_root=count > 0))
         count += 1
     if count != 2:
         raise CommandError(f"The server sent an image of {count} parts instead of 2")
@@ -111,20 +108,3 @@ def split_path(target: Path, name: str, *, is_root: bool) -> Path:
     if target.is_dir():
         return target / (name or ("image.root" if is_root else "image"))
     return target.with_name(f"{target.name}.root") if is_root else target
-
-
-def _save(blocks: Iterator[bytes], path: Path) -> None:
-    """Write a file; it is there whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        file = partial.open("wb")
-    except OSError as error:
-        raise CommandError(f"open {path}: {(error.strerror or str(error)).lower()}") from error
-    try:
-        with file:
-            for block in blocks:
-                file.write(block)
-        partial.replace(path)
-    except BaseException:
-        partial.unlink()
-        raise

@@ -1,14 +1,17 @@
-"""How far an upload or a download is, on the progress line: per cent and speed."""
+"""Downloads into files, and how far an upload or a download is, on the progress line: per cent and speed."""
 
 from __future__ import annotations
 
+import os
 import time
 
 from lightervisor.cli import units
+from lightervisor.cli.errors import CommandError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from lightervisor.cli.progress import Line
     from lightervisor.client.light_http import Readable
@@ -67,3 +70,20 @@ class Metered:
         data = self._file.read(size)
         self._meter.add(len(data))
         return data
+
+
+def save(blocks: Iterator[bytes], path: Path) -> None:
+    """Write a file; it is there whole or not at all. Raises CommandError where none can be."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        file = partial.open("wb")
+    except OSError as error:
+        raise CommandError(f"open {path}: {(error.strerror or str(error)).lower()}") from error
+    try:
+        with file:
+            for block in blocks:
+                file.write(block)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink()
+        raise

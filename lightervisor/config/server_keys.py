@@ -143,6 +143,15 @@ key(
     help="Hours between two looks for newer images; 0 never looks",
 )
 key(
+    "backups.compression_algorithm",
+    Algorithm,
+    scope="server",
+    default="gzip",
+    live=True,
+    group="miscellaneous",
+    help="How backups are compressed when the request does not say: `gzip`, `zstd -3`, `none`, …",
+)
+key(
     "images.compression_algorithm",
     Algorithm,
     scope="server",

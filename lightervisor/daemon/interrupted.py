@@ -1,11 +1,14 @@
 """What finishes or undoes the work of a daemon that died."""
 
+from lightervisor.backups import backups
+from lightervisor.daemon.backup_wiring import Saved
 from lightervisor.daemon.birth_wiring import Born
 from lightervisor.daemon.snapshot_wiring import Kept
 from lightervisor.instances import (
     births,
     copy_sources,
     delete,
+    moment_roots,
     moving,
     rebuild,
     snapshot_restore,
@@ -15,14 +18,11 @@ from lightervisor.instances import (
 from lightervisor.instances import snapshots as snapshot_changes
 from lightervisor.instances.delete import Removal
 from lightervisor.instances.rebuild import Rebuilding
-from lightervisor.instances.still_roots import StillRoots
 from lightervisor.operations.journal import Journal
 
 
-def register(
-    journal: Journal, born: Born, removal: Removal, rebuilding: Rebuilding, kept: Kept, still: StillRoots
-) -> None:
-    """Give the journal the action behind each name that instances and snapshots note."""
+def register(journal: Journal, born: Born, removal: Removal, rebuilding: Rebuilding, kept: Kept, saved: Saved) -> None:
+    """Give the journal the action behind each name that instances, snapshots and backups note."""
     journal.register(births.UNDO, born.births.undo)
     journal.register(copy_sources.LET_GO, born.sources.let_go)
     journal.register(moving.UNDO, born.moving.undo)
@@ -33,4 +33,6 @@ def register(
     journal.register(snapshot_restore.UNDO, kept.restoring.undo)
     journal.register(snapshot_changes.FINISH_DELETE, kept.snapshots.finish)
     journal.register(snapshot_changes.RENAME_BACK, kept.snapshots.rename_back)
-    journal.register(still_roots.UNDO, still.undo)
+    journal.register(still_roots.UNDO, saved.still_roots.undo)
+    journal.register(moment_roots.UNDO, saved.roots.undo)
+    journal.register(backups.UNDO, saved.backups.undo)

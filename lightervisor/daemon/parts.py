@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 
 from lightervisor.api.server import Server
+from lightervisor.backups.backups import Backups
 from lightervisor.daemon.network_api import NetworkApi
 from lightervisor.daemon.server_config import ServerConfig
 from lightervisor.db.warnings import WarningRows
@@ -48,6 +49,7 @@ class Parts:
     upkeep: Upkeep
     snapshot_schedule: SnapshotSchedule
     hotplug: Hotplug
+    backups: Backups
     events: Events
     server_config: ServerConfig
     warnings: WarningRows
@@ -63,6 +65,7 @@ class Parts:
         await self.pools.start()
         await self.volumes.recover()
         self.images.start()
+        await self.backups.start()
         self.downloads.forget_old()
         await self.images.forget_deleted(self.pools.usable())
         for name in await self.networks.start_all():

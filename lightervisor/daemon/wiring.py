@@ -15,11 +15,13 @@ from lightervisor.auth.caller import Level
 from lightervisor.auth.store import TrustStore
 from lightervisor.auth.tokens import JoinTokens
 from lightervisor.auth.trust import Trust
+from lightervisor.backups.adopt import Adoption
 from lightervisor.client import proxies
 from lightervisor.client.https import Outgoing
 from lightervisor.config import architectures
 from lightervisor.config.key import REGISTRY
 from lightervisor.daemon import (
+    backup_wiring,
     birth_wiring,
     environment,
     interrupted,
@@ -29,6 +31,7 @@ from lightervisor.daemon import (
     server_certificate,
     snapshot_wiring,
 )
+from lightervisor.daemon.backup_wiring import Reading
 from lightervisor.daemon.environment import Liblxc
 from lightervisor.daemon.network_api import METRICS_KEY, METRICS_PORT, NetworkApi, trusted_proxies
 from lightervisor.daemon.options import VERSION, Paths
@@ -39,6 +42,7 @@ from lightervisor.daemon.server_config import ServerConfig
 from lightervisor.db.certificates import CertificateRows
 from lightervisor.db.database import Database
 from lightervisor.db.images import ImageRows
+from lightervisor.db.instance_backups import BackupRows
 from lightervisor.db.instance_snapshots import SnapshotRows
 from lightervisor.db.instances import InstanceRows
 from lightervisor.db.networks import NetworkRows
@@ -64,6 +68,7 @@ from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.checks import InstanceChecks
 from lightervisor.instances.console import Consoles
 from lightervisor.instances.delete import Removal
+from lightervisor.instances.descriptions import Descriptions
 from lightervisor.instances.devices import InstanceDevices
 from lightervisor.instances.disk_limits import DiskLimits
 from lightervisor.instances.exec import Execution
@@ -87,11 +92,9 @@ from lightervisor.instances.rebuild import Rebuilding
 from lightervisor.instances.sftp import Sftp
 from lightervisor.instances.snapshot_acts import SnapshotActs
 from lightervisor.instances.snapshot_restore import SnapshotRestoring
-from lightervisor.instances.snapshot_roots import SnapshotRoots
 from lightervisor.instances.snapshot_take import SnapshotTaking
 from lightervisor.instances.snapshots import Snapshots
 from lightervisor.instances.state import States
-from lightervisor.instances.still_roots import StillRoots
 from lightervisor.instances.templates import Templates
 from lightervisor.instances.update import Update
 from lightervisor.instances.volumes import InstanceVolumes
@@ -131,7 +134,7 @@ def _parts(
     logging.getLogger().addHandler(logs.EventHandler(events))
     operations = Operations(events, journal, locks)
     instances, profile_rows, warnings = InstanceRows(database), ProfileRows(database), WarningRows(database)
-    server_config = ServerConfigRows(database)
+    server_config, snapshot_rows = ServerConfigRows(database), SnapshotRows(database)
     boot_status: list[Boot] = []
     pools, custom = _storage(
         database,
@@ -145,21 +148,10 @@ def _parts(
         NetworkRows(database), NetworkUsers(instances, profile_rows), events, warnings, paths.state / "networks"
     )
     images, settings = Images(ImageRows(database), paths.state / "images", events), _settings(server_config)
-    outgoing = Outgoing(
-        user_agent=lambda: environment.user_agent(sorted({pool.driver for pool in pools.list()})),
-        proxies=lambda: proxies.chosen(server_config.all()),
-    )
-    tools = Tools(
-        outgoing=outgoing,
-        partials=Partials(images.partials),
-        incoming=images.incoming,
-        version=VERSION,
-        architecture=lambda: settings("images.default_architecture") or architectures.own(),
-    )
-    downloads = Downloads(images, tools, settings)
+    outgoing, downloads = _downloads(images, pools, server_config, settings)
     upkeep = Upkeep(images, downloads, pools.usable, settings, operations)
     checks = InstanceChecks(lambda name, device: check_device(name, device, network_type=networks.network_type(device)))
-    volumes = InstanceVolumes(pools, snapshot_rows := SnapshotRows(database))
+    volumes = InstanceVolumes(pools, descriptions := Descriptions(pools, snapshot_rows, profile_rows))
     catalog = Catalog(instances, profile_rows, lambda project, name: boot_status[0].status(project, name))
     places = Places(paths.logs, paths.state / "security")
     devices = InstanceDevices(networks, custom, paths.state / "devices")
@@ -189,13 +181,23 @@ def _parts(
         acts,
     )
     power.precede_starts(kept.schedule.at_start)
+    saved = backup_wiring.together(
+        Reading(catalog, boot, volumes, locks, snapshot_rows, descriptions),
+        BackupRows(database),
+        Adoption(instances, catalog, born.births),
+        operations,
+        events,
+        paths.state / "backups",
+        settings,
+    )
+    removal.precede_end(saved.backups.forget)
     interrupted.register(
         journal,
         born,
         removal,
         rebuilding := Rebuilding(catalog, choice, boot, update, volumes, operations),
         kept,
-        still_roots := StillRoots(catalog, boot, volumes, locks),
+        saved,
     )
     certificate = server_certificate.ensure(paths.state)
     store = TrustStore(CertificateRows(database), Authority(paths.state), events, server_config.all)
@@ -222,7 +224,9 @@ def _parts(
         snapshot_restoring=kept.restoring,
         sending=(
             migration := migration_wiring.together(
-                migration_wiring.Stock(snapshot_rows, kept.snapshots, catalog, boot, volumes, still_roots, images),
+                migration_wiring.Stock(
+                    snapshot_rows, kept.snapshots, catalog, boot, volumes, saved.still_roots, images
+                ),
                 born.births,
                 BirthActs(operations, events),
                 outgoing,
@@ -237,8 +241,8 @@ def _parts(
         images_out=Outward(images, outgoing, Secrets(operations)),
         publication=Publication(
             catalog,
-            still_roots,
-            snapshot_roots := SnapshotRoots(snapshot_rows, catalog, volumes, locks),
+            saved.still_roots,
+            saved.snapshot_roots,
             images,
             operations,
             settings,
@@ -259,10 +263,12 @@ def _parts(
         warnings=warnings,
         resources=resources.read,
         consoles=Consoles(catalog, boot, operations, events),
-        files=Files(guest_roots := GuestRoots(catalog, boot, volumes, locks), snapshot_roots, events),
-        sftp=Sftp(guest_roots, snapshot_roots, volumes),
+        files=Files(guest_roots := GuestRoots(catalog, boot, volumes, locks), saved.snapshot_roots, events),
+        sftp=Sftp(guest_roots, saved.snapshot_roots, volumes),
         logs=instance_logs,
         metadata=Metadata(catalog, volumes, events),
+        backups=saved.backups,
+        restoring=saved.restoring,
         shut_down=shut_down,
     )
     return Parts(
@@ -279,6 +285,7 @@ def _parts(
         upkeep=upkeep,
         snapshot_schedule=kept.schedule,
         hotplug=Hotplug(instances, catalog, devices, containers, locks),
+        backups=saved.backups,
         events=events,
         server_config=server_keys,
         warnings=warnings,
@@ -303,6 +310,24 @@ def _storage(
     users = PoolUsers(instances, profiles, rows)
     pools = Pools(PoolRows(database), paths.state / "storage-pools", events, users.used_by)
     return pools, Volumes(rows, pools, users, events, is_running)
+
+
+def _downloads(
+    images: Images, pools: Pools, config: ServerConfigRows, settings: Callable[[str], str]
+) -> tuple[Outgoing, Downloads]:
+    """What asks other servers, and what fetches images from them."""
+    outgoing = Outgoing(
+        user_agent=lambda: environment.user_agent(sorted({pool.driver for pool in pools.list()})),
+        proxies=lambda: proxies.chosen(config.all()),
+    )
+    tools = Tools(
+        outgoing=outgoing,
+        partials=Partials(images.partials),
+        incoming=images.incoming,
+        version=VERSION,
+        architecture=lambda: settings("images.default_architecture") or architectures.own(),
+    )
+    return outgoing, Downloads(images, tools, settings)
 
 
 def _settings(rows: ServerConfigRows) -> Callable[[str], str]:

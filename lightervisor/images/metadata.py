@@ -1,30 +1,17 @@
 """metadata.yaml of an image: read with limits, checked by LXD's rules. Source: LXD, image format."""
 
-from collections.abc import Iterable
 from datetime import date
 from typing import Any, cast
 
 import msgspec
-import yaml
 
 from lightervisor.config import architectures
 from lightervisor.errors import Invalid
+from lightervisor.model import yaml_documents
 from lightervisor.model.image import ImageMetadata
 
 LARGEST = 1 << 20
-DEEPEST = 50
-
-
-def _refuse_bombs(text: bytes) -> None:
-    """A YAML bomb needs aliases, or a depth that no image has."""
-    events = cast("Iterable[object]", yaml.parse(text, Loader=yaml.CSafeLoader))  # pyright: ignore[reportUnknownMemberType]
-    depth = 0
-    for event in events:
-        if isinstance(event, yaml.AliasEvent):
-            raise Invalid("image metadata", cause="metadata.yaml uses YAML aliases")
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > DEEPEST:
-            raise Invalid("image metadata", cause=f"metadata.yaml is nested more than {DEEPEST} levels deep")
+_KIND, _FILE = "image metadata", "metadata.yaml"
 
 
 def parse(text: bytes) -> ImageMetadata:
@@ -42,17 +29,11 @@ def parse(text: bytes) -> ImageMetadata:
 
 def parse_loosely(text: bytes) -> ImageMetadata:
     """The contents with any field missing, as an instance's own metadata.yaml may be. Raises Invalid."""
-    if len(text) > LARGEST:
-        raise Invalid("image metadata", cause=f"metadata.yaml is larger than {LARGEST} bytes")
+    document = yaml_documents.mapping(text, _KIND, _FILE, largest=LARGEST)
     try:
-        _refuse_bombs(text)
-        document: object = yaml.load(text, Loader=yaml.CSafeLoader)
-        if not isinstance(document, dict):
-            raise Invalid("image metadata", cause="metadata.yaml is not a mapping")
-        return msgspec.convert(_worded(cast("dict[Any, Any]", document)), ImageMetadata, strict=False)
-    except (yaml.YAMLError, msgspec.ValidationError, RecursionError, ValueError, OverflowError) as error:
-        cause = " ".join(str(error).split())[:300]
-        raise Invalid("image metadata", cause=f"metadata.yaml cannot be read: {cause}") from error
+        return msgspec.convert(_worded(document), ImageMetadata, strict=False)
+    except (msgspec.ValidationError, RecursionError, ValueError, OverflowError) as error:
+        raise yaml_documents.unreadable(_KIND, _FILE, error) from error
 
 
 def _worded(document: dict[Any, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A tree packed into the file of an image: tar's output, compressed by a native program, in constant memory.
+"""Trees packed into the file of an image or backup: tar's output, compressed by a native program, in constant memory.
 
 The archive depends on the tree alone: names in order, no dates but those of the files, the same bytes each time. Both
 programs run confined: tar sees the tree, read-only, and the one that compresses sees its output file. Source: tar(1),
@@ -11,12 +11,12 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
-from lightervisor.errors import Failure, HostError
+from lightervisor.errors import Failure, HostError, Unsupported
 from lightervisor.images.formats.format import format_named
 from lightervisor.images.meter import Progress
 from lightervisor.images.sandbox import confined
@@ -34,49 +34,69 @@ CREATE = (
 
 
 class Packing:
-    """One archive that is being made; `cancel` may be called from any thread, at any time."""
+    """One archive that is being made; `cancel` may be called from any thread, at any time.
 
-    def __init__(self, progress: Progress) -> None:
-        self._told = _Told(progress)
+    `kind` and `label` say in messages and in the progress what is made.
+    """
+
+    def __init__(self, progress: Progress, *, kind: str = "image", label: str = "Image pack: ") -> None:
+        self._told, self._kind = _Told(progress, label), kind
         self._guard = threading.Lock()
         self._programs: list[_Program] = []
         self._is_cancelled = False
 
     def write(self, members: Mapping[str, Path], target: Path, algorithm: str) -> None:
-        """Write an archive of files and directories, by their names in it, to a new file.
+        """Write an archive of files and directories, by their names in it and in this order, to a new file.
 
         A name below another's lies over what that one has there. Raises HostError quoting the program that failed, or
         when there is no space, Failure when it was cancelled; the caller removes what is there then. Blocking.
         """
-        with ExitStack() as stack:
-            try:
-                self._write(members, target, algorithm, stack)
-            except (Failure, OSError) as error:
-                if self._is_cancelled:
-                    raise _cancelled() from error
-                if isinstance(error, OSError):
-                    raise unwritable(error.strerror or str(error)) from error
-                raise
+        with self._explained(), ExitStack() as stack:
+            file = stack.enter_context(target.open("xb", buffering=0)).fileno()
+            self._write(members, _Sink(file, target, target.parent), algorithm, stack)
+
+    def stream(self, members: Mapping[str, Path], pipe: int, algorithm: str, scratch: Path) -> None:
+        """As `write`, into a pipe, which stays open; `scratch` is a directory for what programs complain of.
+
+        Raises Unsupported for a format that cannot be written so.
+        """
+        if format_named(algorithm).NEEDS_FILE:
+            remedy = "choose another, or have the server keep the file"
+            raise Unsupported(self._kind, cause=f"{algorithm} cannot be made while it is sent", remedy=remedy)
+        with self._explained(), ExitStack() as stack:
+            self._write(members, _Sink(pipe, None, scratch), algorithm, stack)
+
+    @contextlib.contextmanager
+    def _explained(self) -> Generator[None, None, None]:
+        try:
+            yield
+        except (Failure, OSError) as error:
+            if self._is_cancelled:
+                raise self._cancelled() from error
+            if isinstance(error, OSError):
+                raise unwritable(error.strerror or str(error)) from error
+            raise
 
     def cancel(self) -> None:
-        """Kill what runs; `write` raises."""
+        """Kill what runs; what writes raises."""
         with self._guard:
             self._is_cancelled = True
             for program in self._programs:
                 program.kill()
 
-    def _write(self, members: Mapping[str, Path], target: Path, algorithm: str, stack: ExitStack) -> None:
+    def _write(self, members: Mapping[str, Path], sink: "_Sink", algorithm: str, stack: ExitStack) -> None:
         words = format_named(algorithm).packer(algorithm.partition(" ")[2])
-        top = sorted((name for name in members if "/" not in name), key=lambda name: (name != "metadata.yaml", name))
+        top = [name for name in members if not any(parent in members for parent in _parents(name))]
         tree = {path: f"{_PLACE}/{name}" for name, path in members.items()}
-        file = stack.enter_context(target.open("xb", buffering=0)).fileno()
-        tar = self._start([*CREATE, "--", *top], stack, target.parent, tree=tree)
+        tar = self._start([*CREATE, "--", *top], stack, sink, tree=tree)
         programs = [tar]
         if words:
-            programs.append(self._start(words, stack, target.parent, output=target, to=file))
+            programs.append(self._start(words, stack, sink))
         try:
-            _pour(tar.output, programs[1].input if words else file, file, self._told)
-        except BrokenPipeError:
+            _pour(tar.output, programs[1].input if words else sink.to, self._told, sink.to if sink.file else None)
+        except BrokenPipeError as error:
+            if not words:
+                raise Failure(self._kind, cause="nobody takes it any more") from error
             programs.reverse()  # it is the one that compresses that has failed
         for program in programs:
             program.finish()
@@ -85,23 +105,33 @@ class Packing:
         self,
         words: Sequence[str],
         stack: ExitStack,
-        directory: Path,
+        sink: "_Sink",
         *,
         tree: Mapping[Path, str] | None = None,
-        output: Path | None = None,
-        to: int = process.PIPE,
     ) -> "_Program":
-        said = stack.enter_context(tempfile.TemporaryFile(dir=directory))  # noqa: SIM115 - the stack closes it
+        """Begin a part of the pipeline: tar, which has a tree, or what compresses its output into the sink."""
+        said = stack.enter_context(tempfile.TemporaryFile(dir=sink.scratch))  # noqa: SIM115 - the stack closes it
         with self._guard:
             if self._is_cancelled:
-                raise _cancelled()
-            source = process.PIPE if output is not None else process.NOTHING
-            argv = confined(words, tree=tree, output=output)
+                raise self._cancelled()
+            source, to = (process.NOTHING, process.PIPE) if tree else (process.PIPE, sink.to)
+            argv = confined(words, tree=tree, output=None if tree else sink.file)
             child = process.spawn(argv, stdin=source, stdout=to, stderr=said.fileno())
             program = _Program(words[0], child, said)
             self._programs.append(program)
         stack.callback(program.end)
         return program
+
+    def _cancelled(self) -> Failure:
+        return Failure(self._kind, cause="packing was cancelled")
+
+
+class _Sink(NamedTuple):
+    """Where the archive goes: a descriptor, and its path when it is a file; `scratch` is for temporary files."""
+
+    to: int
+    file: Path | None
+    scratch: Path
 
 
 class _Program:
@@ -149,16 +179,18 @@ class _Program:
 class _Told:
     """How far it is, as LXD says it when the end is not known."""
 
-    def __init__(self, progress: Progress) -> None:
-        self._progress, self._begun, self.bytes = progress, time.monotonic(), 0
+    def __init__(self, progress: Progress, label: str) -> None:
+        self._progress, self._label = progress, label
+        self._begun, self.bytes = time.monotonic(), 0
 
     def tell(self) -> None:
         """Say it."""
         speed = self.bytes / max(time.monotonic() - self._begun, 0.001)
-        self._progress(f"Image pack: {self.bytes / 1e6:.2f}MB ({speed / 1e6:.2f}MB/s)")
+        self._progress(f"{self._label}{self.bytes / 1e6:.2f}MB ({speed / 1e6:.2f}MB/s)")
 
 
-def _pour(source: int, sink: int, file: int, told: _Told) -> None:
+def _pour(source: int, sink: int, told: _Told, file: int | None) -> None:
+    """Move all bytes inside the kernel; the file system of `file` must not become full."""
     for pipe in (source, sink):
         with contextlib.suppress(OSError):
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, BLOCK)
@@ -167,13 +199,15 @@ def _pour(source: int, sink: int, file: int, told: _Told) -> None:
         told.bytes += count
         if time.monotonic() - looked >= _EVERY_S:
             looked = time.monotonic()
-            check_space(file)
+            if file is not None:
+                check_space(file)
             told.tell()
     told.tell()
 
 
-def _cancelled() -> Failure:
-    return Failure("image", cause="packing was cancelled")
+def _parents(name: str) -> Iterator[str]:
+    while name := name.rpartition("/")[0]:
+        yield name
 
 
 def _descriptor(stream: IO[bytes] | None) -> int:

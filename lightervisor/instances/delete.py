@@ -1,6 +1,6 @@
 """Deleting and renaming instances. Source: LXD, DELETE and POST /1.0/instances/<name>."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
 from lightervisor.config import names
@@ -36,6 +36,11 @@ class Removal:
     ) -> None:
         self._rows, self._catalog, self._boot = rows, catalog, boot
         self._volumes, self._operations, self._events = volumes, operations, events
+        self._before_end: list[Callable[[str, str], Awaitable[None]]] = []
+
+    def precede_end(self, act: Callable[[str, str], Awaitable[None]]) -> None:
+        """Have something done to an instance whose files are gone, before its row goes: it may be done twice."""
+        self._before_end.append(act)
 
     def delete(self, project: str, name: str, requestor: EventLifecycleRequestor | None = None) -> Operation:
         """Start deleting a stopped instance. Raises NotFound and, with LXD's text, Invalid while it runs."""
@@ -88,6 +93,8 @@ class Removal:
             await self._volumes.delete(pool, project, name)  # its snapshots may be there yet
         with suppress(NotFound):
             await self._boot.forget(self._rows.get(project, name))
+        for act in self._before_end:
+            await act(project, name)
         await self._rows.delete(project, name)
 
     def rename(

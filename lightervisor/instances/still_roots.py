@@ -49,6 +49,10 @@ class StillRoot(NamedTuple):
     plain: Mapping[str, Path]
 
 
+class Runs(Failure):
+    """The instance runs, so that its files change."""
+
+
 UNDO = "unmount root that was being read"
 
 
@@ -68,7 +72,7 @@ class StillRoots:
             row = self._catalog.row(project, name)
             if self._boot.containers.init_pid(volume_name(project, name)) is not None:
                 text = "Cannot export a running instance as an image"
-                raise Failure("instance", name, text=text, remedy=f"stop it, or take a snapshot: lxc snapshot {name}")
+                raise Runs("instance", name, text=text, remedy=f"stop it, or take a snapshot: lxc snapshot {name}")
             await self._boot.cleaned_up(project, name)
             pool = self._volumes.pool_of(self._catalog.expand(row).devices)
             mounted = await self._volumes.mount(pool, project, name, None)

@@ -5,17 +5,15 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
-import yaml
-
 from lightervisor.config.merge import Devices, root_device
 from lightervisor.config.names import volume_name
-from lightervisor.db.instance_snapshots import SnapshotRows
 from lightervisor.db.instances import InstanceRow
 from lightervisor.errors import Conflict, Invalid
+from lightervisor.instances.descriptions import FILE, Descriptions
 from lightervisor.kernel import files
 from lightervisor.kernel.idmap import IdMap
 from lightervisor.kernel.threads import finished, in_thread
+from lightervisor.model import yaml_documents
 from lightervisor.storage.driver import (
     MountedRoot,
     Snapshot,
@@ -25,9 +23,6 @@ from lightervisor.storage.driver import (
 )
 from lightervisor.storage.plain import PlainDirectories, PlainDirectory
 from lightervisor.storage.pools import Pools
-
-DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-"""libyaml's, where there is one: it is many times as fast, and there may be many snapshots to describe."""
 
 
 class SnapshotPlace(NamedTuple):
@@ -41,8 +36,8 @@ class SnapshotPlace(NamedTuple):
 class InstanceVolumes:
     """The volumes of instances, over whichever pool each is in."""
 
-    def __init__(self, pools: Pools, snapshots: SnapshotRows) -> None:
-        self._pools, self._snapshots = pools, snapshots
+    def __init__(self, pools: Pools, descriptions: Descriptions) -> None:
+        self._pools, self._descriptions = pools, descriptions
         self._readers: Counter[SnapshotPlace] = Counter()
         self._before_leaving: list[Callable[[str, str], Awaitable[None]]] = []
 
@@ -152,18 +147,8 @@ class InstanceVolumes:
 
     async def write_description(self, row: InstanceRow, pool: str) -> None:
         """Write backup.yaml beside the root file system, so that the pool alone tells of the instance."""
-        target = self.directory(pool, row.project, row.name) / "backup.yaml"
-        snapshots = self._snapshots.of(row.project, row.name)
-
-        def write() -> None:
-            told = {
-                "container": msgspec.to_builtins(row),
-                "snapshots": [msgspec.to_builtins(one) for one in snapshots],
-                "pool": {"name": pool},
-            }
-            files.write_whole(target, yaml.dump(told, Dumper=DUMPER, sort_keys=False), 0o400)
-
-        await in_thread(write)
+        target, told = self.directory(pool, row.project, row.name) / FILE, self._descriptions.of(row, pool)
+        await in_thread(lambda: files.write_whole(target, yaml_documents.dump(told), 0o400))
 
     # Snapshots
 

@@ -86,6 +86,42 @@ class IdMap(Struct, frozen=True):
         return json.dumps(entries, separators=(",", ":"))
 
 
+def completed(idmap: IdMap) -> IdMap:
+    """The map with an id inside for each other one of the host, somewhere between and behind its own ranges.
+
+    Through a mount with such a map every owner can be written. Raises Invalid for ranges that overlap.
+    """
+    kinds: tuple[Literal["uid", "gid"], ...] = ("uid", "gid")
+    ranges: list[IdRange] = []
+    for kind in kinds:
+        own = [IdRange(kind, one.host, one.guest, one.count) for one in idmap.ranges if one.kind in ("both", kind)]
+        hosts = _gaps([(one.host, one.count) for one in own])
+        guests = _gaps([(one.guest, one.count) for one in own])
+        while hosts and guests:
+            (host, left), (guest, room) = hosts.pop(0), guests.pop(0)
+            count = min(left, room)
+            own.append(IdRange(kind, host, guest, count))
+            if left > count:
+                hosts.insert(0, (host + count, left - count))
+            if room > count:
+                guests.insert(0, (guest + count, room - count))
+        ranges += own
+    return IdMap(tuple(ranges))
+
+
+def _gaps(taken: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """What is free beside these ranges, as starts and counts."""
+    found: list[tuple[int, int]] = []
+    position = 0
+    for start, count in sorted(taken):
+        if count <= 0 or start < position or start + count > FULL_RANGE:
+            raise Invalid("id map", cause="its ranges overlap or leave what an id can be")
+        if start > position:
+            found.append((position, start - position))
+        position = start + count
+    return [*found, (position, FULL_RANGE - position)] if position < FULL_RANGE else found
+
+
 def from_json(text: str) -> IdMap | None:
     """The map in LXD's form; None for "[]" and "", which are no map. Raises Invalid for what is none of these."""
     try:

@@ -13,9 +13,11 @@ Life cycle of an image. `create_image` hands an empty directory to `unpack`, whi
 volumes made from it are not affected, whatever the mechanism shares behind the curtain.
 
 Life cycle of a volume. `create_volume` makes it from an image, or empty; its directory holds `rootfs`, and copies of
-`metadata.yaml` and `templates` that belong to the volume. `mount` makes `rootfs` show the files for an id map: on
-disk owners are plain, seen through the mount they are the map's. What another map mounted is mounted again. `unmount`
-takes it away, also when someone still has a file open in it. A volume is renamed and deleted unmounted.
+`metadata.yaml` and `templates` that belong to the volume. `fill_volume` makes it of a tree like an image's, all of
+which is the volume's own then; `fill_snapshot` makes a snapshot so, which is how backups come back. `mount` makes
+`rootfs` show the files for an id map: on disk owners are plain, seen through the mount they are the map's. What another
+map mounted is mounted again. `unmount` takes it away, also when someone still has a file open in it. A volume is
+renamed and deleted unmounted.
 `rebuild_volume` makes it again from another image, or empty; its snapshots stay what they are.
 
 Life cycle of a snapshot. `create_snapshot` keeps what a volume holds now, with its metadata.yaml and templates; nothing
@@ -179,6 +181,14 @@ class StorageDriver(ABC):
     @abstractmethod
     def rebuild_volume(self, volume: Volume, image: str | None, mark: str) -> None:
         """Make an unmounted volume what `create_volume` would; from that moment on `restored` answers with the mark."""
+
+    @abstractmethod
+    def fill_volume(self, volume: Volume, fill: Callable[[Path], None]) -> None:
+        """Make a volume of what `fill` puts into an empty directory; what it has on this file system it may rename."""
+
+    @abstractmethod
+    def fill_snapshot(self, snapshot: Snapshot, fill: Callable[[Path], None]) -> None:
+        """Make a snapshot so, of a volume that need not be there yet."""
 
     @abstractmethod
     def delete_volume(self, volume: Volume) -> None:

@@ -75,7 +75,14 @@ class PoolLayers:
             yield copy
 
     @contextmanager
-    def _made(self, make: Callable[[Path], None]) -> Generator[str, None, None]:
+    def taken(self, tree: Path) -> Generator[str, None, None]:
+        """Make a layer of a root directory on this file system, which is moved; it goes when what follows fails."""
+        self._layout.check_root(tree.parent)
+        with self._made(tree.rename) as layer:
+            yield layer
+
+    @contextmanager
+    def _made(self, make: Callable[[Path], object]) -> Generator[str, None, None]:
         layer = f"{FOLDER}/{secrets.token_hex(8)}"
         with self._layout.making("layer") as staged:
             make(staged / "upper")

@@ -179,13 +179,17 @@ class PoolLayout:
         return self.root / "images" / f"{fingerprint}.deleted"
 
     def check_image(self, directory: Path) -> None:
-        """Raise Invalid unless an unpacked image has a root directory that is one: a link could lead anywhere."""
+        """Raise Invalid unless an unpacked image has a root directory."""
+        self.check_root(directory, "image", "build the image again")
+
+    def check_root(self, directory: Path, what: str = "storage volume", remedy: str = "") -> None:
+        """Raise Invalid unless there is a root directory that is one: a link could lead anywhere."""
         try:
             found = (directory / "rootfs").lstat()
         except FileNotFoundError:
             found = None
         if found is None or not stat.S_ISDIR(found.st_mode):
-            raise Invalid("image", cause="it has no directory rootfs", remedy="build the image again")
+            raise Invalid(what, cause="it has no directory rootfs", remedy=remedy)
 
     def copy_beside(self, image: Path, target: Path) -> None:
         """Copy metadata.yaml and the templates of an image, regular files only, for a volume to have its own."""

@@ -75,6 +75,10 @@ class Pools:
         """One pool. Raises NotFound."""
         return self._view(self._rows.get(name))
 
+    def row(self, name: str) -> PoolRow:
+        """One pool as it is stored. Raises NotFound."""
+        return self._rows.get(name)
+
     def usage(self, name: str) -> ResourcesStoragePool:
         """Space and inodes of a pool. Raises NotFound, Unavailable."""
         usage = self.driver(name).usage()

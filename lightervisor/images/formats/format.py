@@ -27,6 +27,8 @@ class Format(ABC):
     """Where the first bytes are, and what they are."""
     ALGORITHM: ClassVar[str]
     """What `compression_algorithm` calls it."""
+    NEEDS_FILE: ClassVar[bool] = False
+    """Whether it can only be written to a file, not to a pipe."""
 
     def __init_subclass__(cls, *, name: str = "") -> None:
         super().__init_subclass__()

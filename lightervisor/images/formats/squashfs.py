@@ -28,6 +28,7 @@ class Squashfs(Format, name="squashfs"):
     SUFFIX = ".squashfs"
     MAGIC = (0, b"hsqs")
     ALGORITHM = "squashfs"
+    NEEDS_FILE = True
 
     def inspect(self, path: Path, meter: Meter, *, metadata: bool) -> bytes:
         """The superblock says how long the file has to be."""

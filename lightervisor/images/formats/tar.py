@@ -100,13 +100,24 @@ class Tar(Format, name="tar"):
                     if finished and child.wait() != 0:
                         raise damaged(_words(said, child.returncode))
 
+    def first(self, path: Path, meter: Meter, name: str, *, largest: int) -> bytes | None:
+        """The bytes of the first member of this name, None without one; reads no further than it has to.
+
+        Raises Invalid when it is no plain file or too large, and for a damaged archive.
+        """
+        with self._plain(path, meter) as stream:
+            for member in members(_counted(stream, meter)):
+                if member.name == name:
+                    return _text(member, largest)
+        return None
+
     def packer(self, level: str) -> Sequence[str]:
         """What compresses; a tar archive needs nothing more."""
         return [*self.COMPRESS, *([level] if level else [])] if self.COMPRESS else []
 
-    def unpack(self, path: Path, target: Path, meter: Meter) -> None:
-        """Decompress into tar, counting."""
-        words = [*EXTRACT, *(() if makes_devices() else NO_DEVICES)]
+    def unpack(self, path: Path, target: Path, meter: Meter, *, only: Sequence[str] = ()) -> None:
+        """Decompress into tar, counting; `only` these members and what is below them, or all."""
+        words = [*EXTRACT, *(() if makes_devices() else NO_DEVICES), "--", *only]
         with tempfile.TemporaryFile(dir=path.parent) as said, self._plain(path, meter) as stream:
             child = process.spawn(confined(words, target=target), stdin=process.PIPE, stderr=said.fileno())
             with child:
@@ -147,7 +158,7 @@ def _search(read: Read, *, to_the_end: bool, metadata: bool) -> bytes:
         if not metadata:
             continue
         if member.name == "metadata.yaml" and text is None:
-            text = _metadata(member)
+            text = _text(member, LARGEST)
             if not to_the_end:
                 return text
         if member.name in ("rootfs", "templates") and member.type != DIRECTORY:
@@ -157,11 +168,11 @@ def _search(read: Read, *, to_the_end: bool, metadata: bool) -> bytes:
     return text or b""
 
 
-def _metadata(member: Member) -> bytes:
+def _text(member: Member, largest: int) -> bytes:
     if member.type != REGULAR:
-        raise Invalid("image", cause="its metadata.yaml is not a plain file")
-    if member.size > LARGEST:
-        raise Invalid("image", cause=f"its metadata.yaml is larger than {LARGEST} bytes")
+        raise Invalid("image", cause=f"its {member.name} is not a plain file")
+    if member.size > largest:
+        raise Invalid("image", cause=f"its {member.name} is larger than {largest} bytes")
     return member.data()
 
 
@@ -196,8 +207,7 @@ def _compressed(
     return Compressed
 
 
-# What is made does not depend on the moment (gzip -n) nor on how many cores there are.
-_compressed("gzip", "gz", b"\x1f\x8b", "gzip -nc", "gzip -dc")
+# What is made does not depend on the moment nor on how many cores there are.
 _compressed("bzip2", "bz2", b"BZh", "bzip2 -c", "bzip2 -dc")
 _compressed(
     "xz", "xz", b"\xfd7zXZ\0", "xz -c -T0 --memlimit-compress=3GiB", "xz -dc -T0 -M1GiB", listing="xz --robot --list"

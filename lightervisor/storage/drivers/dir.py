@@ -96,6 +96,27 @@ class Dir(StorageDriver, name="dir"):
             self.unmount(volume)
             self.layout.exchange(staged, self.volume_path(volume))
 
+    def fill_volume(self, volume: Volume, fill: Callable[[Path], None]) -> None:
+        """Let it be filled."""
+        if self.has_volume(volume):
+            return
+        with self.layout.making("storage volume") as staged:
+            self._fill(staged, fill)
+            self.layout.place(staged, self.volume_path(volume))
+
+    def fill_snapshot(self, snapshot: Snapshot, fill: Callable[[Path], None]) -> None:
+        """Let it be filled."""
+        if self.has_snapshot(snapshot):
+            return
+        with self.layout.making("snapshot") as staged:
+            self._fill(staged, fill)
+            self._place_snapshot(staged, snapshot)
+
+    def _fill(self, staged: Path, fill: Callable[[Path], None]) -> None:
+        fill(staged)
+        self.layout.check_root(staged)
+        Mountpoint(staged).make()
+
     def delete_volume(self, volume: Volume) -> None:
         """Into the trash."""
         self.unmount(volume)

@@ -18,15 +18,7 @@ from lightervisor.kernel.copies import Watch
 from lightervisor.kernel.idmap import IdMap
 from lightervisor.kernel.userns import namespace_of
 from lightervisor.storage import layers, probe
-from lightervisor.storage.driver import (
-    RESTORED,
-    Filling,
-    MountedRoot,
-    Snapshot,
-    Still,
-    StorageDriver,
-    Volume,
-)
+from lightervisor.storage.driver import RESTORED, Filling, MountedRoot, Snapshot, Still, StorageDriver, Volume
 from lightervisor.storage.layers import Chain, PoolLayers
 from lightervisor.storage.mountpoint import Mountpoint
 from lightervisor.storage.plain import PLAIN, PlainDirectories, PlainDirectory, name_of
@@ -123,6 +115,30 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
         with self._layers.lock:
             self._layers.drop(before)
             self._reap(before.image)
+
+    def fill_volume(self, volume: Volume, fill: Callable[[Path], None]) -> None:
+        """Let the volume's own layer be filled, over nothing."""
+        if self.has_volume(volume):
+            return
+        with self.layout.making("storage volume") as staged, self._filled(staged, fill) as layer:
+            self._layers.write(staged, Chain(top=layer))
+            self.layout.place(staged, self.volume_path(volume))
+
+    def fill_snapshot(self, snapshot: Snapshot, fill: Callable[[Path], None]) -> None:
+        """Let a layer of the snapshot's own be filled, over nothing."""
+        if self.has_snapshot(snapshot):
+            return
+        with self.layout.making("snapshot") as staged, self._filled(staged, fill) as layer:
+            self._layers.write(staged, Chain(lowers=[f"{layer}/upper"]))
+            self._place_snapshot(staged, snapshot)
+
+    @contextmanager
+    def _filled(self, staged: Path, fill: Callable[[Path], None]) -> Generator[str, None, None]:
+        """Have a directory filled, whose root becomes a layer."""
+        fill(staged)
+        with self._layers.taken(staged / "rootfs") as layer:
+            Mountpoint(staged).make()
+            yield layer
 
     def _root_of(self, lowers: Sequence[str]) -> Path | None:
         return self.layout.root / lowers[0] if lowers else None

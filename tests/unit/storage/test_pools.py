@@ -18,6 +18,7 @@ from lightervisor.kernel.idmap import IdMap
 from lightervisor.model.storage_pool import StoragePoolPut, StoragePoolsPost
 from lightervisor.storage.driver import (
     MountedRoot,
+    Snapshot,
     StorageDriver,
     Volume,
     storage_driver,
@@ -55,6 +56,12 @@ class Plain(StorageDriver, name="plain"):
         self.volume_path(volume).mkdir()
 
     def rebuild_volume(self, volume: Volume, image: str | None, mark: str) -> None:
+        raise NotImplementedError
+
+    def fill_volume(self, volume: Volume, fill: Callable[[Path], None]) -> None:
+        fill(self.volume_path(volume))
+
+    def fill_snapshot(self, snapshot: Snapshot, fill: Callable[[Path], None]) -> None:
         raise NotImplementedError
 
     def delete_volume(self, volume: Volume) -> None:

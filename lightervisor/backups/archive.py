@@ -1,0 +1,174 @@
+"""A backup that a client has sent: its index, and its files in a pool. Nothing in it is believed before it was checked.
+
+It is unpacked by native programs that see nothing but the archive and one directory, as images are; only then it is
+looked at, without following any link. Source: LXD 5.0.2, backups; docs/adr/0010.
+"""
+
+import stat
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from lightervisor.backups.contents import INDEX, INSTANCE, SNAPSHOTS
+from lightervisor.backups.owners import shown_shifted
+from lightervisor.backups.records import IDMAP
+from lightervisor.config import names
+from lightervisor.errors import Invalid, Unsupported
+from lightervisor.images.formats.format import format_of
+from lightervisor.images.formats.tar import Tar
+from lightervisor.images.meter import Meter
+from lightervisor.instances import snapshot_names
+from lightervisor.kernel.idmap import IdMap, from_json
+from lightervisor.model import yaml_documents
+from lightervisor.model.backup_file import BackupConfig, BackupIndex
+from lightervisor.storage.driver import Snapshot, StorageDriver, Volume
+
+KIND, FILE = "backup", "index.yaml"
+LARGEST = 16 << 20
+"""Most bytes of an index: one snapshot takes two or three thousand."""
+
+
+class Archive:
+    """The file of a backup of an instance."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return self.path.stat().st_size
+
+    def discard(self) -> None:
+        """Remove the file, if it is there still."""
+        self.path.unlink(missing_ok=True)
+
+    def index(self) -> BackupIndex:
+        """What it says of itself, checked as far as no server is asked. Raises Invalid, Unsupported. Blocking."""
+        with _about_backups():
+            text = _tar(self.path).first(self.path, Meter(self.size), INDEX, largest=LARGEST)
+        if text is None:
+            raise Invalid(KIND, text="Backup is missing index.yaml", remedy="this is no backup of an instance")
+        document = yaml_documents.mapping(text, KIND, FILE, largest=LARGEST)
+        index = yaml_documents.convert(document, BackupIndex, KIND, FILE)
+        check(index)
+        return index
+
+    def unpack(self, driver: StorageDriver, volume: Volume, maps: "Maps", meter: "MeterOf") -> None:
+        """Make a volume and its snapshots of what is in it, all or none in the end. Blocking.
+
+        `maps` are the id maps by which the owners of each tree were shifted, of the snapshots by their names and of the
+        instance by ""; `meter` makes what counts what comes into a directory. Raises Invalid when the archive holds
+        other snapshots than these, HostError; what was placed until then is the caller's to remove.
+        """
+        snapshots = sorted(name for name in maps if name)
+        with driver.layout.making("storage volume") as staged:
+            for idmap in dict.fromkeys(maps.values()):
+                trees = [_tree_of(name) for name, one in maps.items() if one == idmap]
+                self._unpack(driver, staged, idmap, trees if len(set(maps.values())) > 1 else [], meter)
+            _check_directory(staged, "backup")
+            _check_directory(staged, INSTANCE)
+            found = _names(staged, SNAPSHOTS)
+            if found != set(snapshots):
+                odd = sorted(found ^ set(snapshots))
+                raise Invalid(KIND, cause=f"its index and its files disagree about the snapshot {odd[0]!r}")
+            driver.fill_volume(volume, _moving(driver, staged / INSTANCE))
+            for name in snapshots:
+                driver.fill_snapshot(Snapshot(volume, name), _moving(driver, staged / _tree_of(name)))
+
+    def _unpack(
+        self, driver: StorageDriver, staged: Path, idmap: IdMap | None, trees: Sequence[str], meter: "MeterOf"
+    ) -> None:
+        with _about_backups(), shown_shifted(driver.layout.trash, staged, idmap) as target:
+            _tar(self.path).unpack(self.path, target, meter(staged), only=trees)
+
+
+Maps = Mapping[str, IdMap | None]
+MeterOf = Callable[[Path], Meter]
+
+
+def check(index: BackupIndex) -> None:
+    """Raise Invalid or Unsupported for an index that cannot be imported on any server of ours."""
+    if index.type not in ("container", ""):
+        if index.type == "virtual-machine":
+            raise Unsupported(KIND, cause="it is of a virtual machine, which are not offered")
+        raise Invalid(KIND, cause=f"it is not of an instance but of type {index.type[:50]!r}")
+    if index.optimized:
+        remedy = "export the instance again without --optimized-storage"
+        raise Unsupported(KIND, cause=f"it has the format of {index.backend[:50]!r} storage pools", remedy=remedy)
+    names.check_instance(index.name)
+    config = index.config
+    if config is None or config.container is None:
+        raise Invalid(KIND, cause="its index says nothing of the instance", remedy="it is of an LXD before 4.0")
+    check_snapshots(config, index.snapshots)
+
+
+def check_snapshots(config: BackupConfig, listed: Sequence[str]) -> None:
+    """Raise Invalid unless all that is told of snapshots is told of these, each once."""
+    for name in listed:
+        snapshot_names.check(name)
+    if len(set(listed)) != len(listed):
+        raise Invalid(KIND, cause="its index lists a snapshot twice")
+    described = [one.name for one in config.snapshots]
+    if sorted(described) != sorted(listed):
+        raise Invalid(KIND, cause="its index describes other snapshots than it lists")
+
+
+def maps_of(config: BackupConfig) -> Maps:
+    """The id maps that the files of each tree have, as its own configuration tells. Raises Invalid."""
+    told = {one.name: one.config for one in config.snapshots}
+    told[""] = config.container.config if config.container else {}
+    return {name: from_json(one.get(IDMAP, "")) for name, one in told.items()}
+
+
+def _tree_of(snapshot: str) -> str:
+    return f"{SNAPSHOTS}/{snapshot}" if snapshot else INSTANCE
+
+
+def _tar(path: Path) -> Tar:
+    form = format_of(path)
+    if not isinstance(form, Tar):
+        raise Invalid(KIND, cause="it is no tar archive")
+    return form
+
+
+def _moving(driver: StorageDriver, source: Path) -> Callable[[Path], None]:
+    """Moves what belongs to a volume or snapshot out of the unpacked archive; other things stay and are thrown away."""
+
+    def fill(target: Path) -> None:
+        _check_directory(source, "rootfs")
+        (source / "rootfs").rename(target / "rootfs")
+        driver.layout.copy_beside(source, target)
+
+    return fill
+
+
+def _check_directory(root: Path, name: str) -> None:
+    try:
+        mode = (root / name).lstat().st_mode
+    except FileNotFoundError:
+        raise Invalid(KIND, cause=f"it has no {name}") from None
+    if not stat.S_ISDIR(mode):
+        raise Invalid(KIND, cause=f"its {name} is not a directory")
+
+
+def _names(root: Path, name: str) -> set[str]:
+    """What is in a directory, nothing when it is not there."""
+    try:
+        mode = (root / name).lstat().st_mode
+    except FileNotFoundError:
+        return set()
+    if not stat.S_ISDIR(mode):
+        raise Invalid(KIND, cause=f"its {name} is not a directory")
+    return {entry.name for entry in (root / name).iterdir()}
+
+
+@contextmanager
+def _about_backups() -> Generator[None, None, None]:
+    """What the formats say of images is said of backups."""
+    try:
+        yield
+    except Invalid as error:
+        if error.kind != "image":
+            raise
+        raise Invalid(KIND, error.name, cause=error.cause, remedy=error.remedy, text=error.text) from error

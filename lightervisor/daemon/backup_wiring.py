@@ -1,0 +1,68 @@
+"""The services of backups, made of one another."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from lightervisor.backups.adopt import Adoption
+from lightervisor.backups.backups import Backups
+from lightervisor.backups.contents import Contents
+from lightervisor.backups.packer import Packer
+from lightervisor.backups.restore import Restoring
+from lightervisor.db.instance_backups import BackupRows
+from lightervisor.db.instance_snapshots import SnapshotRows
+from lightervisor.events.stream import Events
+from lightervisor.instances.boot import Boot
+from lightervisor.instances.catalog import Catalog
+from lightervisor.instances.descriptions import Descriptions
+from lightervisor.instances.moment_roots import MomentRoots
+from lightervisor.instances.snapshot_roots import SnapshotRoots
+from lightervisor.instances.still_roots import StillRoots
+from lightervisor.instances.volumes import InstanceVolumes
+from lightervisor.operations.locks import Locks
+from lightervisor.operations.operations import Operations
+
+
+class Reading(NamedTuple):
+    """What reading whole instances needs."""
+
+    catalog: Catalog
+    boot: Boot
+    volumes: InstanceVolumes
+    locks: Locks
+    snapshots: SnapshotRows
+    descriptions: Descriptions
+
+
+class Saved(NamedTuple):
+    """The services of backups, and what reads whole instances for them and for publishing."""
+
+    backups: Backups
+    restoring: Restoring
+    roots: MomentRoots
+    still_roots: StillRoots
+    snapshot_roots: SnapshotRoots
+
+
+def together(
+    reading: Reading,
+    rows: BackupRows,
+    adoption: Adoption,
+    operations: Operations,
+    events: Events,
+    directory: Path,
+    settings: Callable[[str], str],
+) -> Saved:
+    """All of them; `directory` is $LXD_DIR/backups."""
+    catalog, boot, volumes, locks, snapshots, descriptions = reading
+    still = StillRoots(catalog, boot, volumes, locks)
+    snapshot_roots = SnapshotRoots(snapshots, catalog, volumes, locks)
+    roots = MomentRoots(catalog, boot, volumes, still, locks)
+    packer = Packer(Contents(roots, snapshot_roots, snapshots, descriptions), roots, directory / ".incoming")
+    return Saved(
+        backups=Backups(rows, catalog, packer, operations, events, settings),
+        restoring=Restoring(adoption, volumes, operations, events, packer.directory),
+        roots=roots,
+        still_roots=still,
+        snapshot_roots=snapshot_roots,
+    )

@@ -1,0 +1,99 @@
+"""What is known of an instance, as backup.yaml in its pool and index.yaml in its backups tell it. Source: LXD 5.0.2."""
+
+from collections.abc import Container, Sequence
+
+from lightervisor.config.merge import expand
+from lightervisor.db.instance_snapshots import SnapshotRow, SnapshotRows
+from lightervisor.db.instances import InstanceRow
+from lightervisor.db.profiles import ProfileRow, ProfileRows
+from lightervisor.model.backup_file import BackupConfig, VolumeSnapshot
+from lightervisor.model.instance import Instance, InstanceSnapshot
+from lightervisor.model.profile import Profile
+from lightervisor.model.storage_pool import StoragePool
+from lightervisor.model.storage_volume import StorageVolume
+from lightervisor.storage.pools import Pools
+
+STOPPED, STOPPED_CODE = "Stopped", 102
+FILE = "backup.yaml"
+
+
+class Descriptions:
+    """Describes instances with their snapshots, profiles and pool."""
+
+    def __init__(self, pools: Pools, snapshots: SnapshotRows, profiles: ProfileRows) -> None:
+        self._pools, self._snapshots, self._profiles = pools, snapshots, profiles
+
+    def of(self, row: InstanceRow, pool: str, *, only: Container[str] | None = None) -> BackupConfig:
+        """Everything about an instance, as if it were at rest; `only` some snapshots, or all. Raises NotFound."""
+        snapshots = self._snapshots.of(row.project, row.name)
+        if only is not None:
+            snapshots = [one for one in snapshots if one.name in only]
+        profiles = self._known(row.project, row.profiles)
+        return BackupConfig(
+            container=_instance(row, profiles),
+            snapshots=[_snapshot(one, self._known(row.project, one.profiles)) for one in snapshots],
+            pool=self._pool(pool),
+            profiles=[
+                Profile(name=one.name, description=one.description, config=one.config, devices=one.devices)
+                for one in profiles
+            ],
+            volume=StorageVolume(name=row.name, type="container", project=row.project, created_at=row.created_at),
+            volume_snapshots=[
+                VolumeSnapshot(name=one.name, created_at=one.created_at, expires_at=one.expires_at) for one in snapshots
+            ],
+        )
+
+    def _known(self, project: str, names: Sequence[str]) -> list[ProfileRow]:
+        return [found for name in names if (found := self._profiles.find(project, name)) is not None]
+
+    def _pool(self, name: str) -> StoragePool:
+        found = self._pools.row(name)
+        return StoragePool(
+            name=found.name,
+            driver=found.driver,
+            description=found.description,
+            config=found.config,
+            status=found.state.capitalize(),
+            locations=["none"],
+        )
+
+
+def _instance(row: InstanceRow, profiles: Sequence[ProfileRow]) -> Instance:
+    expanded = expand(profiles, row.config, row.devices)
+    return Instance(
+        architecture=row.architecture,
+        config=row.config,
+        devices=row.devices,
+        ephemeral=row.ephemeral,
+        profiles=row.profiles,
+        stateful=row.stateful,
+        description=row.description,
+        created_at=row.created_at,
+        expanded_config=expanded.config,
+        expanded_devices=expanded.devices,
+        name=row.name,
+        status=STOPPED,
+        status_code=STOPPED_CODE,
+        last_used_at=row.last_used_at,
+        location="none",
+        type="container",
+        project=row.project,
+    )
+
+
+def _snapshot(row: SnapshotRow, profiles: Sequence[ProfileRow]) -> InstanceSnapshot:
+    expanded = expand(profiles, row.config, row.devices)
+    return InstanceSnapshot(
+        architecture=row.architecture,
+        config=row.config,
+        created_at=row.created_at,
+        devices=row.devices,
+        ephemeral=row.ephemeral,
+        expanded_config=expanded.config,
+        expanded_devices=expanded.devices,
+        expires_at=row.expires_at,
+        last_used_at=row.last_used_at,
+        name=row.name,
+        profiles=row.profiles,
+        stateful=row.stateful,
+    )
