@@ -15,7 +15,6 @@ from lightervisor.api.requests import body, recursion, requestor
 from lightervisor.api.services import offered, services
 from lightervisor.backups.backups import Backups, Stream
 from lightervisor.errors import Failure, Invalid
-from lightervisor.kernel.pipes import PipeReader
 from lightervisor.model.backup import InstanceBackupPost, InstanceBackupsPost
 from lightervisor.operations.operations import FAILURE, Operations
 
@@ -51,7 +50,7 @@ async def _sent(request: web.Request, operations: Operations, stream: Stream) ->
     """The archive while it is made; one that fails when it has begun ends the connection before the last chunk."""
     identity = stream.operation.id
     try:
-        async with PipeReader(stream.pipe) as reader:
+        async with stream.pipe as reader:
             block = await reader.read(BLOCK)
             if not block:
                 done = await operations.wait(identity, None)

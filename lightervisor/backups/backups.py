@@ -25,6 +25,7 @@ from lightervisor.events.stream import Events
 from lightervisor.instances import moment_roots
 from lightervisor.instances.catalog import Catalog
 from lightervisor.kernel import paths
+from lightervisor.kernel.pipes import PipeReader
 from lightervisor.kernel.threads import in_thread
 from lightervisor.model.backup import InstanceBackup, InstanceBackupsPost
 from lightervisor.model.event import EventLifecycleRequestor
@@ -40,10 +41,10 @@ _NUMBERED = re.compile(r"backup([0-9]{1,9})")
 
 
 class Stream(NamedTuple):
-    """A backup on its way: the operation that makes it, and a pipe to read it from, the caller's to close."""
+    """A backup on its way: the operation that makes it, and a pipe to read it from."""
 
     operation: Operation
-    pipe: int
+    pipe: PipeReader
 
 
 class Backups:
@@ -175,7 +176,7 @@ class Backups:
             await self._packer.into_pipe(run, arguments, algorithm, instance_only=_is_alone(post), pipe=writing)
 
         row = BackupRow(project=project, instance=instance, name="", created_at=now(), file="")
-        return Stream(self._start("Backing up instance", work, row, cancellable=True), reading)
+        return Stream(self._start("Backing up instance", work, row, cancellable=True), PipeReader(reading))
 
     def _checked(self, project: str, instance: str, post: InstanceBackupsPost) -> tuple[dict[str, str], str]:
         algorithm = post.compression_algorithm or self._settings(KEY)
