@@ -134,7 +134,6 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
 
     @contextmanager
     def _filled(self, staged: Path, fill: Callable[[Path], None]) -> Generator[str, None, None]:
-        """Have a directory filled, whose root becomes a layer."""
         fill(staged)
         with self._layers.taken(staged / "rootfs") as layer:
             Mountpoint(staged).make()
