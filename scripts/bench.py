@@ -154,7 +154,7 @@ def live_work(bench: Bench, folder: Path, users: int) -> None:
         bench.measure("add a disk, live", live.disk, n, goal=Goal(0.05, "s"))
         bench.measure(f"add a proxy of {PORTS:,} ports, live", live.proxy, 3, goal=Goal(1, "s"))
         one = Goal(1, "process")
-        bench.measure(f"processes that {PORTS:,} ports add", live.processes, unit="processes", goal=one)
+        bench.measure(f"processes that serve {PORTS:,} ports", live.processes, unit="processes", goal=one)
         for system in bench.systems:
             live.prepare_profile(system, users)
         work = f"change a profile that {users} running containers have"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts.bench_systems import System, descendants  # from the checkout this script is in
+from scripts.bench_systems import System  # from the checkout this script is in
 from tests.harness import images
 from tests.harness.daemon import UnixConnection
 
@@ -52,16 +53,15 @@ class Live:
         return took
 
     def processes(self, system: System, round_: int) -> float:
-        """The processes that such a range adds."""
+        """The processes that serve such a range."""
         _, added = self._proxied(system)
         return added
 
     def _proxied(self, system: System) -> tuple[float, int]:
         ports = f"127.0.0.1:{FIRST_PORT}-{FIRST_PORT + PORTS - 1}"
         device = {"type": "proxy", "listen": f"tcp:{ports}", "connect": f"tcp:{ports}"}
-        before = len(descendants(system.pid))
         took = self._timed(system, "PATCH", f"/1.0/instances/{_BOX}", {"devices": {"ports": device}})
-        added = len(descendants(system.pid)) - before
+        added = _listeners(FIRST_PORT, FIRST_PORT + PORTS)
         system.run("config", "device", "remove", _BOX, "ports")
         return took, added
 
@@ -106,3 +106,18 @@ class Live:
         headers = {"Content-Type": "application/json"}
         connection.request(method, path, None if body is None else json.dumps(body), headers)
         return json.loads(connection.getresponse().read())
+
+
+def _listeners(first: int, end: int) -> int:
+    """How many processes listen at these ports of the host."""
+    sockets: set[str] = set()
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        words = line.split()
+        if words[3] == "0A" and first <= int(words[1].rpartition(":")[2], 16) < end:
+            sockets.add(f"socket:[{words[9]}]")
+    found: set[str] = set()
+    for entry in Path("/proc").glob("[0-9]*/fd"):
+        with suppress(OSError):  # it has ended meanwhile
+            if any(str(one.readlink()) in sockets for one in entry.iterdir()):
+                found.add(entry.parent.name)
+    return len(found)
