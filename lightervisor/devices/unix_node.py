@@ -10,6 +10,7 @@ import stat
 from pathlib import Path
 from typing import ClassVar
 
+from lightervisor.config.device_rules import is_open, rule
 from lightervisor.config.key import Key, key
 from lightervisor.config.types import Bool, Text, integer, is_true, matching
 from lightervisor.devices.device import Device, DeviceStart, Options, Refreshed, Slot, device_scope
@@ -19,7 +20,6 @@ from lightervisor.kernel import cgroup, guest_mounts, syscalls
 from lightervisor.kernel.guests import Guest
 
 Mode = matching("octal file mode", r"0?[0-7]{1,4}", "Invalid value for an octal file mode {value!r}")
-MAY = "rwm"
 
 
 def _keys(kind: str) -> tuple[Key, ...]:
@@ -76,7 +76,7 @@ class UnixNode(Device):
         lines = [("lxc.mount.entry", mount_entry(str(node), self.inside, ["bind", "create=file"]))]
         if self.instance.may_reach_nodes:
             version = "lxc.cgroup" if cgroup.offered().has("devices.allow", version=1) else "lxc.cgroup2"
-            lines.append((f"{version}.devices.allow", self._rule(numbers)))
+            lines.append((f"{version}.devices.allow", rule(self.LETTER, *numbers)))
         return DeviceStart(lines=tuple(lines))
 
     def plug(self, slot: Slot, guest: Guest) -> DeviceStart:
@@ -106,6 +106,8 @@ class UnixNode(Device):
         except OSError as error:
             cause = f"cannot unmount /{self.inside}: {error.strerror}"
             raise HostError(self.kind, self.name, cause=cause) from error
+        if self.instance.may_reach_nodes and (numbers := self._staged_numbers()) is not None:
+            self._forbid(guest, numbers)
 
     def follows(self) -> frozenset[str] | None:
         """Its source, unless it must be there or is told by its numbers."""
@@ -136,11 +138,7 @@ class UnixNode(Device):
 
     def _staged_numbers(self) -> tuple[int, int] | None:
         """Major and minor of the node that was made, None without."""
-        try:
-            found = self._node().stat()
-        except FileNotFoundError:
-            return None
-        return os.major(found.st_rdev), os.minor(found.st_rdev)
+        return _numbers_of(self._node())
 
     def stop(self) -> None:
         """Remove the node."""
@@ -178,18 +176,26 @@ class UnixNode(Device):
             raise HostError(self.kind, self.name, cause=f"cannot make the device node: {error.strerror}") from error
         return node
 
+    def _forbid(self, guest: Guest, numbers: tuple[int, int]) -> None:
+        """Let the container not open it any more, unless it may for another reason."""
+        own, group = self._node(), cgroup.payload(guest.pid, self.instance.label).get("devices")
+        others = (_numbers_of(one) for one in own.parent.glob("unix.*") if one != own)
+        if group is None or is_open(self.LETTER, *numbers) or numbers in others:
+            return
+        try:
+            (group / "devices.deny").write_text(rule(self.LETTER, *numbers))
+        except OSError as error:
+            raise HostError(self.kind, self.name, cause=f"devices.deny: {error.strerror}") from error
+
     def _allow(self, guest: Guest, numbers: tuple[int, int]) -> None:
         group = cgroup.payload(guest.pid, self.instance.label).get("devices")
         if group is None:
             cause = "this container cannot be given a device while it runs where there is no devices controller"
             raise Unsupported("device", self.name, cause=cause, remedy="stop the instance first")
         try:
-            (group / "devices.allow").write_text(self._rule(numbers))
+            (group / "devices.allow").write_text(rule(self.LETTER, *numbers))
         except OSError as error:
             raise HostError(self.kind, self.name, cause=f"devices.allow: {error.strerror}") from error
-
-    def _rule(self, numbers: tuple[int, int]) -> str:
-        return f"{self.LETTER} {numbers[0]}:{numbers[1]} {MAY}"
 
     @property
     def inside(self) -> str:
@@ -204,6 +210,14 @@ class UnixNode(Device):
 
     def _node(self) -> Path:
         return self.host_side("unix", self.inside)
+
+
+def _numbers_of(node: Path) -> tuple[int, int] | None:
+    try:
+        found = node.stat()
+    except OSError:
+        return None
+    return os.major(found.st_rdev), os.minor(found.st_rdev)
 
 
 class UnixChar(UnixNode, type="unix-char"):

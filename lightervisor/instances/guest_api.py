@@ -59,7 +59,7 @@ class GuestApi:
                 await in_thread(_attach, guest, directory)
                 self.open(row)
             else:
-                await in_thread(guest_mounts.detach, guest, PLACE)
+                await in_thread(_detach, guest)
                 self.remove(row)
         except OSError as error:
             raise HostError("guest API", row.name, cause=f"/{PLACE} cannot be changed: {error.strerror}") from error
@@ -72,6 +72,10 @@ class GuestApi:
 def is_offered(config: Mapping[str, str]) -> bool:
     """Whether an instance with this configuration has the guest API."""
     return is_true(config.get("security.devlxd") or "true")
+
+
+def _detach(guest: Guest) -> None:
+    guest_mounts.detach(guest, PLACE, remove=True)
 
 
 def _attach(guest: Guest, directory: Path) -> None:

@@ -180,6 +180,7 @@ def test_it_comes_and_goes_while_the_container_runs(daemon: Daemon, launch: Laun
         lxc("exec", guest.name, "--", "test", "-S", "/dev/lxd/sock").ok()
         lxc("config", "set", guest.name, "security.devlxd=false").ok()
         assert not guest.is_reachable()
+        assert lxc("exec", guest.name, "--", "test", "-e", "/dev/lxd").status == 1, "nothing stays of it"
     lxc("config", "set", guest.name, "security.devlxd=true").ok()
     lxc("restart", "--force", guest.name).ok()
     assert Guest(daemon, guest.name).ask("/").status == 200

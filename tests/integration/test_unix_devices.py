@@ -36,6 +36,7 @@ def test_a_node_comes_and_goes_while_running(lxc: Lxc, daemon: Daemon, box: str)
     assert lxc("exec", box, "--", "sh", "-c", "echo gone >/dev/nil").status == 0
     lxc("config", "device", "remove", box, "nil").ok()
     assert lxc("exec", box, "--", "sh", "-c", "mount | grep -c /dev/nil").stdout.strip() == "0"
+    assert lxc("exec", box, "--", "test", "-e", "/dev/nil").status == 1, "nothing stays of it"
     assert host_side(daemon, box) == []
 
 
@@ -56,12 +57,23 @@ def test_a_block_device_is_one_inside(lxc: Lxc, box: str) -> None:
     lxc("config", "device", "remove", box, "disk").ok()
 
 
-def test_a_privileged_container_may_open_it(lxc: Lxc, image: str) -> None:
+def test_a_privileged_container_may_open_it_as_long_as_it_has_it(lxc: Lxc, image: str) -> None:
     name = "nodes-priv"
     lxc("init", image, name, "--config", "security.privileged=true").ok()
     lxc("config", "device", "add", name, "kmsg", "unix-char", "source=/dev/kmsg", "path=/dev/messages").ok()
     lxc("start", name).ok()
     assert lxc("exec", name, "--", "sh", "-c", "exec 3</dev/messages").status == 0
+    lxc("exec", name, "--", "mknod", "/root/own", "c", "1", "11").ok()
+    reads = ["exec", name, "--", "sh", "-c", "exec 3</root/own"]
+    lxc(*reads).ok()
+    lxc("config", "device", "add", name, "twice", "unix-char", "source=/dev/kmsg", "path=/dev/more").ok()
+    lxc("config", "device", "remove", name, "twice").ok()
+    lxc(*reads).ok()
+    lxc("config", "device", "remove", name, "kmsg").ok()
+    lxc(*reads).failed("Operation not permitted")
+    lxc("config", "device", "add", name, "nil", "unix-char", "source=/dev/null", "path=/dev/nil").ok()
+    lxc("config", "device", "remove", name, "nil").ok()
+    lxc("exec", name, "--", "sh", "-c", "echo gone >/dev/null").ok()
     lxc("delete", "--force", name).ok()
 
 
