@@ -58,8 +58,8 @@ class CableNic(Nic):
         if not self.HOST_SPEAKS_IPV6:
             with contextlib.suppress(OSError):  # the instance may be gone already, or the kernel knows no IPv6
                 (IPV6 / host_name / "disable_ipv6").write_text("1")
-        if self.options.get("queue.tx.length"):
-            host.set(host_name, queue=int(self.options["queue.tx.length"]))
+        if self._queue is not None:
+            host.set(host_name, queue=self._queue)
         nic_limits.apply(self.label, host_name, self._limits())
         self.set_routes(host, host_name, {}, self.options)
 
@@ -81,7 +81,7 @@ class CableNic(Nic):
         return DeviceStart(
             lines=self.lines(slot, "veth", *pairs),
             volatile={**more, **volatile},
-            after_start=lambda _pid: self._settle(cable.host_name),
+            after_start=lambda pid: self._settle(cable, Guest(pid)),
         )
 
     def plug(self, slot: Slot, guest: Guest) -> DeviceStart:
@@ -96,6 +96,7 @@ class CableNic(Nic):
                 host.set(cable.host_name, up=True)
                 in_guest(self.name, guest, lambda inside: self.furnish(inside, cable))
                 self.settle(host, cable.host_name)
+                self._settle_inside(cable, guest)
             except BaseException:
                 host.delete(cable.host_name)
                 self.stop()
@@ -111,6 +112,7 @@ class CableNic(Nic):
                 if host.link(host_name) is not None:
                     self.prepare(host, cable)
                     self.settle(host, host_name)
+                    self._settle_inside(cable, guest)
 
     def stop(self) -> None:
         """Remove the cable if liblxc has not, and with it what is bound to it."""
@@ -177,6 +179,23 @@ class CableNic(Nic):
         if host.link(cable.host_name) is not None:
             raise Conflict("network interface", cable.host_name, cause="exists already on this host")
 
-    def _settle(self, host_name: str) -> None:
+    def _settle(self, cable: Cable, guest: Guest) -> None:
         with Netlink() as host:
-            self.settle(host, host_name)
+            self.settle(host, cable.host_name)
+        self._settle_inside(cable, guest)
+
+    def _settle_inside(self, cable: Cable, guest: Guest) -> None:
+        """The queue is as long at both ends. A guest that has renamed or removed its end keeps what it has."""
+        if self._queue is None:
+            return
+
+        def work(inside: Netlink) -> None:
+            if inside.link(cable.interface) is not None:
+                inside.set(cable.interface, queue=self._queue)
+
+        in_guest(self.name, guest, work)
+
+    @property
+    def _queue(self) -> int | None:
+        value = self.options.get("queue.tx.length")
+        return int(value) if value else None

@@ -94,6 +94,8 @@ class UnixNode(Device):
             finally:
                 os.close(tree)
         except OSError as error:
+            with contextlib.suppress(OSError):
+                guest_mounts.detach(guest, self.inside, remove=True)
             self.stop()
             cause = f"cannot be shown at /{self.inside}: {error.strerror}"
             raise HostError(self.kind, self.name, cause=cause) from error
@@ -130,11 +132,9 @@ class UnixNode(Device):
         return Refreshed(is_changed=True)
 
     def take_away(self, guest: Guest) -> None:
-        """Show it no longer. Raises HostError; what is on the host is removed even then."""
-        try:
-            self.unplug(guest)
-        finally:
-            self.stop()
+        """Show it no longer. Raises HostError: then the node on the host stays, which tells that it is to be done."""
+        self.unplug(guest)
+        self.stop()
 
     def _staged_numbers(self) -> tuple[int, int] | None:
         """Major and minor of the node that was made, None without."""

@@ -48,7 +48,7 @@ def is_mounted(guest: Guest, target: str) -> bool:
 def detach(guest: Guest, target: str, *, remove: bool = False) -> None:
     """Take away the uppermost mount at a path inside, for its users too; nothing happens without. Raises OSError.
 
-    With `remove` the empty file or directory goes, too, that was made for it.
+    With `remove` the empty file or directory goes, too, that was made for it, be something mounted there or not.
     """
 
     def work(root: int) -> None:
@@ -60,8 +60,8 @@ def detach(guest: Guest, target: str, *, remove: bool = False) -> None:
             os.fchdir(directory)
             if syscalls.is_mount_root(name):
                 syscalls.umount2(name, syscalls.UMOUNT_NOFOLLOW | syscalls.MNT_DETACH)
-                if remove:
-                    _remove_empty(directory, name)
+            if remove:
+                _remove_empty(directory, name)
         finally:
             os.close(directory)
 

@@ -86,3 +86,47 @@ def test_bridged_nics_of_a_vlan_see_each_other(lxc: Lxc, daemon: Daemon, image: 
     lxc("config", "device", "set", third, "eth0", "vlan=5").ok()
     lxc("exec", third, "--", "ip", "address", "add", "10.233.5.3/24", "dev", "eth0").ok()
     assert answers(daemon, third, "10.233.5.3", pid_of(daemon, first)), "plugged anew"
+
+
+@pytest.mark.parametrize("moment", ["plugged", "started"])
+def test_tagged_vlans_of_a_bridged_nic(lxc: Lxc, daemon: Daemon, image: str, name: str, moment: str) -> None:
+    one, other = f"{name}-1", f"{name}-2"
+    for number, (box, options) in enumerate({one: ["vlan.tagged=5,8-9"], other: ["vlan=8"]}.items(), 1):
+        lxc("init", image, box).ok()
+        if moment == "plugged":
+            lxc("start", box).ok()
+        lxc("config", "device", "override", box, "eth0", *options).ok()
+        if moment == "started":
+            lxc("start", box).ok()
+        inside = ["nsenter", f"--net=/proc/{pid_of(daemon, box)}/ns/net", "--", "ip"]
+        link = "eth0"
+        if box == one:
+            link = "eth0.8"
+            processes.run([*inside, "link", "add", "link", "eth0", "name", link, "type", "vlan", "id", "8"]).ok()
+            processes.run([*inside, "link", "set", link, "up"]).ok()
+        processes.run([*inside, "address", "add", f"10.233.6.{number}/24", "dev", link]).ok()
+    assert answers(daemon, one, "10.233.6.1", pid_of(daemon, other)), "by the tag"
+    host_name = daemon.request("GET", f"/1.0/instances/{one}").metadata["config"]["volatile.eth0.host_name"]
+    shown = processes.run(["bridge", "vlan", "show", "dev", host_name]).ok().stdout
+    assert {"5", "8", "9"} <= {word for line in shown.splitlines() for word in line.split()}
+
+
+def test_a_physical_network_is_a_vlan_of_its_parent(lxc: Lxc, daemon: Daemon, box: str, cabled: Lan) -> None:
+    cabled("ip", "link", "add", "link", "lan0", "name", "lan0.7", "type", "vlan", "id", "7").ok()
+    cabled("ip", "address", "add", "10.233.7.1/24", "dev", "lan0.7").ok()
+    cabled("ip", "link", "set", "lan0.7", "up").ok()
+    lxc("network", "create", "lvseven", "--type=physical", f"parent={cabled.parent}", "vlan=7").ok()
+    created = daemon.request("GET", "/1.0/networks/lvseven").metadata["config"]["volatile.last_state.created"]
+    assert created == "true"
+    processes.run(["ip", "link", "show", f"{cabled.parent}.7"]).ok()
+    lxc("config", "device", "add", box, "net0", "nic", "network=lvseven", "name=eth0").ok()
+    lxc("start", box).ok()
+    lxc("exec", box, "--", "ip", "address", "add", "10.233.7.50/24", "dev", "eth0").ok()
+    assert answers(daemon, box, "10.233.7.50", cabled.pid)
+    lxc("stop", "--force", box).ok()
+    processes.run(["ip", "link", "show", f"{cabled.parent}.7"]).ok()
+    lxc("config", "device", "remove", box, "net0").ok()
+    lxc("network", "set", "lvseven", "vlan=8").ok()
+    assert processes.run(["ip", "link", "show", f"{cabled.parent}.7"]).status != 0
+    lxc("network", "delete", "lvseven").ok()
+    assert processes.run(["ip", "link", "show", f"{cabled.parent}.8"]).status != 0
