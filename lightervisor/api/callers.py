@@ -25,6 +25,12 @@ def of(request: web.Request) -> Caller:
     return found
 
 
+def shown(request: web.Request) -> list[bytes]:
+    """The certificates that the caller of a request has shown, in DER, its own first."""
+    of(request)
+    return request[_SHOWN]
+
+
 def confirm(request: web.Request) -> None:
     """Raise Forbidden when the caller is trusted less, or differently, than when the request began.
 

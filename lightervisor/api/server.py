@@ -101,7 +101,7 @@ class Server:
         is_read = request.method == "GET" or raw.STREAM in request.headers.get("Accept", "")
         if caller.is_local or not caller.is_trusted or not is_read or transport is None:
             return await handler(request)
-        with self._app[SERVICES].trust.store.watching(caller.fingerprint, transport.abort):
+        with self._app[SERVICES].trust.watching(caller, callers.shown(request), transport.abort):
             return await handler(request)
 
     def _refusal(self, request: web.Request) -> web.Response | None:

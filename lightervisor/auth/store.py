@@ -94,7 +94,7 @@ class TrustStore:
                 raise Forbidden("certificate", text="Only the certificate can be changed")
         certificate = certificates.of_pem(wanted.certificate or present.certificate)
         if certificate.fingerprint != present.fingerprint:
-            self._refuse_to_lose_limits(caller)
+            self._refuse_to_lose_limits(caller, present)
             self._check(certificate)
         row = CertificateRow(
             fingerprint=certificate.fingerprint,
@@ -111,10 +111,13 @@ class TrustStore:
             self._cut_off(present.fingerprint)
 
     async def delete(self, caller: Caller, present: Certificate) -> None:
-        """Trust a client no longer; its streams end. Raises Forbidden for another's but to administrators."""
+        """Trust a client no longer; its streams end.
+
+        Raises Forbidden for another's but to administrators, Invalid when the client would be trusted more.
+        """
         if not caller.is_admin and present.fingerprint != caller.fingerprint:
             raise refused()
-        self._refuse_to_lose_limits(caller)
+        self._refuse_to_lose_limits(caller, present)
         await self._rows.delete(present.fingerprint)
         self._known = None
         self._tell("deleted", present.fingerprint, caller.requestor)
@@ -136,11 +139,18 @@ class TrustStore:
         for cut_off in list(self._watched.get(fingerprint, ())):
             cut_off()
 
-    def _refuse_to_lose_limits(self, caller: Caller) -> None:
+    def _refuse_to_lose_limits(self, caller: Caller, present: Certificate) -> None:
         """Where the authority's word is enough, it is its entry that keeps a restricted client restricted."""
-        if not caller.is_admin and self.trusts_authority:
+        if not self.trusts_authority:
+            return
+        if not caller.is_admin:
             cause = "this client's entry is what restricts it, so only an administrator may take it away"
             raise Forbidden("certificate", text=f"not authorized: {cause}")
+        certificate = certificates.of_pem(present.certificate)
+        is_limited = present.restricted or present.type != CLIENT
+        if is_limited and self.authority.vouches_for(certificate):
+            cause = f"without this entry its client is an administrator, as {TRUSTS_AUTHORITY} trusts all of server.ca"
+            raise Invalid("certificate", present.fingerprint[:12], cause=cause, remedy="add it to ca.crl first")
 
     def _check(self, certificate: ClientCertificate) -> None:
         certificate.check()

@@ -5,7 +5,8 @@ they never count. Source: LXD REST API, authentication.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 
 from lightervisor.auth import certificate as certificates
@@ -20,6 +21,7 @@ from lightervisor.model.event import EventLifecycleRequestor
 from lightervisor.model.times import now
 
 LARGEST_KEPT = 4096
+RECHECK_S = 5.0
 PASSWORD = "core.trust_password"  # noqa: S105  # a key's name
 
 
@@ -61,6 +63,30 @@ class Trust:
         if self.store.trusts_authority:
             return Level.ADMIN, nothing
         return Level.GUEST, nothing
+
+    @contextmanager
+    def watching(self, caller: Caller, chain: list[bytes], cut_off: Callable[[], None]) -> Generator[None, None, None]:
+        """Have `cut_off` called when, while the context lasts, a client of the network is trusted less or otherwise.
+
+        A change of its entry counts at once. That its certificate expires, or that the authority takes it back, nobody
+        tells: it is found within `RECHECK_S`.
+        """
+        loop = asyncio.get_running_loop()
+
+        def look() -> None:
+            nonlocal timer
+            now = self.remote(chain, caller.requestor.address)
+            if (now.level, now.projects) == (caller.level, caller.projects):
+                timer = loop.call_later(RECHECK_S, look)
+            else:
+                cut_off()
+
+        timer = loop.call_later(RECHECK_S, look)
+        try:
+            with self.store.watching(caller.fingerprint, cut_off):
+                yield
+        finally:
+            timer.cancel()
 
     async def join(self, caller: Caller, wanted: CertificatesPost, shown: list[bytes], address: str) -> Certificate:
         """Add a certificate: the one in the request, else the caller's own (`shown`).

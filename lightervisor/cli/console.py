@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from lightervisor.cli import answers, terminal
+from lightervisor.cli import answers, harmless, terminal
 from lightervisor.cli.errors import CommandError
 from lightervisor.cli.signals import signal
 from lightervisor.client import light_operations
@@ -25,7 +25,8 @@ def run(session: Session, arguments: list[str], flags: Flags) -> None:
     server, name = session.resolve_name(arguments[0])
     if flags.on("show-log"):
         log = answers.content(server.request("GET", url("instances", name, "console")))
-        session.write(f"\nConsole log:\n\n{log.decode(errors='replace')}\n")
+        text = log.decode(errors="replace")
+        session.write(f"\nConsole log:\n\n{harmless.log(text) if os.isatty(1) else text}\n")
         return
     attach(server, name, flags.text("type"))
 

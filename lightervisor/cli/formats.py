@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lightervisor.cli import units
+from lightervisor.cli import harmless, units
 from lightervisor.cli.errors import CommandError
 
 TYPE_CHECKING = False
@@ -118,7 +118,7 @@ def _measure(
     header: Sequence[str], rows: Sequence[Sequence[str]]
 ) -> tuple[list[str], list[list[list[str]]], list[int]]:
     titles = [_title(text) for text in header]
-    cells = [[cell.split("\n") for cell in row] for row in rows]
+    cells = [[harmless.line(cell).split("\n") for cell in row] for row in rows]
     widths = [width(title) for title in titles]
     for row in cells:
         for index, lines in enumerate(row):

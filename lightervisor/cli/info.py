@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lightervisor.cli import answers, formats, units
+from lightervisor.cli import answers, formats, harmless, units
 from lightervisor.cli.errors import CommandError
 from lightervisor.client.light import ApiError, url
 from lightervisor.client.light_json import as_list, as_map
@@ -22,9 +22,10 @@ def run(session: Session, arguments: list[str], flags: Flags) -> None:
     if name:
         if flags.text("target"):
             raise CommandError("--target cannot be used with instances")
-        session.write(instance_report(server.get(url("instances", name, recursion=1)), _state(server, name)))
+        report = instance_report(server.get(url("instances", name, recursion=1)), _state(server, name))
+        session.write(harmless.line(report))
         if flags.on("show-log"):
-            session.write(f"\nLog:\n\n{_log(server, name)}\n")
+            session.write(f"\nLog:\n\n{harmless.line(_log(server, name))}\n")
     elif flags.on("resources"):
         from lightervisor.cli import info_resources
 

@@ -80,5 +80,5 @@ def _check_user_data(value: str) -> None:
         _check_mapping(rest)
 
 
-NetworkConfig = Checked("yaml", _check_mapping)
-UserData = Checked("cloud-config", _check_user_data)
+NetworkConfig = Checked("yaml", _check_mapping, has_lines=True)
+UserData = Checked("cloud-config", _check_user_data, has_lines=True)

@@ -9,7 +9,7 @@ SCOPE = "instance"
 
 key(
     idmap_raw.KEY,
-    Checked("blob", idmap_raw.check),
+    Checked("blob", idmap_raw.check, has_lines=True),
     scope=SCOPE,
     group="raw",
     help='Lines of "both|uid|gid HOST GUEST" that map single ids or ranges',

@@ -35,6 +35,13 @@ class Key:
             return name.startswith(start) and name.endswith(end) and len(name) > len(start) + len(end)
         return name == self.name
 
+    def check(self, value: str) -> None:
+        """Raise Invalid unless this may be set; the empty text unsets."""
+        if value:
+            if not self.type.has_lines:
+                Text.check(value)
+            self.type.check(value)
+
 
 class Registry:
     """All keys of all scopes, in order of declaration."""
@@ -72,8 +79,7 @@ class Registry:
             near = difflib.get_close_matches(name, self._alike(scope, name), n=1)
             hint = f'did you mean "{near[0]}"?' if near else ""
             raise Invalid("configuration key", name, text=f"Unknown configuration key: {name}", remedy=hint)
-        if value != "":
-            found.type.check(value)
+        found.check(value)
         return found
 
     def _alike(self, scope: str, name: str) -> Iterable[str]:

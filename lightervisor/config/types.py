@@ -13,6 +13,7 @@ from typing import Protocol
 from lightervisor.config import sizes
 from lightervisor.errors import Invalid
 
+_CONTROL = re.compile("[\0-\x08\n-\x1f\x7f-\x9f]")  # terminals obey those above 127, too
 TRUE = ("true", "1", "yes", "on")
 FALSE = ("false", "0", "no", "off")
 
@@ -23,6 +24,11 @@ class ValueType(Protocol):
     @property
     def name(self) -> str:
         """One word for the reference page."""
+        ...
+
+    @property
+    def has_lines(self) -> bool:
+        """Whether a value may have several lines; else it may have no control characters but tabs."""
         ...
 
     def check(self, value: str, /) -> None:
@@ -36,6 +42,7 @@ class Checked:
 
     name: str
     check: Callable[[str], None]
+    has_lines: bool = False
 
 
 def refuse(text: str) -> Invalid:
@@ -59,7 +66,7 @@ def _check_text(value: str) -> None:
 
 
 def _check_line(value: str) -> None:
-    if any((ord(c) < 32 and c != "\t") or ord(c) == 127 for c in value):
+    if _CONTROL.search(value):
         raise refuse(f"Invalid value {value!r}: control characters are not allowed")
 
 
@@ -194,11 +201,17 @@ def _check_uint32(value: str) -> None:
         raise refuse(f"{complaint}: value out of range")
 
 
+def _check_unix_id(value: str) -> None:
+    if not re.fullmatch(r"[0-9]{1,10}", value) or int(value) >= (1 << 32) - 1:  # which means "none" to the kernel
+        raise refuse("Invalid value for a UNIX ID")
+
+
+UnixId = Checked("id", _check_unix_id)
 Bool = Checked("bool", _check_bool)
 Int = Checked("integer", _check_int)
 Uint32 = Checked("integer", _check_uint32)
 Text = Checked("string", _check_line)
-Blob = Checked("blob", _check_text)
+Blob = Checked("blob", _check_text, has_lines=True)
 Size = Checked("size", _check_size)
 CpuSet = Checked("CPU count or set", _check_cpu)
 Address = address()

@@ -1,7 +1,7 @@
 """What the daemon notes in an instance's configuration. Source: LXD 5.0, volatile configuration."""
 
 from lightervisor.config.key import INSTANCE, key
-from lightervisor.config.types import Blob, matching
+from lightervisor.config.types import Text, matching
 
 # Of Ethernet, and of InfiniBand's longer ones.
 HardwareAddress = matching("MAC address", r"(?i)[0-9a-f]{2}(:[0-9a-f]{2}){5,19}", 'Invalid MAC address "{value}"')
@@ -39,4 +39,4 @@ for _name, _help in (
     ("*.last_state.vf.spoofcheck", "The spoof check that the virtual function had"),
     ("*.last_state.vf.parent", "The card that the virtual function is of"),
 ):
-    key(f"volatile.{_name}", TYPES.get(_name, Blob), scope=INSTANCE, group="volatile", help=_help)
+    key(f"volatile.{_name}", TYPES.get(_name, Text), scope=INSTANCE, group="volatile", help=_help)

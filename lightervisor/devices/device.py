@@ -25,7 +25,7 @@ from typing import ClassVar, NamedTuple
 
 from lightervisor.config.confinement_keys import INTERCEPT
 from lightervisor.config.key import REGISTRY, Key
-from lightervisor.config.types import Text, is_true
+from lightervisor.config.types import is_true
 from lightervisor.drivers import load
 from lightervisor.errors import Invalid, Unsupported
 from lightervisor.kernel.guests import Guest
@@ -280,11 +280,8 @@ def _check_options(found: type[Device], options: Options) -> None:
         declared = REGISTRY.lookup(scope, option)
         if declared is None:
             raise Invalid("device option", option, text=f'Invalid device option "{option}"')
-        if options[option] == "":
-            continue
         try:
-            Text.check(options[option])
-            declared.type.check(options[option])
+            declared.check(options[option])
         except Invalid as error:
             text = f'Invalid value for device option "{option}": {error.sentence()}'
             raise Invalid("device option", option, text=text, remedy=error.remedy) from error

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from lightervisor.config.key import Key, key
-from lightervisor.config.types import Bool, ValueType, integer, is_true, matching
+from lightervisor.config.types import Bool, UnixId, ValueType, is_true, matching
 from lightervisor.devices.device import Device, DeviceStart, Options, Refreshed, Slot
 from lightervisor.devices.unix_node import Mode, UnixBlock, UnixChar, UnixNode
 from lightervisor.errors import Failure, Invalid
@@ -20,8 +20,8 @@ from lightervisor.kernel.sysfs import SYS
 
 HexId = matching("four hex characters", r"[0-9a-f]{4}", "Invalid value, must be four lower case hex characters")
 OWNER: tuple[tuple[str, ValueType, str, str], ...] = (
-    ("uid", integer(0), "0", "Owner inside"),
-    ("gid", integer(0), "0", "Group inside"),
+    ("uid", UnixId, "0", "Owner inside"),
+    ("gid", UnixId, "0", "Group inside"),
     ("mode", Mode, "0660", "Permissions inside"),
 )
 IDS: tuple[tuple[str, ValueType, str, str], ...] = (

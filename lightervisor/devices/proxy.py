@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from lightervisor.config.key import key
-from lightervisor.config.types import Bool, ValueType, is_true, matching, refuse
+from lightervisor.config.types import Bool, Checked, UnixId, ValueType, is_true, refuse
 from lightervisor.devices import nic_ports
 from lightervisor.devices.device import Device, DeviceStart, Options, Slot, device_scope
 from lightervisor.devices.proxy_address import Endpoint, Side, parse
@@ -36,27 +36,23 @@ START = (
 )
 START_S = 60.0
 BINDS = {"host": "host", "instance": "instance", "guest": "instance", "container": "instance"}
-Id = matching("id", r"[0-9]{1,10}", "Invalid value for a UNIX ID")
 
 
-class _Bind:
-    name = "one of host, instance"
-
-    def check(self, value: str, /) -> None:
-        """The two sides, in this version's words and the older ones'."""
-        if value not in BINDS:
-            raise refuse('Invalid binding side given. Must be "host" or "instance"')
+def _check_bind(value: str) -> None:
+    """The two sides, in this version's words and the older ones'."""
+    if value not in BINDS:
+        raise refuse('Invalid binding side given. Must be "host" or "instance"')
 
 
 TABLE: tuple[tuple[str, ValueType, str, str], ...] = (
     ("listen", Side, "", "Where connections are taken: tcp:ADDRESS:PORTS, udp:ADDRESS:PORTS, unix:PATH, unix:@NAME"),
     ("connect", Side, "", "Where they go to, written likewise: one port, or as many as are listened at"),
-    ("bind", _Bind(), "host", "Which side listens"),
+    ("bind", Checked("one of host, instance", _check_bind), "host", "Which side listens"),
     ("mode", Mode, "0644", "Permissions of the unix socket that listens"),
-    ("uid", Id, "0", "Owner of the unix socket that listens"),
-    ("gid", Id, "0", "Group of the unix socket that listens"),
-    ("security.uid", Id, "0", "Who connects, as the other side sees it"),
-    ("security.gid", Id, "0", "With which group"),
+    ("uid", UnixId, "0", "Owner of the unix socket that listens"),
+    ("gid", UnixId, "0", "Group of the unix socket that listens"),
+    ("security.uid", UnixId, "0", "Who connects, as the other side sees it"),
+    ("security.gid", UnixId, "0", "With which group"),
     ("nat", Bool, "false", "Do it by NAT; needs an address of the host and a static one of the instance"),
     ("proxy_protocol", Bool, "false", "Tell who connected by the PROXY protocol"),
 )

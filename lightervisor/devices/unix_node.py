@@ -12,12 +12,13 @@ from typing import ClassVar
 
 from lightervisor.config.device_rules import is_open, rule
 from lightervisor.config.key import Key, key
-from lightervisor.config.types import Bool, Text, integer, is_true, matching
+from lightervisor.config.types import Bool, Text, UnixId, integer, is_true, matching
 from lightervisor.devices.device import Device, DeviceStart, Options, Refreshed, Slot, device_scope
 from lightervisor.devices.disk import mount_entry
 from lightervisor.errors import HostError, Invalid, Unsupported
 from lightervisor.kernel import cgroup, guest_mounts, syscalls
 from lightervisor.kernel.guests import Guest
+from lightervisor.kernel.sources import open_source
 
 Mode = matching("octal file mode", r"0?[0-7]{1,4}", "Invalid value for an octal file mode {value!r}")
 
@@ -30,8 +31,8 @@ def _keys(kind: str) -> tuple[Key, ...]:
             ("path", Text, "", "Path inside, the same as the source unless it is given"),
             ("major", integer(0, 0xFFF), "", "Major number, read from the source unless it is given"),
             ("minor", integer(0, 0xFFFFF), "", "Minor number, read from the source unless it is given"),
-            ("uid", integer(0), "0", "Owner inside"),
-            ("gid", integer(0), "0", "Group inside"),
+            ("uid", UnixId, "0", "Owner inside"),
+            ("gid", UnixId, "0", "Group inside"),
             ("mode", Mode, "0660", "Permissions inside"),
             ("required", Bool, "true", "Fail to start when the source is missing"),
         )
@@ -149,13 +150,21 @@ class UnixNode(Device):
                 node.parent.rmdir()
 
     def _numbers(self) -> tuple[int, int] | None:
-        """Major and minor, as given or as the source has them; None when nothing of this kind is there."""
+        """Major and minor, as given or as the source has them; None when nothing of this kind is there.
+
+        Raises Invalid for a link of a user's to what is not theirs, who could let it lead to any device.
+        """
         if self.options.get("major"):
             return int(self.options["major"]), int(self.options["minor"])
         try:
-            found = Path(self._source()).stat()
+            source = open_source(self._source())
+        except PermissionError as error:
+            text = f'Cannot use source path "{self._source()}" for device "{self.name}": {error.strerror}'
+            raise Invalid("device", self.name, text=text) from error
         except OSError:
             return None
+        found = os.fstat(source)
+        os.close(source)
         if stat.S_IFMT(found.st_mode) != self.FORMAT:
             return None
         return os.major(found.st_rdev), os.minor(found.st_rdev)

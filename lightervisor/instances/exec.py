@@ -10,6 +10,7 @@ from lightervisor.instances.catalog import Catalog, check_running
 from lightervisor.instances.exec_session import Session, check_status
 from lightervisor.instances.guest_root import GuestRoot, open_running
 from lightervisor.kernel import cgroup_moves, paths
+from lightervisor.kernel.idmap import host_id
 from lightervisor.model.event import EventLifecycleRequestor
 from lightervisor.model.exec import InstanceExecPost
 from lightervisor.model.operation import Operation
@@ -71,9 +72,7 @@ class Execution:
             raise Invalid("instance", name, text="Instance is not running", remedy=f"lxc start {name}")
         with root:
             environment = _environment(post, config, root)
-            if root.idmap is None:
-                return environment, (post.user, post.group)
-            return environment, (root.idmap.to_host(post.user, "uid"), root.idmap.to_host(post.group, "gid"))
+            return environment, (host_id(root.idmap, post.user, "uid"), host_id(root.idmap, post.group, "gid"))
 
 
 def _check(post: InstanceExecPost) -> None:

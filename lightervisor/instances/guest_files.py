@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from lightervisor.instances.guest_root import GuestRoot
 from lightervisor.kernel import overlay, paths
-from lightervisor.kernel.idmap import IdMap
+from lightervisor.kernel.idmap import IdMap, host_id
 from lightervisor.kernel.whole_file import Place, WholeFile, can_replace, open_own
 
 Kind = Literal["file", "directory", "symlink"]
@@ -325,9 +325,7 @@ def _has(idmap: IdMap, host: int, kind: Literal["uid", "gid"]) -> bool:
 
 
 def _host_ids(idmap: IdMap | None, wanted: Wanted) -> tuple[int, int]:
-    if idmap is None:
-        return wanted.uid, wanted.gid
-    return idmap.to_host(wanted.uid, "uid"), idmap.to_host(wanted.gid, "gid")
+    return host_id(idmap, wanted.uid, "uid"), host_id(idmap, wanted.gid, "gid")
 
 
 def as_root(guest: GuestRoot, work: Callable[[], Answer]) -> Answer:

@@ -266,26 +266,36 @@ def set_frozen(groups: dict[str, Path], *, frozen: bool) -> None:
 
     liblxc's own freeze fails on hybrid hosts. Source: Documentation/admin-guide/cgroup-v1/freezer-subsystem.rst.
     """
-    if "freezer" in groups:
-        target, value = groups["freezer"] / "freezer.state", "FROZEN" if frozen else "THAWED"
-    elif "" in groups:
-        target, value = groups[""] / "cgroup.freeze", "1" if frozen else "0"
-    else:
+    target = freezer(groups)
+    if target is None:
         raise HostError("freezer", cause="this host has no freezer cgroup")
+    words = ("0", "1") if target.name == "cgroup.freeze" else ("THAWED", "FROZEN")
     try:
-        target.write_text(value)
+        target.write_text(words[frozen])
     except OSError as error:
         raise HostError("freezer", cause=f"the kernel refused: {error.strerror}") from error
 
 
+def freezer(groups: dict[str, Path]) -> Path | None:
+    """The file that says whether a container is frozen; None when the host has no freezer."""
+    if "freezer" in groups:
+        return groups["freezer"] / "freezer.state"
+    return groups[""] / "cgroup.freeze" if "" in groups else None
+
+
 def is_frozen(groups: dict[str, Path]) -> bool:
-    """Whether the container is frozen."""
+    """Whether the container is frozen, by whomever."""
+    file = freezer(groups)
+    return file is not None and says_frozen(file)
+
+
+def says_frozen(file: Path) -> bool:
+    """Whether this file of `freezer` says so; not when the container has ended."""
     try:
-        if "freezer" in groups:
-            return (groups["freezer"] / "freezer.state").read_text().strip() != "THAWED"
-        return (groups[""] / "cgroup.freeze").read_text().strip() == "1"
-    except (KeyError, OSError):
+        state = file.read_text().strip()
+    except OSError:
         return False
+    return state == "1" if file.name == "cgroup.freeze" else state != "THAWED"
 
 
 def hold(groups: dict[str, Path], *, patience_s: float) -> None:

@@ -122,6 +122,18 @@ def _gaps(taken: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return [*found, (position, FULL_RANGE - position)] if position < FULL_RANGE else found
 
 
+def host_id(idmap: IdMap | None, guest: int, kind: Literal["uid", "gid"]) -> int:
+    """The host's id of one inside, the same without a map.
+
+    Raises Invalid for an id that has none, as 4294967295, which stands for "no change" where the kernel wants an id.
+    """
+    if idmap is not None:
+        return idmap.to_host(guest, kind)
+    if not 0 <= guest < FULL_RANGE:
+        raise Invalid(kind, str(guest), cause=f"it is not between 0 and {FULL_RANGE - 1}")
+    return guest
+
+
 def from_json(text: str) -> IdMap | None:
     """The map in LXD's form; None for "[]" and "", which are no map. Raises Invalid for what is none of these."""
     try:

@@ -4,17 +4,21 @@ Argument lists only, never a shell. Output is captured so that a failure quotes 
 Plain blocking functions: a service calls them on a worker thread (`asyncio.to_thread`).
 """
 
+import logging
 import os
 import subprocess
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lightervisor.errors import HostError
+from lightervisor.kernel import syscalls, unwritable
 
 Argument = str | bytes | os.PathLike[str]
 PIPE, NOTHING = subprocess.PIPE, subprocess.DEVNULL
 Child = subprocess.Popen[bytes]
 Expired = subprocess.TimeoutExpired
+log = logging.getLogger(__name__)
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 
 
@@ -84,3 +88,44 @@ def spawn(
     except FileNotFoundError as error:
         name = os.fsdecode(argv[0])
         raise HostError("program", name, cause="is not installed", remedy=f"install the package of {name}") from error
+
+
+def spawn_for_guests(argv: Sequence[Argument], *, pass_fds: Sequence[int], new_session: bool = False) -> Child:
+    """Start a program that enters guests, who must not get at it: it runs from where nobody can write.
+
+    It gets two more words, for `unwritable.settle` when it has loaded everything, and shares the standard error. Where
+    the kernel refuses, it is started as any other, and the log says so. Raises as `spawn`.
+    """
+    home = unwritable.home()
+    started: list[Child] = []
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            _close_mounts()
+        except OSError as error:
+            log.warning("what enters containers is not protected from the root of a privileged one: %s", error)
+        try:
+            words, descriptors = [*argv, *(str(one) for one in home)], [*pass_fds, *home]
+            started.append(spawn(words, stderr=None, pass_fds=descriptors, new_session=new_session))
+        except BaseException as error:  # noqa: BLE001 - carried to the waiting thread, which raises it
+            failures.append(error)
+
+    thread = threading.Thread(target=work, name="unwritable")  # its mounts are its own, and end with it
+    thread.start()
+    thread.join()
+    for descriptor in home:
+        os.close(descriptor)
+    if failures:
+        raise failures[0]
+    return started[0]
+
+
+def _close_mounts() -> None:
+    """Move the calling thread to a copy of all mounts that is read-only; it ends there. Raises OSError."""
+    syscalls.unshare_mounts()
+    root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        syscalls.mount_setattr(root, set=syscalls.MOUNT_ATTR_RDONLY, recursive=True)
+    finally:
+        os.close(root)

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import ClassVar
 
 from lightervisor.config.key import REGISTRY, Key
-from lightervisor.config.types import Blob, Text
 from lightervisor.devices.ports import Port
 from lightervisor.drivers import load
 from lightervisor.errors import Invalid
@@ -143,12 +142,8 @@ def check_keys(driver: type[NetworkDriver], name: str, config: Mapping[str, str]
         declared = REGISTRY.lookup(driver.scope(), option)
         if declared is None:
             raise Invalid("network", name, text=f'Invalid option for network "{name}" option "{option}"')
-        if config[option] == "":
-            continue
         try:
-            if declared.type is not Blob:
-                Text.check(config[option])
-            declared.type.check(config[option])
+            declared.check(config[option])
         except Invalid as error:
             text = f'Invalid value for network "{name}" option "{option}": {error.sentence()}'
             raise Invalid("network", name, text=text, remedy=error.remedy) from error

@@ -71,7 +71,7 @@ class Containers:
         found = self._running.get(name)
         if found is None or found.ending:
             return "Stopped"
-        return "Frozen" if found.frozen else "Running"
+        return "Frozen" if found.is_frozen() else "Running"
 
     async def settled(self, name: str) -> None:
         """Wait until what is ending has gone with everything that belongs to it."""
@@ -106,7 +106,6 @@ class Containers:
             await end_remains(note, self._path, name)
             return "stopped" if note.stopping else "ended" if note.whole else "half"
         running = self._adopt(name, pid, None, note or Note(whole=True))
-        running.frozen = cgroup.is_frozen(running.payload())
         return "whole" if running.whole else "half"
 
     async def begin(self, name: str) -> None:
@@ -300,7 +299,7 @@ class Containers:
         Raises Invalid when it does not run or is frozen, HostError.
         """
         running = self._required(name)
-        if running.frozen or cgroup.is_frozen(running.payload()):
+        if running.is_frozen():
             raise Invalid("instance", name, text="Instance is frozen")
         words = [os.fsencode(word) for word in argv]
         environment = [os.fsencode(f"{key}={value}") for key, value in (env or {}).items()]

@@ -81,7 +81,7 @@ class Interceptor:
             listener.listen(1024)
             words = [sys.executable, "-IS", "-c", START, PACKAGE, MODULE, str(listener.fileno()), self._permits]
             # setsid gives it away to the host's init: it must not end with us.
-            process.spawn(["setsid", "--fork", *words], pass_fds=[listener.fileno()], stderr=None).wait()
+            process.spawn_for_guests(["setsid", "--fork", *words], pass_fds=[listener.fileno()]).wait()
 
     def _ended(self) -> None:
         """The process says nothing on this line: it has died."""

@@ -42,6 +42,7 @@ class Running:
     monitor_pid: int
     monitor: int
     groups: list[Path]
+    freezer: Path | None = None
     config: Mapping[str, str] | None = None
     throttles: tuple[Throttle, ...] = ()
     cpus: set[int] | None = None
@@ -66,8 +67,9 @@ class Running:
                 if descriptor is not None:
                     os.close(descriptor)
             raise HostError("instance", name, cause="it ended as soon as it was started")
-        groups = [*cgroup.payload(pid, name).values(), *cgroup.monitors(cgroup.directories(monitor_pid), name)]
-        return cls(name, pid, init, monitor_pid, monitor, groups)
+        payload = cgroup.payload(pid, name)
+        groups = [*payload.values(), *cgroup.monitors(cgroup.directories(monitor_pid), name)]
+        return cls(name, pid, init, monitor_pid, monitor, groups, cgroup.freezer(payload))
 
     def become(self, pid: int) -> bool:
         """The guest rebooted and has a new init; False when that has ended already."""
@@ -76,6 +78,7 @@ class Running:
             return False
         os.close(self.init)
         self.init_pid, self.init, self.frozen, self.reboot_wanted = pid, init, False, False
+        self.freezer = cgroup.freezer(self.payload())
         self.cpus = None  # it is on those that its configuration file names
         return True
 
@@ -95,6 +98,10 @@ class Running:
     def payload(self) -> dict[str, Path]:
         """Its cgroups, by controller; empty when init has ended."""
         return cgroup.payload(self.init_pid, self.name)
+
+    def is_frozen(self) -> bool:
+        """Whether it is frozen, or is about to be; others than this daemon can freeze it, too."""
+        return self.frozen or (self.freezer is not None and cgroup.says_frozen(self.freezer))
 
     def thaw(self) -> None:
         """Let frozen processes go on, whoever froze them. Raises HostError."""

@@ -173,12 +173,8 @@ def _start(open_files: int) -> tuple[socket.socket, process.Child]:
         except PermissionError:  # in a container: as much as its host lets everybody have (net.core.wmem_max)
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LARGEST)
     module = "lightervisor.runtime.spawner_process"
-    child = process.spawn(
-        [sys.executable, "-IS", "-c", START, PACKAGE, module, str(theirs.fileno()), str(open_files)],
-        pass_fds=[theirs.fileno()],
-        stderr=None,
-        new_session=True,
-    )
+    words = [sys.executable, "-IS", "-c", START, PACKAGE, module, str(theirs.fileno()), str(open_files)]
+    child = process.spawn_for_guests(words, pass_fds=[theirs.fileno()], new_session=True)
     theirs.close()
     ours.setblocking(False)
     return ours, child

@@ -22,7 +22,7 @@ import struct
 import sys
 import termios
 
-from lightervisor.kernel import inheritance, native_calls
+from lightervisor.kernel import inheritance, native_calls, unwritable
 from lightervisor.runtime import liblxc
 
 TIOCSPTLCK, TIOCGPTPEER = 0x40045431, 0x5441
@@ -266,7 +266,7 @@ def _accompany(line: socket.socket, pid: int, fds: "list[int]") -> None:
 def main() -> int:
     """Serve the daemon at the other end of the socket whose descriptor is the first argument.
 
-    The second one is the soft limit of open files for all that is started.
+    The second one is the soft limit of open files for all that is started; two descriptors for `unwritable` follow.
     """
     inheritance.reset_signals()
     for number in (signal.SIGINT, signal.SIGQUIT):  # a handler ends with exec, being ignored does not
@@ -278,6 +278,7 @@ def main() -> int:
     except liblxc.Library as error:
         channel.send(marshal.dumps((LAST_WORDS, str(error))))
         return 1
+    unwritable.settle(int(sys.argv[3]), int(sys.argv[4]))
     spawner.run()
     return 0
 

@@ -20,7 +20,7 @@ from lightervisor.runtime.limiter import Wanted
 from tests.harness import calls
 from tests.harness.calls import string
 from tests.harness.processes import eventually
-from tests.harness.runtime_host import Host, proc, spawner
+from tests.harness.runtime_host import Host, interceptor, proc, spawner
 
 pytestmark = [pytest.mark.skipif(os.geteuid() != 0, reason="containers need root"), calls.needs_x86_64]
 INTERCEPT = "security.syscalls.intercept."
@@ -31,16 +31,6 @@ FIFO = 1
 def on(*words: str, **more: str) -> dict[str, str]:
     """The keys that turn these interceptions on."""
     return {INTERCEPT + word: "true" for word in words} | {INTERCEPT + word: value for word, value in more.items()}
-
-
-def interceptor(host: Host) -> int:
-    """The pid of the process that answers."""
-    permits = str(host.folder / "security/intercept").encode()
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        words = path.read_bytes().split(b"\0")
-        if words[0].endswith(b"python") and permits in words:
-            return int(path.parent.name)
-    return 0
 
 
 async def sh(host: Host, line: str, ids: tuple[int, int] = (0, 0)) -> tuple[int, str]:

@@ -141,8 +141,13 @@ async def test_a_frozen_container_can_be_thawed_and_killed(host: Host) -> None:
 
 async def test_what_was_frozen_behind_our_back_runs_nothing_and_can_be_killed(host: Host) -> None:
     cgroup.set_frozen(cgroup.payload(await host.start(), host.name), frozen=True)
+    assert host.containers.state(host.name) == "Frozen"
     with pytest.raises(Invalid, match="frozen"):
         await host.run("true")
+    await host.containers.unfreeze(host.name)
+    assert host.containers.state(host.name) == "Running"
+    assert (await host.run("true"))[0] == 0
+    cgroup.set_frozen(cgroup.payload(host.containers.init_pid(host.name) or 0, host.name), frozen=True)
     async with asyncio.timeout(60):
         await host.containers.kill(host.name)
     assert host.containers.state(host.name) == "Stopped"

@@ -4,6 +4,7 @@ from lightervisor.config.key import Key, key
 from lightervisor.config.types import (
     Blob,
     Bool,
+    Checked,
     MacAddress,
     Text,
     ValueType,
@@ -28,15 +29,12 @@ def _range(version: int) -> ValueType:
     single = address(version)
     shape = matching("address range", rf"{part}( *- *{part})?", "Invalid IP range {value!r}")
 
-    class Range:
-        name = f"IPv{version} range"
+    def check(value: str) -> None:
+        shape.check(value)
+        for end in value.split("-"):
+            single.check(end.strip())
 
-        def check(self, value: str, /) -> None:
-            shape.check(value)
-            for end in value.split("-"):
-                single.check(end.strip())
-
-    return Range()
+    return Checked(f"IPv{version} range", check)
 
 
 def _family(version: int) -> list[Key]:

@@ -19,8 +19,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lightervisor.kernel import inheritance
+from lightervisor.kernel import inheritance, unwritable
 from lightervisor.kernel.native_calls import NATIVE
+from lightervisor.runtime import liblxc
 from lightervisor.runtime.interception import bpf, mknod, mount, scheduler, setxattr, sysinfo
 from lightervisor.runtime.interception.messages import GOES_ON, Call, Outcome, failed
 
@@ -192,12 +193,18 @@ def _tell(what: str) -> None:
 
 
 def main() -> int:
-    """Serve on the listening socket whose descriptor is the first argument; the second one is `permits`."""
+    """Serve on the listening socket whose descriptor is the first argument.
+
+    The second one is `permits`; two descriptors for `unwritable` follow.
+    """
     inheritance.reset_signals()
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGPIPE):  # a handler ends with exec
         signal.signal(number, lambda _number, _frame: None)
     inheritance.limit_open_files()
     os.umask(0o022)
+    with contextlib.suppress(liblxc.Library):  # else a child that enters a container would load it, from elsewhere
+        liblxc.load()
+    unwritable.settle(int(sys.argv[3]), int(sys.argv[4]))
     Interceptor(socket.socket(fileno=int(sys.argv[1])), sys.argv[2]).run()
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from lightervisor.auth.caller import Level
 from lightervisor.auth.store import TRUSTS_AUTHORITY
 from lightervisor.errors import Forbidden, Invalid, NotFound, PreconditionFailed
 from tests.harness import certificates
+from tests.harness.certificates import DAY
 from tests.unit.auth.test_trust import ADMIN_WORD, HOST, Fixture
 
 
@@ -36,6 +38,48 @@ async def test_no_restricted_client_of_an_authority_drops_its_entry_to_become_an
     world.settings[TRUSTS_AUTHORITY] = "false"
     await world.replace(ours, ours, certificate=spare.pem)
     assert (world.level(ours), world.level(spare)) == (Level.GUEST, Level.RESTRICTED)
+
+
+@pytest.mark.parametrize("limits", [{"restricted": True}, {"type": "metrics"}], ids=["restricted", "metrics"])
+async def test_no_administrator_makes_one_by_removing_an_entry(world: Fixture, limits: dict[str, object]) -> None:
+    """Where all that the authority signed are administrators, it is the entry that says less of a client."""
+    authority = certificates.make("authority")
+    theirs, spare = certificates.make(authority=authority), certificates.make(authority=authority)
+    (world.folder / "server.ca").write_text(authority.pem)
+    await world.add(theirs, **limits)
+    world.settings[TRUSTS_AUTHORITY] = "true"
+    before, admin, store = world.level(theirs), world.trust.local(ADMIN_WORD), world.trust.store
+    with pytest.raises(Invalid, match="is an administrator"):
+        await store.delete(admin, store.get(admin, theirs.fingerprint))
+    with pytest.raises(Invalid, match="administrator"):
+        await world.replace_as_administrator(theirs, certificate=spare.pem)
+    assert world.level(theirs) is before
+    (world.folder / "ca.crl").write_bytes(certificates.make_revocations(authority, theirs))
+    await store.delete(admin, store.get(admin, theirs.fingerprint))
+    assert world.level(theirs) is Level.GUEST
+
+
+@pytest.mark.parametrize("happens", ["taken back", "expired", "nothing"])
+async def test_a_stream_ends_with_the_authoritys_word(
+    world: Fixture, monkeypatch: pytest.MonkeyPatch, happens: str
+) -> None:
+    monkeypatch.setattr("lightervisor.auth.trust.RECHECK_S", 0.01)
+    authority = certificates.make("authority")
+    ours = certificates.make(authority=authority)
+    (world.folder / "server.ca").write_text(authority.pem)
+    await world.add(ours)
+    ended = asyncio.Event()
+    caller = world.trust.remote([ours.der], HOST)
+    with world.trust.watching(caller, [ours.der], ended.set):
+        if happens == "taken back":
+            (world.folder / "ca.crl").write_bytes(certificates.make_revocations(authority, ours))
+        elif happens == "expired":
+            monkeypatch.setattr("lightervisor.auth.trust.now", lambda: ours.certificate.not_valid_after_utc + DAY)
+        try:
+            await asyncio.wait_for(ended.wait(), 0.2 if happens == "nothing" else 10)
+        except TimeoutError:
+            assert happens == "nothing"
+    assert ended.is_set() is (happens != "nothing")
 
 
 async def test_a_renewal_that_crosses_a_restriction_brings_nothing_back(world: Fixture) -> None:

@@ -67,6 +67,39 @@ def test_taken_as_lxd_takes_it(name: str, value: str) -> None:
     REGISTRY.check(SCOPE, name, value)
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "-1",
+        "1e309",
+        "1e3",
+        "nan",
+        "inf",
+        "\u0663GB",
+        "\uff11GB",
+        "3_0MB",
+        "0x10",
+        "1.5",
+        "5%%",
+        "-5%",
+        "9" * 40,
+        "²",
+    ],
+)
+def test_20_a_number_is_one_in_ascii_that_can_be_had(value: str) -> None:
+    for name in ("limits.memory", "limits.cpu", "limits.disk.priority", "limits.hugepages.2MB", "limits.cpu.priority"):
+        with pytest.raises(Invalid):
+            REGISTRY.check(SCOPE, name, value)
+
+
+@pytest.mark.parametrize(
+    "value", ["0-99999", "99999999999", "0-", "-0", "0,0-x", "1-0", "0..3", "\u0660-\u0663", "0;1", "0 1"]
+)
+def test_20_a_set_of_cpus_is_short_and_in_order(value: str) -> None:
+    with pytest.raises(Invalid):
+        REGISTRY.check(SCOPE, "limits.cpu", value)
+
+
 @pytest.mark.parametrize("value", ["x", "5:2", "unlimited:5", "1:2:3", ":", "1:", "-1"])
 def test_a_resource_limit_that_no_start_could_set_is_refused_at_once(value: str) -> None:
     for name in RLIMITS:

@@ -122,6 +122,36 @@ def test_a_bad_device_is_refused_in_lxds_words(options: dict[str, str], text: st
 
 
 @pytest.mark.parametrize(
+    "name", ["../x", "eth0\nx", "e" * 16, "lo", "all", "..", ".", "a b", "a/b", "a:b", "e\u0085", "٣é"]
+)
+@pytest.mark.parametrize("option", ["name", "host_name", "parent"])
+def test_24_an_interface_has_a_name_that_the_kernel_and_paths_take(option: str, name: str) -> None:
+    options = {"type": "nic", "nictype": "bridged", "parent": "br0", option: name}
+    with pytest.raises(Invalid, match=r"Invalid interface name|control characters are not allowed"):
+        check_device("foo", options)
+
+
+@pytest.mark.parametrize("kind", ["macvlan", "physical", "ipvlan", "routed", "sriov"])
+def test_24_nobody_takes_the_hosts_loopback(kind: str) -> None:
+    with pytest.raises(Invalid, match="Invalid interface name"):
+        check_device("foo", {"type": "nic", "nictype": kind, "parent": "lo"})
+
+
+@pytest.mark.parametrize("value", ["4294967295", "4294967296", "-1", "99999999999999999999", "٣", "1_0", "0x0", ""])
+@pytest.mark.parametrize("kind", ["unix-char", "usb", "proxy"])
+def test_22_the_id_that_means_none_is_none(kind: str, value: str) -> None:
+    """4294967295 is what leaves an owner as it is: root of the host."""
+    more = {"listen": "unix:/x", "connect": "unix:/y"} if kind == "proxy" else {}
+    more |= {"source": "/dev/null"} if kind == "unix-char" else {}
+    for option in ("uid", "gid"):
+        if value:
+            with pytest.raises(Invalid, match="Invalid value for a UNIX ID"):
+                check_device("foo", {"type": kind, option: value, **more})
+        else:
+            check_device("foo", {"type": kind, option: "4294967294", **more})
+
+
+@pytest.mark.parametrize(
     "options",
     [
         {"type": "none"},
