@@ -83,7 +83,7 @@ def test_pylxd_changes_a_profile_for_all_its_users(pylxd: Any, running: str, nam
             profile.save(wait=True)
         instance.profiles = ["default"]
         instance.save(wait=True)
-        assert instance.execute(["ls", "/dev/nil"]).exit_code != 0
+        assert instance.execute(["test", "-c", "/dev/nil"]).exit_code != 0
     finally:
         pylxd.instances.get(running).put({"profiles": ["default"], "config": {}}, wait=True)
         pylxd.profiles.get(f"p-{name}").delete()
