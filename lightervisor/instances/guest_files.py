@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple, TypeVar
 from msgspec import Struct
 
 from lightervisor.instances.guest_root import GuestRoot
-from lightervisor.kernel import overlay, paths
+from lightervisor.kernel import overlay, paths, syscalls
 from lightervisor.kernel.idmap import IdMap, host_id
 from lightervisor.kernel.whole_file import Place, WholeFile, can_replace, open_own
 
@@ -282,12 +282,17 @@ def _points_to(parent: int, name: str) -> str | None:
 
 
 def remove(guest: GuestRoot, path: str) -> None:
-    """Remove a file, a link or an empty directory."""
+    """Remove a file, a link or an empty directory, but none on which something is mounted inside.
+
+    The kernel protects mounts of our own namespace only: those of others go with what they are on.
+    """
     if not path.strip("/"):
         raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), path)
     parent, name = _open_parent(guest, path)
     try:
         status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        if syscalls.is_mount_root(name, directory=parent):
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), path)
         if modes.S_ISDIR(status.st_mode):
             as_root(guest, lambda: os.rmdir(name, dir_fd=parent))
         elif path.endswith("/"):

@@ -1,4 +1,4 @@
-"""Programs of ours that enter guests run from mounts on which nobody can write.
+"""Programs of ours that enter guests run from mounts on which nobody can write, and show nobody their memory.
 
 A process that enters a guest is among the guest's own for a moment, and what the guest runs there may be that process'
 own program (`#!/proc/self/exe`). The root of a privileged container could open the host's file by it, or by the
@@ -12,7 +12,7 @@ nobody can make writable. Source: CVE-2019-5736; mount_namespaces(7), mount_seta
 import ctypes
 import os
 
-_CLONE_NEWNS = 0x20000
+_CLONE_NEWNS, _PR_SET_DUMPABLE = 0x20000, 4
 
 
 def home() -> "list[int]":
@@ -33,3 +33,11 @@ def settle(mounts: int, root: int) -> None:
     os.chroot(".")
     os.close(mounts)
     os.close(root)
+
+
+def hide() -> None:
+    """Nobody in a user namespace of a guest may trace this process or look at its files, until it runs a program.
+
+    Source: CVE-2016-9962; PR_SET_DUMPABLE(2const), ptrace(2) on access modes.
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)

@@ -184,6 +184,7 @@ class Spawner:
                     if native_only:
                         native_calls.refuse_others()
                     container = liblxc.Container(self._library, name, lxcpath)
+                    unwritable.hide()
                     _accompany(theirs, container.attach(argv, env, cwd, ids, fds), fds)
                 except (OSError, liblxc.Library) as error:
                     _tell(theirs, ("error", str(error)))

@@ -212,6 +212,26 @@ async def test_a_program_of_a_device_cgroup_is_loaded_and_no_other(host: Host) -
     assert (await host.run("/bin/devices", ids=(7, 7)))[0] == 1
 
 
+async def test_a_program_is_attached_to_a_group_of_the_containers_own(host: Host) -> None:
+    group, nothing = string("/mnt/sub"), bytes.fromhex("b7000000000000009500000000000000")
+    first = (calls.OPEN, group, os.O_RDONLY | os.O_DIRECTORY)
+    # The program and its licence lie behind the attributes, and before these the path of the first call.
+    start = calls.BASE + calls.HEADERS + (10 * 2 + 7) + 2 * (10 * 3 + 7) + len(calls.END)
+    start += len(group) + -len(group) % 8
+    load = struct.pack("<IIQQ", 15, 2, start + 24, start + 40) + nothing + string("GPL")
+    attach = struct.pack("<5I", 3, 4, 6, 2, 0).ljust(32, b"\0")
+    host.write_program("attach", calls.sequence(first, (calls.BPF, 5, load, 24), (calls.BPF, 8, attach, 32)))
+    await host.start(on("bpf", "bpf.devices"))
+    assert await sh(host, "mount -t cgroup2 none /mnt && mkdir /mnt/sub") == (0, "")
+    opened = "echo $$ >/mnt/sub/cgroup.procs && : </dev/null"
+    assert await sh(host, opened) == (0, "")
+    assert (await host.run("/bin/attach", ids=(7, 7)))[0] != 0
+    assert await sh(host, opened) == (0, "")
+    assert (await host.run("/bin/attach"))[0] == 0
+    status, words = await sh(host, opened)
+    assert status != 0 and "/dev/null: Operation not permitted" in words, "the program allows nothing"
+
+
 async def test_without_the_key_no_program_is_loaded(host: Host) -> None:
     host.write_program("call", calls.program(calls.BPF, 5, bytes(128), 128))
     await host.start(on("bpf"))

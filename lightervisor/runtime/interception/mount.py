@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lightervisor.kernel import syscalls
+from lightervisor.kernel import syscalls, unwritable
 from lightervisor.runtime import liblxc
 from lightervisor.runtime.interception.caller import CAP_SYS_ADMIN, Caller, may_write
 from lightervisor.runtime.interception.messages import GOES_ON, Call, Outcome, failed
@@ -162,6 +162,7 @@ def _by_fuse(call: Call, caller: Caller, wish: Wish, program: str) -> Outcome:
     null = os.open(os.devnull, os.O_RDWR)
     container = liblxc.Container(liblxc.load(), call.container, lxcpath)
     call.check()
+    unwritable.hide()
     try:
         pid = container.attach(argv, [PATH], b"/", (0, 0), [null, null, null])
     except liblxc.Library:
