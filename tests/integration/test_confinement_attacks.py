@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
+from lightervisor.kernel.idmap import IdMap, IdRange
 from tests.harness import calls
 from tests.harness.client_lxc import Lxc
 from tests.harness.daemon import Daemon
@@ -15,6 +17,9 @@ from tests.harness.terminal import Terminal
 
 INJECTED = "lxc.hook.pre-start = /bin/touch /tmp/lightervisor-attacked"
 EVIL = "x\n" + INJECTED
+ADD_KEY, KEYCTL, CLEAR, USER_KEYRING, MOST_KEYS = 248, 250, 7, -4, 250
+CAP_NET_RAW, CAP_SYS_CHROOT = 13, 18
+DROPPED = {"sys_module": 16, "sys_rawio": 17, "sys_time": 25, "mac_override": 32, "mac_admin": 33}
 ATTACKED = Path("/tmp/lightervisor-attacked")
 
 
@@ -174,3 +179,72 @@ def test_modules_that_are_not_there_are_named_and_nothing_starts(lxc: Lxc, image
         assert lxc("list", "modular", "-f", "csv", "-c", "s").ok().stdout == "STOPPED\n"
     finally:
         lxc("delete", "--force", "modular").ok()
+
+
+@calls.needs_x86_64
+async def test_29_keys_of_one_are_not_counted_for_another(host: Host) -> None:
+    """The kernel counts them for each user of the host; an isolated container has users of its own."""
+    adds = [(ADD_KEY, calls.string("user"), calls.string(f"key {n}"), b"x", 1, USER_KEYRING) for n in range(MOST_KEYS)]
+    host.write_program("add", calls.sequence(*adds))
+    host.write_program("one", calls.program(*adds[0]))
+    host.write_program("clear", calls.program(KEYCTL, CLEAR, USER_KEYRING))
+    assert host.idmap is not None
+    shared = host.idmap
+    await host.start()
+    try:
+        assert (await host.run("/bin/add"))[0] == errno.EDQUOT
+        await host.containers.kill(host.name)
+        first = shared.ranges[0]
+        host.idmap = IdMap((IdRange("both", first.host + (1 << 16), 0, 1 << 16),))
+        host.own()
+        await host.start()
+        assert (await host.run("/bin/one"))[0] == 0
+        await host.run("/bin/clear")
+    finally:
+        await host.containers.kill(host.name)
+        host.idmap = shared
+        host.own()
+        await host.start()
+        assert (await host.run("/bin/clear"))[0] == 0
+
+
+def test_lines_of_raw_lxc_drop_capabilities(lxc: Lxc, running: str) -> None:
+    lxc("config", "set", running, "raw.lxc", "lxc.cap.drop = net_raw sys_chroot").ok()
+    lxc("restart", "--force", running).ok()
+    bounding = capabilities(lxc, running, "CapBnd")
+    assert not bounding & (1 << CAP_NET_RAW | 1 << CAP_SYS_CHROOT)
+    assert lxc("exec", running, "--", "chroot", "/", "true").status != 0
+
+
+def test_a_privileged_container_lacks_what_lxd_takes_from_it(lxc: Lxc, image: str, name: str) -> None:
+    lxc("launch", image, name, "-c", "security.privileged=true").ok()
+    bounding = capabilities(lxc, name, "CapBnd")
+    assert not any(bounding >> one & 1 for one in DROPPED.values()), hex(bounding)
+    assert "can't set date: Operation not permitted" in lxc("exec", name, "--", "date", "-s", "2001-01-01").stderr
+
+
+def capabilities(lxc: Lxc, name: str, which: str) -> int:
+    return int(lxc("exec", name, "--", "grep", which, "/proc/self/status").ok().stdout.split()[1], 16)
+
+
+@pytest.mark.parametrize("driver", ["overlay", "dir"])
+def test_owners_on_disk_stay_whatever_the_map(daemon: Daemon, lxc: Lxc, image: str, name: str, driver: str) -> None:
+    """security.protection.shift has nothing to forbid: another id map is shown by the mount, on every driver."""
+    pool = f"{name}-{driver}"
+    lxc("storage", "create", pool, driver).ok()
+    try:
+        lxc("launch", image, name, "--storage", pool, "-c", "security.protection.shift=true").ok()
+        lxc("exec", name, "--", "sh", "-c", "echo mine >/root/file; chown 33:44 /root/file").ok()
+        lxc("stop", "--force", name).ok()
+        (file,) = [path for path in (daemon.state / "storage-pools" / pool).rglob("root/file") if path.is_file()]
+        before = file.stat()
+        for change in ("security.idmap.isolated=true", "security.privileged=true"):
+            lxc("config", "set", name, change).ok()
+            lxc("start", name).ok()
+            assert lxc("exec", name, "--", "stat", "-c", "%u:%g", "/root/file").ok().stdout == "33:44\n"
+            lxc("stop", "--force", name).ok()
+        after = file.stat()
+        assert (before.st_uid, before.st_gid, before.st_ctime_ns) == (after.st_uid, after.st_gid, after.st_ctime_ns)
+    finally:
+        lxc("delete", "--force", name)
+        lxc("storage", "delete", pool).ok()

@@ -5,6 +5,7 @@ CVE-2019-5736 (runc), CVE-2016-9962 (runc), CVE-2024-21626 (runc), CVE-2016-8649
 
 from __future__ import annotations
 
+import asyncio
 import os
 import struct
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 from tests.harness import calls
 from tests.harness.calls import string
+from tests.harness.processes import eventually
 from tests.harness.runtime_host import Host, interceptor, spawner
 
 GETPID = 39
@@ -103,6 +105,7 @@ async def test_27_nothing_that_is_mapped_can_be_written_to(host: Host) -> None:
 @writable
 async def test_27_nothing_that_the_interceptor_has_mapped_can_be_written_to(host: Host) -> None:
     await host.start({"security.syscalls.intercept.mknod": "true"})
+    await asyncio.to_thread(eventually, lambda: mounts_at_home(interceptor(host)), what="it to have loaded everything")
     found = mounts_of_files(interceptor(host))
     assert any("liblxc" in name for name in found), found
     assert [name for name, is_read_only in found.items() if not is_read_only] == []

@@ -51,6 +51,8 @@ def settings(service: Service, user: str) -> list[Setting]:
     if user:
         found.append(("user", user))
     found += _dhcp4(service) + _dhcp6(service)
+    if config.get("dns.mode") != "dynamic":
+        found.append("dhcp-ignore-names")  # else a guest gives itself the name of another that does not run
     if config.get("dns.mode") != "none":
         domain = config.get("dns.domain") or "lxd"
         found += [

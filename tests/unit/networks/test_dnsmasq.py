@@ -44,6 +44,12 @@ def test_names_have_the_domain() -> None:
     assert "domain=" not in served({"dns.mode": "none"})
 
 
+def test_31_names_are_the_instances_unless_guests_may_choose_them() -> None:
+    assert "dhcp-ignore-names\n" in served()
+    assert "dhcp-ignore-names\n" in served({"dns.mode": "none"})
+    assert "dhcp-ignore-names" not in served({"dns.mode": "dynamic"})
+
+
 @given(st.text(max_size=30))
 def test_no_value_adds_a_line(value: str) -> None:
     try:
