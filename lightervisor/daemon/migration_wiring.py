@@ -4,18 +4,21 @@ from typing import NamedTuple
 
 from lightervisor.client.https import Outgoing
 from lightervisor.db.instance_snapshots import SnapshotRows
+from lightervisor.db.instances import InstanceRows
 from lightervisor.images.store import Images
 from lightervisor.instances.births import BirthActs, Births
 from lightervisor.instances.boot import Boot
 from lightervisor.instances.catalog import Catalog
+from lightervisor.instances.snapshot_acts import SnapshotActs
 from lightervisor.instances.snapshot_roots import SnapshotRoots
 from lightervisor.instances.snapshots import Snapshots
 from lightervisor.instances.still_roots import StillRoots
 from lightervisor.instances.volumes import InstanceVolumes
 from lightervisor.migration import roots
+from lightervisor.migration.refresh import Records, Refreshing
 from lightervisor.migration.roots import SentRoots
 from lightervisor.migration.source import Sending
-from lightervisor.migration.target import Receiving
+from lightervisor.migration.target import Bases, Receiving
 from lightervisor.operations.journal import Journal
 from lightervisor.operations.operations import Operations
 
@@ -23,8 +26,10 @@ from lightervisor.operations.operations import Operations
 class Stock(NamedTuple):
     """What they need of instances."""
 
+    instances: InstanceRows
     rows: SnapshotRows
     snapshots: Snapshots
+    acts: SnapshotActs
     catalog: Catalog
     boot: Boot
     volumes: InstanceVolumes
@@ -46,7 +51,10 @@ def together(
     snapshots = SnapshotRoots(stock.rows, stock.catalog, stock.volumes, operations.locks)
     sent = SentRoots(stock.catalog, stock.boot, stock.volumes, stock.still, snapshots, operations.locks)
     journal.register(roots.UNDO, sent.undo)
+    refreshing = Refreshing(
+        Records(stock.instances, stock.rows), stock.boot, stock.volumes, stock.snapshots, stock.acts, operations
+    )
     return Migration(
         sending=Sending(stock.catalog, stock.rows, stock.snapshots, sent, outgoing, operations),
-        receiving=Receiving(births, acts, stock.catalog, stock.images, stock.volumes, outgoing),
+        receiving=Receiving(births, acts, stock.catalog, Bases(stock.images, stock.volumes), refreshing, outgoing),
     )

@@ -225,7 +225,7 @@ def _parts(
         sending=(
             migration := migration_wiring.together(
                 migration_wiring.Stock(
-                    snapshot_rows, kept.snapshots, catalog, boot, volumes, saved.still_roots, images
+                    instances, snapshot_rows, kept.snapshots, acts, catalog, boot, volumes, saved.still_roots, images
                 ),
                 born.births,
                 BirthActs(operations, events),

@@ -6,8 +6,8 @@ behind its back. So such work is awaited to its end, and only then the cancellat
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 Answer = TypeVar("Answer")
@@ -47,3 +47,21 @@ async def interruptible(cancel: Callable[[], None], function: Callable[..., Answ
         if not task.cancelled() and (error := task.exception()) is not None:
             log.info("ended by its cancellation: %s", error)
         raise
+
+
+@asynccontextmanager
+async def entered(context: AbstractContextManager[Answer]) -> AsyncGenerator[Answer, None]:
+    """A context whose two ends take long, each on a worker thread. It is left also when entering it was cancelled."""
+    entering = asyncio.ensure_future(asyncio.to_thread(context.__enter__))
+    try:
+        value = await finished(entering)
+    except asyncio.CancelledError as cancelled:
+        if not entering.cancelled() and entering.exception() is None:
+            await finished(asyncio.to_thread(context.__exit__, type(cancelled), cancelled, cancelled.__traceback__))
+        raise
+    try:
+        yield value
+    except BaseException as error:
+        await finished(asyncio.to_thread(context.__exit__, type(error), error, error.__traceback__))
+        raise
+    await finished(asyncio.to_thread(context.__exit__, None, None, None))

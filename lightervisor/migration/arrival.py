@@ -1,67 +1,64 @@
-"""The files of an instance while they arrive: a place for rsync, then the volume.
+"""The files of one volume or snapshot while they arrive.
 
-rsync writes to a directory that has nothing but what another server may say: `rootfs`, which is the volume's own root,
+They come into a place of the pool that nobody sees, and take the place of what was there at once, when all is well.
+rsync writes to a directory that has nothing but what another server may say: `rootfs`, which is that place's own root,
 `metadata.yaml` and `templates`. Whatever else was sent (descriptions of volumes, links in the place of directories)
-stays there and goes with it.
+goes with that directory.
 """
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from lightervisor.instances.births import Plan
-from lightervisor.instances.volumes import InstanceVolumes, SnapshotPlace
 from lightervisor.kernel import owners, paths
 from lightervisor.kernel.idmap import IdMap
-from lightervisor.kernel.threads import in_thread
-from lightervisor.migration.frames import RsyncFeatures
-from lightervisor.migration.rsync import TARGET, Rsync, receiving
-from lightervisor.storage.layout import BESIDE, PoolLayout
+from lightervisor.kernel.threads import entered, in_thread
+from lightervisor.migration.rsync import TARGET, TWIN
+from lightervisor.storage.driver import Filling, Snapshot, StorageDriver, Volume
+from lightervisor.storage.layout import BESIDE
 
 
 class Arrival:
-    """The volume of one instance. `idmap` is that of the owners that are sent, None when they are plain."""
+    """A place that rsync may write to, as often as needed."""
 
-    def __init__(self, volumes: InstanceVolumes, plan: Plan, features: RsyncFeatures, idmap: IdMap | None) -> None:
-        self._volumes, self._features, self._idmap = volumes, features, idmap
-        self._pool, self._place = plan.pool, (plan.row.project, plan.row.name)
-        self._beside = Path()
+    def __init__(self, driver: StorageDriver, filling: Filling, beside: Path, like: Path | None) -> None:
+        self._driver, self._filling, self._beside = driver, filling, beside
+        self.twin: Mapping[Path, str] = {like / "rootfs": f"{TWIN}/rootfs"} if like is not None else {}
+        """Files that need not be sent where they are the same."""
 
     @property
-    def _layout(self) -> PoolLayout:
-        return self._volumes.driver(self._pool).layout
+    def writable(self) -> Mapping[Path, str]:
+        """What rsync writes to, and where it sees it."""
+        return {self._beside: TARGET, self._filling.directory / "rootfs": f"{TARGET}/rootfs"}
 
-    @asynccontextmanager
-    async def opened(self) -> AsyncGenerator[None, None]:
-        """Make the place, and take it away again. What a killed daemon leaves goes when the pool starts."""
-        self._beside = await in_thread(self._layout.trash.new)
-        try:
-            yield
-        finally:
-            await in_thread(self._layout.trash.remove, self._beside)
-
-    @asynccontextmanager
-    async def filling(self) -> AsyncGenerator[Rsync, None]:
-        """Run rsync on the volume, once. Raises HostError."""
-        mounted = await self._volumes.mount(self._pool, *self._place, None)
-        (self._beside / "rootfs").mkdir(exist_ok=True)
-        async with receiving({self._beside: TARGET, mounted.path: f"{TARGET}/rootfs"}, self._features) as rsync:
-            yield rsync
-
-    async def settle(self) -> None:
-        """All has come that belongs together: give it its plain owners, and the volume what lies beside its root."""
-        if self._idmap is not None:
-            mounted = await self._volumes.mount(self._pool, *self._place, None)
-            await in_thread(owners.make_plain, mounted.path, self._idmap)
-        await in_thread(self._take_beside)
-        await self._volumes.unmount(self._pool, *self._place)
-
-    def _take_beside(self) -> None:
-        directory = self._volumes.directory(self._pool, *self._place)
+    def settle(self, idmap: IdMap | None) -> None:
+        """All has come: give it its plain owners, and what lies beside its root. Blocking."""
+        if idmap is not None:
+            owners.make_plain(self._filling.directory / "rootfs", idmap)
         for name in BESIDE:
-            paths.remove_tree(directory / name)
-        self._layout.copy_beside(self._beside, directory)
+            paths.remove_tree(self._filling.directory / name)
+        self._driver.layout.copy_beside(self._beside, self._filling.directory)
 
-    async def keep(self, snapshot: str) -> None:
-        """What the volume is now is a snapshot."""
-        await self._volumes.create_snapshot(self._pool, SnapshotPlace(*self._place, snapshot), None)
+
+@asynccontextmanager
+async def arriving(
+    driver: StorageDriver, target: Volume | Snapshot, like: Volume | Snapshot | None, idmap: IdMap | None
+) -> AsyncGenerator[Arrival, None]:
+    """A place for the files of a volume or snapshot, with those in it that it is like.
+
+    When it ends well the target is there, or is replaced. `idmap` is that of the owners that are sent, None when they
+    are plain. What a killed daemon leaves goes when the pool starts.
+    """
+    async with AsyncExitStack() as stack:
+        filling = await stack.enter_async_context(entered(driver.filling(target, like)))
+        twin: Path | None = None
+        if like is not None and not any((filling.directory / "rootfs").iterdir()):
+            twin = await stack.enter_async_context(entered(driver.opened(like)))
+        beside = await in_thread(driver.layout.trash.new)
+        try:
+            (beside / "rootfs").mkdir()
+            arrival = Arrival(driver, filling, beside, twin)
+            yield arrival
+            await in_thread(arrival.settle, idmap)
+        finally:
+            await in_thread(driver.layout.trash.remove, beside)

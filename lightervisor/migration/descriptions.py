@@ -59,6 +59,11 @@ def index(instance: Instance, snapshots: Sequence[InstanceSnapshot]) -> bytes:
     return msgspec.json.encode({"config": told})
 
 
+def noted(*, is_refresh: bool) -> bytes:
+    """The target's answer to an index that it has read."""
+    return msgspec.json.encode(IndexAnswer(refresh=is_refresh))
+
+
 def answered(text: bytes) -> IndexAnswer:
     """The target's answer to the index. Raises Invalid, Failure with the target's own words."""
     try:

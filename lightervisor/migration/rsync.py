@@ -24,7 +24,7 @@ from lightervisor.migration.frames import RsyncFeatures
 ALL = RsyncFeatures(xattrs=True, delete=True, compress=True, bidirectional=True)
 OLD = RsyncFeatures(xattrs=True, delete=True, compress=True)
 """What a peer can do that does not say `bidirectional`: LXD before 3.8."""
-SOURCE, TARGET = "/tree", "/target"
+SOURCE, TARGET, TWIN = "/tree", "/target", "/twin"
 _START_S = 10
 _COMMON = ("--devices", "--numeric-ids", "--partial", "--sparse")
 # Attributes of the namespace trusted are orders to overlayfs of the host that wrote them.
@@ -55,9 +55,10 @@ def source_words(features: RsyncFeatures, handed: int, *, limit: str = "") -> li
     return ["rsync", "-ar", *_COMMON, *slow, *_options(features), f"{SOURCE}/", "localhost:/tmp/foo", "-e", reach]
 
 
-def target_words(features: RsyncFeatures) -> list[str]:
-    """The target's command line."""
+def target_words(features: RsyncFeatures, *, has_twin: bool = False) -> list[str]:
+    """The target's command line; with a twin, what is the same there is copied from it."""
     extra = [_NOT_TAKEN] if features.xattrs else []
+    extra += [f"--copy-dest={TWIN}/"] if has_twin else []
     return [
         "rsync", "--server", "-vlogDtpre.iLsfx", *_COMMON, "--modify-window=-1", *_options(features), *extra,
         ".", f"{TARGET}/",
@@ -159,10 +160,12 @@ async def sending(tree: Mapping[Path, str], features: RsyncFeatures, *, limit: s
 
 
 @asynccontextmanager
-async def receiving(writable: Mapping[Path, str], features: RsyncFeatures) -> AsyncGenerator[Rsync, None]:
-    """Run the target's rsync on what `writable` puts at and below TARGET. Raises HostError."""
-    words = confined(target_words(features), writable=writable)
-    rsync = await _started(words, None, stdin=process.PIPE, stdout=process.PIPE)
+async def receiving(
+    writable: Mapping[Path, str], features: RsyncFeatures, twin: Mapping[Path, str]
+) -> AsyncGenerator[Rsync, None]:
+    """Run the target's rsync on what `writable` puts at and below TARGET, `twin` below TWIN. Raises HostError."""
+    words = target_words(features, has_twin=bool(twin))
+    rsync = await _started(confined(words, writable=writable, tree=twin), None, stdin=process.PIPE, stdout=process.PIPE)
     try:
         yield rsync
     finally:

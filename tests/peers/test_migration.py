@@ -97,3 +97,27 @@ def test_a_snapshot_becomes_an_instance(client: Lxc, way: Way, box: str) -> None
 def test_an_instance_alone_leaves_its_snapshots_behind(client: Lxc, way: Way, box: str) -> None:
     client("copy", box, f"{way.there}:c2", "--instance-only").ok()
     assert way.target.daemon.request("GET", "/1.0/instances/c2/snapshots").metadata == []
+
+
+def test_a_running_container_is_copied_as_it_is_at_one_moment(client: Lxc, way: Way, unified: Path) -> None:
+    way.source.add(unified, alias="box")
+    client("launch", f"{way.here}:box", f"{way.here}:c1").ok()
+    client("exec", f"{way.here}:c1", "--", "sh", "-c", "echo alive >/root/a").ok()
+    client("copy", f"{way.here}:c1", f"{way.there}:c2", "--stateless").ok()
+    assert way.source.status("c1") == "Running"
+    assert client("file", "pull", f"{way.there}:c2/root/a", "-").ok().stdout == "alive\n"
+
+
+def test_a_copy_is_refreshed(client: Lxc, way: Way, box: str) -> None:
+    copy = f"{way.there}:c2"
+    client("copy", box, copy).ok()
+    client("start", box).ok()
+    client("exec", box, "--", "sh", "-c", "echo three >/root/c; rm /root/b").ok()
+    client("stop", box, "--force").ok()
+    client("snapshot", box, "second").ok()
+    client("delete", f"{box}/first").ok()
+    client("copy", box, copy, "--refresh").ok()
+    made = way.target.daemon.request("GET", "/1.0/instances/c2?recursion=1").metadata
+    assert [one["name"] for one in made["snapshots"]] == ["second"]
+    client("start", copy).ok()
+    assert client("exec", copy, "--", "ls", "/root").ok().stdout.split() == ["a", "c", "link"]

@@ -1,0 +1,102 @@
+"""What both kinds of arrival have in common, of a new instance and of a refreshed one: the agreement, and the files."""
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+
+from msgspec import Struct
+
+from lightervisor.db.instance_snapshots import SnapshotRow
+from lightervisor.errors import Failure, Invalid, Unsupported
+from lightervisor.images.partial import Gauge
+from lightervisor.kernel.idmap import IdMap
+from lightervisor.migration import descriptions
+from lightervisor.migration.arrival import arriving
+from lightervisor.migration.frames import FilesBy, Header, MemoryBy, RsyncFeatures
+from lightervisor.migration.rsync import ALL, OLD, receiving
+from lightervisor.migration.talk import Talk
+from lightervisor.operations.operations import Run
+from lightervisor.storage.driver import Snapshot, StorageDriver, Volume
+
+PROGRESS = "fs_progress"
+
+
+class Coming(Struct, frozen=True, kw_only=True):
+    """What the two servers agreed on: `snapshots` come, in this order; `offered` are all that the source has."""
+
+    snapshots: Sequence[SnapshotRow]
+    offered: Sequence[SnapshotRow]
+    features: RsyncFeatures
+    idmap: IdMap | None
+    passes: int
+
+
+async def agree(
+    talk: Talk, project: str, name: str, architecture: str, has: Sequence[SnapshotRow] | None = None
+) -> Coming:
+    """Read an offer and answer it. `has` are the snapshots of an instance that is there; without it there is none.
+
+    Raises Invalid for what cannot be, Unsupported, Failure when the other side can only do what we cannot.
+    """
+    offer = await talk.control.message(Header)
+    if offer.memory_by not in (None, MemoryBy.NOTHING):
+        remedy = "stop it, or add --stateless: its files are received as they are at this moment"
+        raise Unsupported("migration", cause="what processes have in memory cannot be received yet", remedy=remedy)
+    if offer.rsync is None and offer.files_by != FilesBy.RSYNC:
+        raise Failure("migration", text="No matching migration types found")
+    if len(offer.snapshots) != len(offer.snapshot_names):
+        raise Invalid("migration", cause="the other server names other snapshots than it describes")
+    rows = [descriptions.kept(one, project, name, architecture) for one in offer.snapshots]
+    if len({row.name for row in rows}) != len(rows):
+        raise Invalid("migration", cause="the other server offers a snapshot twice")
+    idmap = descriptions.idmap(offer.idmap)
+    # LXD compares dates by whole seconds, as they are sent.
+    known = {(row.name, int(row.created_at.timestamp())) for row in has or ()}
+    wanted = [row for row in rows if (row.name, int(row.created_at.timestamp())) not in known]
+    names = {row.name for row in wanted}
+    said = offer.rsync or OLD
+    answer = Header(
+        files_by=FilesBy.RSYNC,
+        memory_by=offer.memory_by,
+        snapshot_names=tuple(row.name for row in wanted),
+        snapshots=tuple(one for one in offer.snapshots if one.name in names),
+        predump=False,
+        rsync=_common(said, ALL) if said.bidirectional else OLD,
+        refresh=has is not None,
+        index_version=min(offer.index_version or 0, descriptions.INDEX_VERSION),
+    )
+    talk.agreed(answer.index_version)
+    await talk.control.tell(answer)
+    if talk.index_version:
+        await talk.unless_ended(talk.fs.text())
+        await talk.fs.send_text(descriptions.noted(is_refresh=has is not None))
+    return Coming(
+        snapshots=wanted,
+        offered=rows,
+        features=answer.rsync or OLD,
+        idmap=idmap,
+        passes=2 if offer.memory_by == MemoryBy.NOTHING else 1,
+    )
+
+
+class Intake:
+    """Takes in the files of one instance, volume by volume, as they come."""
+
+    def __init__(self, run: Run, talk: Talk, coming: Coming, driver: StorageDriver) -> None:
+        self._run, self._talk, self._coming, self._driver = run, talk, coming, driver
+
+    async def take(
+        self, target: Volume | Snapshot, like: Volume | Snapshot | None, label: str, *, passes: int = 1
+    ) -> None:
+        """Make or replace a volume or snapshot, knowing what it will be like. Raises what `Line.carry` raises."""
+        gauge = Gauge(label, 0, lambda text: self._run.progress(PROGRESS, text))
+        async with AsyncExitStack() as stack:
+            opened = arriving(self._driver, target, like, self._coming.idmap)
+            arrival = await stack.enter_async_context(opened)
+            for _ in range(passes):
+                async with receiving(arrival.writable, self._coming.features, arrival.twin) as rsync:
+                    await self._talk.unless_ended(self._talk.fs.carry(rsync, gauge.add))
+
+
+def _common(one: RsyncFeatures, other: RsyncFeatures) -> RsyncFeatures:
+    names = RsyncFeatures.__struct_fields__
+    return RsyncFeatures(**{name: getattr(one, name) and getattr(other, name) for name in names})

@@ -1,0 +1,142 @@
+"""Making an instance what one on another server is now. Source: LXD, source migration with `refresh`.
+
+Only what changed travels: snapshots that are lacking or were taken anew, and of files what differs. Each snapshot is
+there whole or not, the files of the instance change in one moment, and what the source no longer has goes last; so a
+refresh that is interrupted leaves what it was or what it is to be, and the next one goes on. Its configuration is the
+client's to change.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import NamedTuple
+
+from lightervisor.config.names import volume_name
+from lightervisor.db.instance_snapshots import SnapshotRow, SnapshotRows
+from lightervisor.db.instances import InstanceRows
+from lightervisor.errors import Failure
+from lightervisor.instances import snapshot_take
+from lightervisor.instances.boot import Boot
+from lightervisor.instances.snapshot_acts import SnapshotActs, arguments_of
+from lightervisor.instances.snapshots import Snapshots
+from lightervisor.instances.sockets import Sockets
+from lightervisor.instances.templates import PENDING
+from lightervisor.instances.volumes import InstanceVolumes, SnapshotPlace
+from lightervisor.migration.frames import Control
+from lightervisor.migration.intake import Coming, Intake, agree
+from lightervisor.migration.talk import Talk
+from lightervisor.model.instance import InstancesPost
+from lightervisor.model.operation import Operation
+from lightervisor.operations.locks import instance_lock
+from lightervisor.operations.operations import Operations, Run
+from lightervisor.storage.driver import Snapshot, Volume
+
+BASE = "volatile.base_image"
+
+
+class Records(NamedTuple):
+    """What is stored about instances."""
+
+    instances: InstanceRows
+    snapshots: SnapshotRows
+
+
+class Refreshing:
+    """Refreshes instances from other servers."""
+
+    def __init__(
+        self,
+        records: Records,
+        boot: Boot,
+        volumes: InstanceVolumes,
+        snapshots: Snapshots,
+        acts: SnapshotActs,
+        operations: Operations,
+    ) -> None:
+        self._rows, self._snapshot_rows = records
+        self._boot, self._volumes = boot, volumes
+        self._snapshots, self._acts, self._operations = snapshots, acts, operations
+
+    def is_there(self, project: str, name: str) -> bool:
+        """Whether there is an instance to be refreshed."""
+        return self._rows.exists(project, name)
+
+    def refresh(
+        self,
+        project: str,
+        name: str,
+        post: InstancesPost,
+        connect: Callable[[], AbstractAsyncContextManager[Talk]],
+        sockets: Sockets | None,
+    ) -> Operation:
+        """Start refreshing an instance; what cannot be is told by the operation."""
+
+        async def work(run: Run) -> None:
+            async with connect() as talk:
+                await self._refresh(run, talk, project, name, post)
+                await run.commit()
+                await talk.control.tell(Control(success=True))
+
+        return self._operations.start(
+            "Creating instance",
+            work,
+            project=project,
+            resources={kind: [f"/1.0/{kind}/{name}"] for kind in ("instances", "containers")},
+            locks=[instance_lock(project, name)],
+            cancellable=True,
+            sockets=sockets.names if sockets else (),
+            secrets_below="",
+            connect=sockets.connect if sockets else None,
+        )
+
+    async def _refresh(self, run: Run, talk: Talk, project: str, name: str, post: InstancesPost) -> None:
+        if self._boot.status(project, name) != "Stopped":
+            raise Failure("instance", name, text="Cannot refresh a running instance", remedy=f"lxc stop {name}")
+        self._volumes.check_unread(project, name)
+        await self._boot.cleaned_up(project, name)
+        row = self._rows.get(project, name)
+        has = [] if _is_alone(post) else self._snapshot_rows.of(project, name)
+        coming = await agree(talk, project, name, row.architecture, has)
+        pool = self._acts.pool(project, name)
+        intake = Intake(run, talk, coming, self._volumes.driver(pool))
+        volume = Volume("containers", volume_name(project, name))
+        like: Volume | Snapshot = volume
+        for one in coming.snapshots:
+            await self._add(run, intake, one, pool, like, known={other.name for other in has})
+            like = Snapshot(volume, one.name)
+        await self._volumes.unmount(pool, project, name)
+        await intake.take(volume, like, name, passes=coming.passes)
+        await self._drop(run, coming, has)
+        changes: dict[str, str | None] = {PENDING: row.config.get(PENDING, "copy")}
+        if post.source.base_image:
+            changes[BASE] = post.source.base_image
+        await self._rows.merge_config(project, name, changes)
+        await self._volumes.write_description(self._rows.get(project, name), pool)
+
+    async def _add(
+        self, run: Run, intake: Intake, one: SnapshotRow, pool: str, like: Volume | Snapshot, *, known: set[str]
+    ) -> None:
+        """Receive a snapshot. One of the same name was taken at another time, so it is another one, and goes."""
+        place = SnapshotPlace(one.project, one.instance, one.name)
+        if one.name in known:
+            await self._snapshots.remove(run, place)
+        self._volumes.check_new_snapshot(pool, place)
+        arguments = {**arguments_of(place, pool), "created_at": one.created_at.isoformat(), "held": ""}
+
+        async def receive() -> None:
+            snapshot = Snapshot(Volume("containers", volume_name(one.project, one.instance)), one.name)
+            await intake.take(snapshot, like, f"{one.instance}/{one.name}")
+            await self._snapshot_rows.add(one)
+
+        await run.step(receive, undo=snapshot_take.UNDO, arguments=arguments)
+        await run.commit()
+
+    async def _drop(self, run: Run, coming: Coming, has: list[SnapshotRow]) -> None:
+        """Delete the snapshots that the source no longer has."""
+        offered = {one.name for one in coming.offered}
+        for one in has:
+            if one.name not in offered:
+                await self._snapshots.remove(run, SnapshotPlace(one.project, one.instance, one.name))
+
+
+def _is_alone(post: InstancesPost) -> bool:
+    return post.source.instance_only or post.source.container_only
