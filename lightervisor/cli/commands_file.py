@@ -27,7 +27,7 @@ COMMANDS = (
     Command(
         "file mount",
         "[<remote>:]<instance>[/<path>] [<target path>]",
-        "file:mount",
+        "file_mount:mount",
         "Mount files from instances",
         least=1,
         most=2,

@@ -232,11 +232,3 @@ def delete(session: Session, arguments: Sequence[str], flags: Flags) -> None:
     for argument in arguments:
         files, path = _guest(session, argument, "path")
         files.remove(path)
-
-
-def mount(session: Session, arguments: list[str], flags: Flags) -> None:
-    """Refuse: mounting needs the SFTP endpoint."""
-    _ = session, arguments, flags
-    raise CommandError(
-        "Mounting an instance's files isn't supported yet", "use lxc file pull and push, or a disk device"
-    )

@@ -128,7 +128,7 @@ class WebSocket:
                 with memoryview(self._unsent)[:_BLOCK] as view:
                     sent = self._wire.socket.send(view)
             except OSError as error:
-                if not _is_would_block(error):
+                if not is_would_block(error):
                     self.is_open = False
                 return
             del self._unsent[:sent]
@@ -141,7 +141,7 @@ class WebSocket:
             try:
                 data = self._wire.socket.recv(_BLOCK)
             except OSError as error:
-                if not _is_would_block(error):
+                if not is_would_block(error):
                     self.is_open = False
                 break
             if not data:
@@ -206,6 +206,7 @@ def _refusal(response: Response) -> str:
         return f"The server refused the websocket ({response.status})"
 
 
-def _is_would_block(error: OSError) -> bool:
+def is_would_block(error: OSError) -> bool:
+    """Whether a socket that does not block, plain or TLS, has only to be asked again later."""
     # ssl's "want read" and "want write" are OSErrors of their own; ssl may not be imported for their names.
     return isinstance(error, BlockingIOError) or type(error).__name__ in ("SSLWantReadError", "SSLWantWriteError")

@@ -219,16 +219,23 @@ def _cut() -> ApiError:
 
 def connect(server: Server, path: str) -> Session | None:
     """A session at one of the API's paths; None when the server has no such thing. Raises ApiError."""
+    wire = open_wire(server, path)
+    if wire is None:
+        return None
     try:
-        wire = server.upgrade(path, "sftp")
+        return Session(wire)
+    except BaseException:
+        wire.close()
+        raise
+
+
+def open_wire(server: Server, path: str) -> Wire | None:
+    """As `connect`, the bare connection."""
+    try:
+        return server.upgrade(path, "sftp")
     except ApiError as error:
         if error.code == 404 and not server.exists(path.rpartition("/sftp")[0]):
             raise
         if error.code in (404, 501):
             return None
-        raise
-    try:
-        return Session(wire)
-    except BaseException:
-        wire.close()
         raise
