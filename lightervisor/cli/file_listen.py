@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightervisor.cli import libraries
 from lightervisor.cli.errors import CommandError
-from lightervisor.cli.file_mount import opened, plain_end
+from lightervisor.cli.file_stream import opened, plain_end
 
 libraries.reach()
 

@@ -6,9 +6,7 @@ import os
 import sys
 
 from lightervisor.cli.errors import CommandError
-from lightervisor.client import sftp
-from lightervisor.client.light import url
-from lightervisor.client.light_websocket import is_would_block
+from lightervisor.cli.file_stream import opened, plain_end
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,9 +15,7 @@ if TYPE_CHECKING:
     from lightervisor.cli.flags import Flags
     from lightervisor.cli.session import Session
     from lightervisor.client.light import Server
-    from lightervisor.client.light_http import Socket, Wire
-
-_BLOCK = 256 << 10
+    from lightervisor.client.light_http import Wire
 
 
 def mount(session: Session, arguments: list[str], flags: Flags) -> int:
@@ -38,14 +34,6 @@ def mount(session: Session, arguments: list[str], flags: Flags) -> int:
     if not os.path.isdir(target):  # noqa: PTH112
         raise CommandError("Target path must be a directory")
     return _by_sshfs(session, server, name, "/" + path, target)
-
-
-def opened(server: Server, name: str) -> Wire:
-    """A connection that speaks SFTP in an instance. Raises CommandError when the server has none."""
-    wire = sftp.open_wire(server, url("instances", name, "sftp"))
-    if wire is None:
-        raise CommandError("The server has no SFTP", "use lxc file pull and push")
-    return wire
 
 
 def _by_sshfs(session: Session, server: Server, name: str, path: str, target: str) -> int:
@@ -80,78 +68,6 @@ def _start(argv: list[str], wire: Wire) -> subprocess.Popen[bytes]:
         return subprocess.Popen(argv, stdin=end, stdout=end, stderr=sys.stderr)  # noqa: S603 - the program found above
     finally:
         os.close(end)
-
-
-def plain_end(wire: Wire) -> int:
-    """The connection as the descriptor of a socket without TLS; a thread carries the bytes when there is TLS."""
-    if wire.is_local:
-        end = os.dup(wire.socket.fileno())
-        wire.close()
-        return end
-    import socket
-    import threading
-
-    ours, theirs = socket.socketpair()
-    threading.Thread(target=_carry, args=(wire, ours), daemon=True).start()
-    return theirs.detach()
-
-
-def _carry(wire: Wire, ours: Socket) -> None:
-    """Carry bytes both ways until one side ends."""
-    import select
-
-    wire.socket.setblocking(False)
-    ours.setblocking(False)
-    up, down = bytearray(), bytearray(wire.buffer)
-    poll = select.poll()
-    try:
-        while True:
-            # TLS may have decrypted more than was asked for, which no poll tells of.
-            while len(down) < _BLOCK and (data := _received(wire.socket)) is not None:
-                if not data:
-                    return
-                down += data
-            while len(up) < _BLOCK and (data := _received(ours)) is not None:
-                if not data:
-                    return
-                up += data
-            _flush(ours, down)
-            _flush(wire.socket, up)
-            poll.register(wire.socket.fileno(), _events(reads=len(down) < _BLOCK, writes=bool(up)))
-            poll.register(ours.fileno(), _events(reads=len(up) < _BLOCK, writes=bool(down)))
-            poll.poll()
-    except OSError:
-        return
-    finally:
-        ours.close()
-        wire.close()
-
-
-def _events(*, reads: bool, writes: bool) -> int:
-    import select
-
-    return (select.POLLIN if reads else 0) | (select.POLLOUT if writes else 0)
-
-
-def _received(socket: Socket) -> bytes | None:
-    """What has arrived, empty at the end, None when nothing has."""
-    try:
-        return socket.recv(_BLOCK)
-    except OSError as error:
-        if is_would_block(error):
-            return None
-        raise
-
-
-def _flush(socket: Socket, data: bytearray) -> None:
-    while data:
-        try:
-            sent = socket.send(bytes(data[:_BLOCK]))
-        except OSError as error:
-            if is_would_block(error):
-                return
-            raise
-        del data[:sent]
 
 
 def _quoted(text: str) -> str:
