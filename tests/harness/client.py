@@ -51,6 +51,10 @@ class Client(ABC):
         """Rename a stopped instance."""
 
     @abstractmethod
+    def copy(self, source: str, name: str) -> None:
+        """Make an instance of another one, or of a snapshot ("c1/snap0")."""
+
+    @abstractmethod
     def statuses(self) -> dict[str, str]:
         """The status word of every instance, by name."""
 

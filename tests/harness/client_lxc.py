@@ -70,6 +70,10 @@ class Lxc(Client):
         """Rename."""
         self.say("rename", name, new)
 
+    def copy(self, source: str, name: str) -> None:
+        """Copy."""
+        self.say("copy", source, name)
+
     def statuses(self) -> dict[str, str]:
         """The table's STATE column, spelt as the API spells it."""
         rows = [line.split(",") for line in self.say("list", "-c", "ns", "-f", "csv").splitlines()]
