@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,7 +35,14 @@ def write(work: Work, name: str, text: str) -> None:
 
 
 def note(work: Work, name: str) -> str:
-    return work.daemon.request("GET", f"/1.0/instances/{name}/files?path=/note").body.decode()
+    text = work.daemon.request("GET", f"/1.0/instances/{name}/files?path=/note").body.decode()
+    if work.says(name) == "Stopped":  # the answer comes before the root that was read is taken away
+        eventually(lambda: f"/containers/{name}/rootfs " not in mounts(), what="the root to be unmounted")
+    return text
+
+
+def mounts() -> str:
+    return Path("/proc/self/mountinfo").read_text()
 
 
 def configure(work: Work, name: str, text: str) -> None:
