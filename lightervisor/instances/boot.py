@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from lightervisor.config.merge import Expanded
 from lightervisor.config.names import volume_name
+from lightervisor.config.types import is_true
 from lightervisor.db.instances import InstanceRow, InstanceRows
 from lightervisor.devices.device import Device, DeviceStart
 from lightervisor.errors import Failure, HostError, NotFound
@@ -133,7 +134,8 @@ class Boot:
             await self.containers.begin(container)
             await in_thread(modules.load, modules.wanted(expanded.config))
             await self.expect_start(row, pool)
-            root = await self._volumes.mount(pool, row.project, row.name, idmap)
+            is_protected = is_true(expanded.config.get("security.protection.shift"))
+            root = await self._volumes.mount(pool, row.project, row.name, idmap, is_protected=is_protected)
             started = await self._devices.start(row, expanded, idmap)
             lines = [line for _, start in started for line in start.lines]
             lines += await nesting_lines(self._volumes, pool, row, expanded.config)

@@ -114,9 +114,18 @@ class InstanceVolumes:
 
         await in_thread(move)
 
-    async def mount(self, pool: str, project: str, name: str, idmap: IdMap | None) -> MountedRoot:
-        """Mount the root file system for an id map."""
-        return await in_thread(self._pools.driver(pool).mount, _volume(project, name), idmap)
+    async def mount(
+        self, pool: str, project: str, name: str, idmap: IdMap | None, *, is_protected: bool = False
+    ) -> MountedRoot:
+        """Mount the root file system for an id map.
+
+        Raises Invalid with LXD's text when owners on disk would change and `is_protected` forbids it.
+        """
+        driver = self._pools.driver(pool)
+        if is_protected and idmap is not None and driver.changes_owners():
+            text = "Container is protected against filesystem shifting"
+            raise Invalid("instance", name, text=text, remedy="unset security.protection.shift")
+        return await in_thread(driver.mount, _volume(project, name), idmap)
 
     async def unmount(self, pool: str, project: str, name: str) -> None:
         """Unmount the root file system; nothing happens when it is not mounted."""

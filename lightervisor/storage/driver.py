@@ -263,6 +263,10 @@ class StorageDriver(ABC):
 
     # What the layout answers for every driver
 
+    def changes_owners(self) -> bool:
+        """Whether `mount` changes the owners of files on disk, where the kernel cannot show others."""
+        return False
+
     def tell_of_size(self, whose: str) -> None:
         """Say in the log that a volume's size is not kept where the pool cannot; LXD takes it without effect too."""
         log.warning("storage pool %s has no quotas: the size of %s is not kept", self.layout.root.name, whose)

@@ -125,6 +125,10 @@ class Dir(StorageDriver, name="dir"):
             self.delete_snapshot(snapshot)
         self._tidy_snapshots(volume)
 
+    def changes_owners(self) -> bool:
+        """In a container, whose kernel makes no id-mapped mounts for it."""
+        return shifted.is_needed()
+
     def mount(self, volume: Volume, idmap: IdMap | None) -> MountedRoot:
         """Show rootfs over itself with the owners of the map; without a map it is used as it is."""
         point = Mountpoint(self.volume_path(volume))
