@@ -10,6 +10,7 @@ import os
 import posixpath
 import stat
 from collections.abc import Sequence
+from pathlib import Path
 
 from lightervisor.config import sizes
 from lightervisor.config.key import key
@@ -26,7 +27,7 @@ from lightervisor.kernel.userns import namespace_of
 
 log = logging.getLogger(__name__)
 SCOPE = device_scope("disk")
-MEMORY = "tmpfs:"
+MEMORY, NOTHING = "tmpfs:", "/dev/null"
 PROPAGATIONS = {
     "private": syscalls.MS_PRIVATE, "shared": syscalls.MS_SHARED, "slave": syscalls.MS_SLAVE,
     "unbindable": syscalls.MS_UNBINDABLE,
@@ -112,7 +113,7 @@ class Disk(Device, type="disk"):
 
     def unplug(self, guest: Guest) -> None:
         """Unmount it inside, for those who use it too."""
-        if self.options.get("path") == "/":
+        if self.options.get("path") == "/" or self._hides_nothing():
             return
         try:
             guest_mounts.detach(guest, self._inside())
@@ -122,7 +123,7 @@ class Disk(Device, type="disk"):
 
     def mend(self, guest: Guest) -> None:
         """Mount it when it is not there: the daemon was killed while it was being added."""
-        if self.options.get("path") == "/":
+        if self.options.get("path") == "/" or self._hides_nothing():
             return
         try:
             is_there = guest_mounts.is_mounted(guest, self._inside())
@@ -151,7 +152,7 @@ class Disk(Device, type="disk"):
 
     def _staged(self) -> Stage | None:
         """The source mounted in our own directory, as it is to be seen; None without a source."""
-        if self.options.get("path") == "/":
+        if self.options.get("path") == "/" or self._hides_nothing():
             return None
         stage = self._stage()
         stage.remove()
@@ -210,6 +211,14 @@ class Disk(Device, type="disk"):
 
     def _inside(self) -> str:
         return _beneath(self.options.get("path", ""))
+
+    def _hides_nothing(self) -> bool:
+        """Whether it is to hide a file of the kernel's that this kernel does not have, where none can be made.
+
+        As the device `aadisable` of articles about Docker does, on a kernel without AppArmor.
+        """
+        is_of_kernel = self._inside().startswith(("proc/", "sys/"))
+        return is_of_kernel and self.options.get("source") == NOTHING and not Path("/", self._inside()).exists()
 
     def _is_required(self) -> bool:
         if self.options.get("optional"):

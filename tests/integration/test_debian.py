@@ -282,6 +282,7 @@ def test_cloud_init_does_what_its_seed_says(daemon: Daemon, module_lxc: Lxc, sho
     seed = "/var/lib/cloud/seed/nocloud-net"
     module_lxc("config", "set", name, "cloud-init.user-data", "-", stdin=USER_DATA).ok()
     module_lxc("start", name).ok()
+    module_lxc("wait", name, "--for=cloud-init,ip", "--timeout=300", timeout_s=LONGEST_S).ok()
     assert module_lxc.run(name, "cat", f"{seed}/user-data").stdout.strip() == USER_DATA.strip()
     assert f"local-hostname: {name}\n" in module_lxc.run(name, "cat", f"{seed}/meta-data").stdout
     eventually(lambda: module_lxc.run(name, "test", "-d", "/run/cloud-init").status == 0, what="cloud-init to begin")
