@@ -40,7 +40,12 @@ class Hotplug:
 
     async def run(self) -> None:
         """For ever: follow the host's devices."""
-        loop, listener, watch = asyncio.get_running_loop(), Listener(), PathWatch()
+        try:
+            watch = PathWatch()
+        except OSError as error:
+            log.warning("devices that come and go are not followed: %s", error)
+            return
+        loop, listener = asyncio.get_running_loop(), Listener()
         self._devices.followed.on_change = lambda: self._follow(watch)
         try:
             loop.add_reader(listener.fileno(), _logged(lambda: self._told(listener.read())))

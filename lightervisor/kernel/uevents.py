@@ -41,7 +41,10 @@ class Listener:
     def __init__(self) -> None:
         kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
         self._socket = socket.socket(socket.AF_NETLINK, kind, PROTOCOL)
-        self._socket.setsockopt(socket.SOL_SOCKET, _RCVBUFFORCE, ROOM)
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, _RCVBUFFORCE, ROOM)
+        except PermissionError:  # a daemon in a container: as much as everybody may have
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, ROOM)
         self._socket.bind((0, KERNELS_GROUP))
 
     def fileno(self) -> int:

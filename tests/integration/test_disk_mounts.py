@@ -82,3 +82,55 @@ def test_a_long_path_is_shown(lxc: Lxc, running: str, daemon: Daemon) -> None:
     lxc("config", "device", "remove", running, "d").ok()
     (folder / "note").unlink()
     folder.rmdir()
+
+
+@pytest.mark.parametrize("moment", ["plugged", "started"])
+@pytest.mark.parametrize(("propagation", "is_seen"), [("private", False), ("rslave", True), ("rshared", True)])
+def test_later_mounts_of_the_host_are_seen_where_that_is_asked_for(
+    lxc: Lxc, running: str, tree: Path, moment: str, propagation: str, is_seen: bool
+) -> None:
+    words = [f"source={tree}", "path=/tree", "recursive=true", f"propagation={propagation}"]
+    lxc("config", "device", "add", running, "d", "disk", *words).ok()
+    if moment == "started":
+        lxc("restart", "--force", running).ok()
+    (tree / "later").mkdir()
+    processes.run(["mount", "-t", "tmpfs", "later", tree / "later"]).ok()
+    (tree / "later/note").write_text("came later")
+    assert (lxc.run(running, "cat", "/tree/later/note").stdout == "came later") == is_seen
+    lxc("config", "device", "remove", running, "d").ok()
+    assert (tree / "later/note").read_text() == "came later"
+
+
+@pytest.mark.parametrize("moment", ["plugged", "started"])
+def test_a_relative_path_is_one_of_the_root(lxc: Lxc, running: str, tmp_path: Path, moment: str) -> None:
+    (tmp_path / "note").write_text("shown")
+    tmp_path.chmod(0o755)
+    lxc("config", "device", "add", running, "d", "disk", f"source={tmp_path}", "path=mnt/deep/er").ok()
+    if moment == "started":
+        lxc("restart", "--force", running).ok()
+    assert lxc.run(running, "cat", "/mnt/deep/er/note").stdout == "shown"
+    lxc("config", "device", "remove", running, "d").ok()
+    assert lxc.run(running, "cat", "/mnt/deep/er/note").status != 0
+    lxc("config", "device", "add", running, "d", "disk", f"source={tmp_path}", "path=../../mnt/x").ok()
+    assert lxc.run(running, "cat", "/mnt/x/note").stdout == "shown", "the root is the end of all .."
+
+
+def test_an_inherited_disk_is_masked_and_comes_back_while_it_runs(lxc: Lxc, running: str, tmp_path: Path) -> None:
+    (tmp_path / "note").write_text("shown")
+    tmp_path.chmod(0o755)
+    lxc("profile", "create", "with-disk").ok()
+    try:
+        lxc("profile", "device", "add", "with-disk", "d", "disk", f"source={tmp_path}", "path=/mnt/d").ok()
+        lxc("profile", "add", running, "with-disk").ok()
+        assert lxc.run(running, "cat", "/mnt/d/note").stdout == "shown"
+        lxc("config", "device", "add", running, "d", "none").ok()
+        assert lxc.run(running, "cat", "/mnt/d/note").status != 0
+        lxc("config", "device", "remove", running, "d").ok()
+        assert lxc.run(running, "cat", "/mnt/d/note").stdout == "shown"
+        lxc("config", "device", "override", running, "d", "path=/mnt/e").ok()
+        assert lxc.run(running, "cat", "/mnt/e/note").stdout == "shown"
+        assert lxc.run(running, "cat", "/mnt/d/note").status != 0
+        lxc("config", "device", "remove", running, "d").ok()
+    finally:
+        lxc("profile", "remove", running, "with-disk").ok()
+        lxc("profile", "delete", "with-disk").ok()

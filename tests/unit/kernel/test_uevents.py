@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from lightervisor.errors import HostError
 from lightervisor.kernel import uevents
 from lightervisor.kernel.guests import Guest
 from lightervisor.kernel.uevents import Listener, Uevent
+from tests.harness.processes import REPOSITORY
 
 MESSAGE = b"add@/devices/x\0ACTION=add\0DEVPATH=/devices/x\0DEVNAME=/dev/bus/usb/001/002\0A=b=c\0SEQNUM=7\0"
 
@@ -59,3 +61,9 @@ def test_a_container_that_has_ended_is_told_nothing() -> None:
     ended.wait()
     with pytest.raises(HostError, match="the container cannot be told"):
         uevents.send(Guest(ended.pid), event)
+
+
+def test_a_daemon_in_a_container_may_listen() -> None:
+    code = "from lightervisor.kernel.uevents import Listener; Listener().close()"
+    words = ["unshare", "--user", "--map-root-user", "--net", "--", sys.executable, "-c", code]
+    subprocess.run(words, cwd=REPOSITORY, check=True)
