@@ -1,4 +1,4 @@
-"""Rows D12-D14, D19: snapshots."""
+"""Rows D12-D15, D19: snapshots."""
 
 from __future__ import annotations
 
@@ -33,3 +33,12 @@ def test_d19_snapshots_do_not_change(shell: Shell, running: str) -> None:
         assert shell(line).status != 0
     shell(f"lxc move {running}/first {running}/second && lxc restore {running} second").ok()
     shell(f"lxc config set {running}/second expires_at=2040-01-01T00:00:00Z && lxc delete {running}/second").ok()
+
+
+def test_d15_a_snapshot_becomes_a_container(shell: Shell, running: str) -> None:
+    shell(f"lxc exec {running} -- touch /root/kept && lxc snapshot {running} 2016-07-01").ok()
+    shell(f"lxc exec {running} -- rm /root/kept").ok()
+    assert shell(f"lxc copy {running}/2016-07-01 {running}-test").ok().stdout == ""
+    assert f"{running}-test,STOPPED" in shell("lxc list -f csv -c ns").ok().stdout
+    shell(f"lxc start {running}-test && lxc exec {running}-test -- test -f /root/kept").ok()
+    shell(f"lxc delete --force {running}-test").ok()
