@@ -8,11 +8,13 @@ import select
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import IO
 
 from lightervisor.errors import Failure, HostError
 from lightervisor.kernel import process
 
 _EVERY_MS = 250
+SYNCHRONISE = ("rsync", "-aHAXS", "--numeric-ids", "--delete", "--modify-window=-1")
 
 
 class Watch:
@@ -39,12 +41,12 @@ class Watch:
         if self._is_cancelled:
             raise Failure("copy", cause="was cancelled")
 
-    def run(self, argv: Sequence[process.Argument], *, harmless: Sequence[int] = ()) -> None:
-        """Run a program that copies, to its end. Raises HostError quoting it; statuses that are `harmless` are none."""
-        with os.fdopen(os.memfd_create("said"), "w+b") as said:
+    def run(self, argv: Sequence[process.Argument]) -> bool:
+        """Run a program that copies, to its end; whether it had any output. Raises HostError quoting it."""
+        with _unnamed() as said, _unnamed() as output:
             with self._guard:
                 self.check()
-                child = self._child = process.spawn(argv, stderr=said.fileno())
+                child = self._child = process.spawn(argv, stdout=output.fileno(), stderr=said.fileno())
             try:
                 self._follow(child)
             finally:
@@ -53,10 +55,11 @@ class Watch:
                 child.kill()
                 child.wait()
             self.check()
-            if child.returncode and child.returncode not in harmless:
+            if child.returncode:
                 said.seek(0)
                 cause = process.last_words(said.read(), child.returncode)
                 raise HostError("program", str(argv[0]), cause=cause)
+            return output.seek(0, os.SEEK_END) > 0
 
     def _follow(self, child: process.Child) -> None:
         written, ended, poll = 0, os.pidfd_open(child.pid), select.poll()
@@ -92,10 +95,20 @@ def synchronise(source: Path, target: Path, watch: Watch | None = None, *, twin:
     With `twin` the target is empty, and files that are the same there become links to those. Files of the same size
     and date, to the nanosecond, are taken for the same. Raises HostError.
     """
-    argv = ["rsync", "-aHAXS", "--numeric-ids", "--delete", "--modify-window=-1"]
+    argv: list[process.Argument] = [*SYNCHRONISE]
     if twin is not None:
         argv.append(f"--link-dest={twin}")
     (watch or Watch()).run([*argv, "--", f"{source}/", f"{target}/"])
+
+
+def differ(source: Path, target: Path, watch: Watch | None = None) -> bool:
+    """Whether `synchronise` would write anything. Raises HostError."""
+    return (watch or Watch()).run([*SYNCHRONISE, "--dry-run", "--itemize-changes", "--", f"{source}/", f"{target}/"])
+
+
+def _unnamed() -> IO[bytes]:
+    """A file in memory."""
+    return os.fdopen(os.memfd_create("said", os.MFD_CLOEXEC), "w+b")
 
 
 def _written_by(pid: int) -> int:

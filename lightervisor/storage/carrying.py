@@ -59,6 +59,12 @@ def replace(goods: Goods, place: Place, still: Still | None = None, watch: Watch
         _carry(goods.driver.opened(goods.files, still, watch), target, volume, volume, watch)
 
 
+def _is_same(opened: Path, target: StorageDriver, volume: Volume, watch: Watch | None) -> bool:
+    with target.opened(volume) as before:
+        is_alike = target.layout.is_same_beside(opened, before) and not (opened / "plain").is_dir()
+        return is_alike and not copies.differ(opened / "rootfs", before / "rootfs", watch)
+
+
 def copy_snapshots(goods: Goods, place: Place, watch: Watch | None = None) -> None:
     """Make the snapshots alone, of a volume that is there or will be."""
     target, volume = place
@@ -80,14 +86,17 @@ def _carry(
     watch: Watch | None,
 ) -> None:
     """Fill a volume or snapshot of another pool."""
-    with source as opened, target.filling(place, like) as filling:
-        root = filling.directory / "rootfs"
-        if any(root.iterdir()) or filling.twin is not None:
-            copies.synchronise(opened / "rootfs", root, watch, twin=filling.twin)
-        else:
-            copies.copy_into(opened / "rootfs", root, watch)
-        target.layout.copy_beside(opened, filling.directory)
-        _carry_plain(opened / "plain", filling.directory, target, watch)
+    with source as opened:
+        if isinstance(place, Volume) and like == place and _is_same(opened, target, place, watch):
+            return
+        with target.filling(place, like) as filling:
+            root = filling.directory / "rootfs"
+            if any(root.iterdir()) or filling.twin is not None:
+                copies.synchronise(opened / "rootfs", root, watch, twin=filling.twin)
+            else:
+                copies.copy_into(opened / "rootfs", root, watch)
+            target.layout.copy_beside(opened, filling.directory)
+            _carry_plain(opened / "plain", filling.directory, target, watch)
 
 
 def _carry_plain(kept: Path, directory: Path, target: StorageDriver, watch: Watch | None) -> None:

@@ -205,6 +205,10 @@ class PoolLayout:
                     if stat.S_ISREG(paths.stat(image, f"{name}/{template}").st_mode):
                         _copy_file(image, target, f"{name}/{template}")
 
+    def is_same_beside(self, one: Path, other: Path) -> bool:
+        """Whether metadata.yaml and the templates of two volumes are the same."""
+        return _beside(one) == _beside(other)
+
     def usage(self) -> dict[str, int]:
         """Space and inodes of the file system that carries the pool. Raises HostError."""
         try:
@@ -217,6 +221,15 @@ class PoolLayout:
             "inodes_used": space.inodes_used,
             "inodes_total": space.inodes_total,
         }
+
+
+def _beside(directory: Path) -> dict[str, bytes]:
+    found = [name for name in BESIDE if paths.exists(directory, name)]
+    if "templates" in found:
+        found.remove("templates")
+        found += [f"templates/{name}" for name in paths.names(directory, "templates")]
+    regular = [name for name in found if stat.S_ISREG(paths.stat(directory, name).st_mode)]
+    return {name: paths.read(directory, name, limit=TEMPLATE_LIMIT) for name in regular}
 
 
 def _copy_file(source: Path, target: Path, name: str) -> None:

@@ -129,8 +129,11 @@ def test_a_copy_is_refreshed(pools: tuple[StorageDriver, StorageDriver]) -> None
     write(there, C2, "echo changed > note; echo new > new; rm bin/ping")
     (there.volume_path(C2) / "metadata.yaml").write_text("changed")
     write(here, C1, "rm -r a; echo two > note; touch a; chmod 600 etc/hostname")
-    for _ in range(2):
+    identities: list[int] = []
+    for _ in range(3):
         carrying.replace(Goods(here, C1, []), Place(there, C2))
+        identities.append(there.volume_path(C2).stat().st_ino)
+    assert identities[0] == identities[1] == identities[2]  # nothing had changed
     script = "cat note same; test -f a; test ! -e new; test -e bin/ping; stat -c %a etc/hostname"
     assert write(there, C2, script) == "two\nsame\n600\n"
     assert (there.volume_path(C2) / "metadata.yaml").read_text() == "architecture: x86_64\n"

@@ -182,9 +182,14 @@ class Dir(StorageDriver, name="dir"):
         self, source: Volume | Snapshot, target: Volume, still: Still | None = None, watch: Watch | None = None
     ) -> None:
         """Copy what differs; the rest is linked from what is replaced."""
-        with self.opened(source, still, watch) as opened, self.filling(target, target) as filling:
-            copies.synchronise(opened / "rootfs", filling.directory / "rootfs", watch, twin=filling.twin)
-            self.layout.copy_beside(opened, filling.directory)
+        with self.opened(source, still, watch) as opened:
+            with self.opened(target) as before:
+                is_same = self.layout.is_same_beside(opened, before)
+                if is_same and not copies.differ(opened / "rootfs", before / "rootfs", watch):
+                    return
+            with self.filling(target, target) as filling:
+                copies.synchronise(opened / "rootfs", filling.directory / "rootfs", watch, twin=filling.twin)
+                self.layout.copy_beside(opened, filling.directory)
 
     @contextmanager
     def opened(
