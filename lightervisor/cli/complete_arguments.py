@@ -120,6 +120,8 @@ _FLAG_VALUES = {
     "protocol": ("lxd", "simplestreams"),
     "request": ("DELETE", "GET", "PATCH", "POST", "PUT"),
     "auth-type": ("candid", "tls"),
+    "wait": ("cloud-init", "ip", "ipv4", "ipv6", "ready", "tcp:"),
+    "for": ("cloud-init", "ip", "ipv4", "ipv6", "ready", "running", "stopped", "tcp:"),
 }
 _TYPES = {
     "monitor": ("lifecycle", "logging", "operation"),

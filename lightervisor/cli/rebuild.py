@@ -5,7 +5,7 @@ from __future__ import annotations
 from lightervisor.cli import image_source, power
 from lightervisor.cli.errors import CommandError, WrongArguments
 from lightervisor.cli.session import require
-from lightervisor.client.light import url
+from lightervisor.client.light import ApiError, url
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from lightervisor.cli.flags import Flags
     from lightervisor.cli.session import Session
+    from lightervisor.client.light import Server
 
 
 def run(session: Session, arguments: list[str], flags: Flags) -> None:
@@ -30,14 +31,27 @@ def run(session: Session, arguments: list[str], flags: Flags) -> None:
         source, kind = image_source.resolve(session, session.parse(arguments[1])[0], arguments[0])
         if kind and kind != instance.get("type"):
             raise CommandError(f"The image is one of a {kind}, and {name} is a {instance.get('type')}")
-    is_running = instance.get("status_code") not in (0, 102)
-    if is_running:
-        if not flags.on("force"):
-            raise CommandError("The instance is currently running, stop it first or pass --force")
-        if instance.get("ephemeral"):
-            raise CommandError(f"{name} is ephemeral: stopping it would delete it")
-        session.run(server, server.put(url("instances", name, "state"), power.change("stop", force=True)))
+    if instance.get("status_code") in (0, 102):
+        _rebuild(session, server, name, source)
+        return
+    if not flags.on("force"):
+        raise CommandError("The instance is currently running, stop it first or pass --force")
+    if instance.get("ephemeral"):
+        raise CommandError(f"{name} is ephemeral: stopping it would delete it")
+    session.run(server, server.put(url("instances", name, "state"), power.change("stop", force=True)))
+    try:
+        _rebuild(session, server, name, source)
+    except (ApiError, CommandError):
+        _start(session, server, name)  # it is what it was
+        raise
+    if not is_empty:
+        _start(session, server, name)
+
+
+def _rebuild(session: Session, server: Server, name: str, source: dict[str, Any]) -> None:
     session.run(server, server.post(url("instances", name, "rebuild"), {"source": source}), "Retrieving image")
-    if is_running and not is_empty:
-        with power.log_hint(server, name, session.config.default_remote):
-            session.run(server, server.put(url("instances", name, "state"), power.change("start")))
+
+
+def _start(session: Session, server: Server, name: str) -> None:
+    with power.log_hint(server, name, session.config.default_remote):
+        session.run(server, server.put(url("instances", name, "state"), power.change("start")))

@@ -84,6 +84,12 @@ def test_an_empty_one(daemon: Daemon, lxc: Lxc, image: str, name: str) -> None:
     lxc("start", name).ok()
 
 
+def test_one_that_ran_runs_again_when_it_cannot_be_rebuilt(lxc: Lxc, running: str) -> None:
+    lxc("rebuild", "build:nothing", running, "--force").failed("Error: ")
+    assert lxc.statuses()[running] == "Running"
+    lxc("rebuild", "nothing", running, "--force").failed("Error: ")  # it is not even stopped
+
+
 def test_an_image_that_is_made_first(lxc: Lxc, image: str, name: str) -> None:
     lxc.create(image, name)
     lxc("rebuild", "build:busybox", name).ok()
