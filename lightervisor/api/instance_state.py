@@ -29,7 +29,7 @@ async def change(request: web.Request) -> web.StreamResponse:
 async def execute(request: web.Request) -> web.StreamResponse:
     """POST /1.0/instances/{name}/exec."""
     post = await body(request, InstanceExecPost)
-    return envelope.background(services(request).exec.run(*named(request), post, requestor(request)))
+    return envelope.background(await services(request).exec.run(*named(request), post, requestor(request)))
 
 
 ROUTES = [

@@ -7,17 +7,15 @@ from lightervisor.errors import Invalid
 from lightervisor.events.stream import Events
 from lightervisor.instances.boot import Boot
 from lightervisor.instances.catalog import Catalog, check_running
+from lightervisor.instances.exec_places import SEARCH, Places
 from lightervisor.instances.exec_session import Session, check_status
-from lightervisor.instances.guest_root import GuestRoot, open_running
-from lightervisor.kernel import cgroup_moves, paths
+from lightervisor.instances.guest_root import open_running
+from lightervisor.kernel import cgroup_moves
 from lightervisor.kernel.idmap import host_id
 from lightervisor.model.event import EventLifecycleRequestor
 from lightervisor.model.exec import InstanceExecPost
 from lightervisor.model.operation import Operation
 from lightervisor.operations.operations import Operations, Run
-
-SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-SEARCH_WHEN = (("/snap", "/snap/bin"), ("/etc/NIXOS", "/run/current-system/sw/bin"))
 
 
 class Execution:
@@ -25,8 +23,9 @@ class Execution:
 
     def __init__(self, catalog: Catalog, boot: Boot, operations: Operations, events: Events) -> None:
         self._catalog, self._boot, self._operations, self._events = catalog, boot, operations, events
+        self._places = Places()
 
-    def run(
+    async def run(
         self, project: str, name: str, post: InstanceExecPost, requestor: EventLifecycleRequestor | None = None
     ) -> Operation:
         """Start a command. Raises NotFound, and Invalid with LXD's texts when the instance does not run."""
@@ -34,7 +33,7 @@ class Execution:
         _check(post)
         check_running(self._catalog, project, name)
         cgroup_moves.expect()
-        environment, owner = self._prepare(project, name, post, self._catalog.expand(row).config)
+        environment, owner = await self._prepare(project, name, post, self._catalog.expand(row).config)
         session = Session(self._boot.containers, volume_name(project, name), post, environment, owner)
 
         async def work(run: Run) -> None:
@@ -61,7 +60,7 @@ class Execution:
             connect=session.sockets.connect,
         )
 
-    def _prepare(
+    async def _prepare(
         self, project: str, name: str, post: InstanceExecPost, config: Mapping[str, str]
     ) -> tuple[dict[str, str], tuple[int, int]]:
         """The environment, and the host's ids of the user, who gets the terminal. Raises Invalid."""
@@ -71,8 +70,11 @@ class Execution:
         if root is None:
             raise Invalid("instance", name, text="Instance is not running", remedy=f"lxc start {name}")
         with root:
-            environment = _environment(post, config, root)
-            return environment, (host_id(root.idmap, post.user, "uid"), host_id(root.idmap, post.group, "gid"))
+            owner = (host_id(root.idmap, post.user, "uid"), host_id(root.idmap, post.group, "gid"))
+            environment = _environment(post, config)
+            if "PATH" not in environment:
+                environment["PATH"] = ":".join([SEARCH, *await self._places.of(container, root.descriptor)])
+            return environment, owner
 
 
 def _check(post: InstanceExecPost) -> None:
@@ -86,25 +88,14 @@ def _check(post: InstanceExecPost) -> None:
             raise Invalid("exec", text=f'Cannot use "{first}" in combination with "{second}"')
 
 
-def _environment(post: InstanceExecPost, config: Mapping[str, str], root: GuestRoot) -> dict[str, str]:
+def _environment(post: InstanceExecPost, config: Mapping[str, str]) -> dict[str, str]:
     found = {key.removeprefix("environment."): value for key, value in config.items() if key.startswith("environment.")}
     found |= post.environment
-    if "PATH" not in found:
-        more = [place for sign, place in SEARCH_WHEN if _has(root, sign)]
-        found["PATH"] = ":".join([SEARCH, *more])
     found.setdefault("LANG", "C.UTF-8")
     if post.user == 0:
         found.setdefault("HOME", "/root")
         found.setdefault("USER", "root")
     return found
-
-
-def _has(root: GuestRoot, path: str) -> bool:
-    """Whether a path exists inside, as far as that can be told: a guest may have made a loop of links there."""
-    try:
-        return paths.exists(root.descriptor, path, follow=True)
-    except OSError:
-        return False
 
 
 def _recorded(name: str, operation: str) -> dict[str, dict[str, str]]:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import stat
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
+from lightervisor.kernel import guests, syscalls
+from lightervisor.kernel.idmap import map_of_process
 from tests.harness import processes
 from tests.harness.client_lxc import Lxc
 from tests.harness.daemon import Answer, Daemon
@@ -146,6 +153,46 @@ tell(found)
 
 def daemon_pid(daemon: Daemon, name: str) -> int:
     return daemon.request("GET", f"/1.0/instances/{name}/state").metadata["pid"]
+
+
+@contextmanager
+def that_never_answers(pid: int, path: str) -> Iterator[None]:
+    """A file system of FUSE at a path inside, whose program does not read what it is asked."""
+    device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+    guest = guests.Guest(pid, map_of_process(pid))
+    options = f"fd={device},rootmode=40000,user_id=0,group_id=0,allow_other"
+    try:
+        guests.in_mounts(guest, lambda _: syscalls.mount("never", path, "fuse", 0, options))
+        yield
+    finally:
+        os.close(device)
+        guests.in_mounts(guest, lambda _: syscalls.umount2(path, syscalls.MNT_DETACH))
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/fuse"), reason="this kernel has no FUSE")  # noqa: PTH110
+def test_28_a_file_system_that_never_answers_holds_up_nobody_else(daemon: Daemon, lxc: Lxc, running: str) -> None:
+    """Any guest's root can mount one over what is looked at before a command is run."""
+    with that_never_answers(daemon_pid(daemon, running), "/etc"):
+        commands = [
+            subprocess.Popen([str(lxc.program), "exec", running, "--", "true"], env={**os.environ, **lxc.env})
+            for _ in range(12)
+        ]
+        waits: list[float] = []
+        while any(command.poll() is None for command in commands):
+            begun = time.monotonic()
+            assert daemon.request("GET", "/1.0/instances").status == 200
+            waits.append(time.monotonic() - begun)
+        assert [command.wait() for command in commands] == [0] * 12
+        assert max(waits) < 5, max(waits)
+    assert lxc("exec", running, "--", "sh", "-c", "echo $PATH").ok().stdout.count(":") == 5
+
+
+def test_signs_of_more_programs_are_seen(lxc: Lxc, running: str) -> None:
+    lxc("exec", running, "--", "mkdir", "-p", "/snap/bin").ok()
+    for _ in range(2):  # whether the kernel knows it or the file system is asked
+        assert lxc("exec", running, "--", "sh", "-c", "echo $PATH").ok().stdout.endswith(":/snap/bin\n")
+    lxc("exec", running, "--", "rm", "-r", "/snap").ok()
+    assert "/snap" not in lxc("exec", running, "--", "sh", "-c", "echo $PATH").ok().stdout
 
 
 def test_29_a_fork_bomb_stays_within_its_limit(daemon: Daemon, lxc: Lxc, running: str) -> None:
