@@ -16,8 +16,9 @@ from lightervisor.model.instance_state import InstanceStatePut
 async def show(request: web.Request) -> web.StreamResponse:
     """GET /1.0/instances/{name}/state."""
     found = services(request)
-    ready = is_ready(found.catalog.row(*named(request)))
-    return envelope.sync(await asyncio.to_thread(found.states.get, *named(request), is_ready=ready))
+    row = found.catalog.row(*named(request))
+    devices, ready = found.catalog.expand(row).devices, is_ready(row)
+    return envelope.sync(await asyncio.to_thread(found.states.get, *named(request), devices, is_ready=ready))
 
 
 async def change(request: web.Request) -> web.StreamResponse:

@@ -4,6 +4,7 @@ import asyncio
 
 import msgspec
 from aiohttp import web
+from msgspec import UnsetType
 
 from lightervisor.api import envelope, etag, filters, instance_imports, raw, urls
 from lightervisor.api.instance_paths import MACHINES, kind_of, named, routes
@@ -44,7 +45,8 @@ def _full(
 ) -> InstanceFull:
     fields = {name: getattr(instance, name) for name in OWN_FIELDS}
     ready = instance.status == "Ready"
-    state = found.states.get(instance.project, instance.name, is_ready=ready)
+    devices = {} if isinstance(instance.expanded_devices, UnsetType) else instance.expanded_devices
+    state = found.states.get(instance.project, instance.name, devices, is_ready=ready)
     return InstanceFull(**fields, state=state, snapshots=snapshots or None, backups=backups or None)
 
 

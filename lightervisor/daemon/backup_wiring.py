@@ -15,6 +15,7 @@ from lightervisor.events.stream import Events
 from lightervisor.instances.boot import Boot
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.descriptions import Descriptions
+from lightervisor.instances.guest_roots import GuestRoots
 from lightervisor.instances.moment_roots import MomentRoots
 from lightervisor.instances.snapshot_roots import SnapshotRoots
 from lightervisor.instances.still_roots import StillRoots
@@ -32,6 +33,7 @@ class Reading(NamedTuple):
     locks: Locks
     snapshots: SnapshotRows
     descriptions: Descriptions
+    guest_roots: GuestRoots
 
 
 class Saved(NamedTuple):
@@ -54,8 +56,8 @@ def together(
     settings: Callable[[str], str],
 ) -> Saved:
     """All of them; `directory` is $LXD_DIR/backups."""
-    catalog, boot, volumes, locks, snapshots, descriptions = reading
-    still = StillRoots(catalog, boot, volumes, locks)
+    catalog, boot, volumes, locks, snapshots, descriptions, guest_roots = reading
+    still = StillRoots(catalog, boot, volumes, guest_roots)
     snapshot_roots = SnapshotRoots(snapshots, catalog, volumes, locks)
     roots = MomentRoots(catalog, boot, volumes, still, locks)
     packer = Packer(Contents(roots, snapshot_roots, snapshots, descriptions), roots, directory / ".incoming")

@@ -14,6 +14,7 @@ import logging
 import os
 import signal
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import uvloop
@@ -27,6 +28,8 @@ from lightervisor.kernel import inheritance
 from lightervisor.runtime.spawner import Spawner
 
 log = logging.getLogger(__name__)
+WORKERS = 32
+"""Threads for what blocks, made as they are needed: some of it takes minutes, and must not hold up the rest."""
 
 
 def run_daemon(options: argparse.Namespace, paths: Paths) -> int:
@@ -61,6 +64,8 @@ def _group_id(name: str | None) -> int:
 
 
 async def _live(paths: Paths, group: int, spawner: Spawner) -> None:
+    workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="worker")
+    asyncio.get_running_loop().set_default_executor(workers)
     stop = asyncio.get_running_loop().create_future()
     _listen_to_signals(stop)
     async with wire(paths, spawner, lambda force: _end(stop, "forced shutdown" if force else "shutdown")) as parts:

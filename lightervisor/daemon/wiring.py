@@ -1,7 +1,7 @@
 """The composition root: every part made once and handed to those that use it."""
 
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from lightervisor.api.door import Door
@@ -70,7 +70,6 @@ from lightervisor.instances.console import Consoles
 from lightervisor.instances.delete import Removal
 from lightervisor.instances.descriptions import Descriptions
 from lightervisor.instances.devices import InstanceDevices
-from lightervisor.instances.disk_limits import DiskLimits
 from lightervisor.instances.exec import Execution
 from lightervisor.instances.files import Files
 from lightervisor.instances.followers import Followers
@@ -140,9 +139,9 @@ def _parts(
         database,
         paths,
         events,
-        instances,
-        profile_rows,
+        PoolUsers(instances, profile_rows, VolumeRows(database)),
         lambda project, name: boot_status[0].status(project, name) != "Stopped",
+        lambda project, name: _describe(catalog, volumes, project, name),
     )
     networks = Networks(
         NetworkRows(database), NetworkUsers(instances, profile_rows), events, warnings, paths.state / "networks"
@@ -164,7 +163,7 @@ def _parts(
     power = Power(instances, catalog, boot, containers, operations, events)
     boot.restart_with(power.start_again)
     removal = Removal(instances, catalog, boot, volumes, operations, events)
-    live = LiveChanges(instances, devices, DiskLimits(volumes), idmaps, guest_api, containers)
+    live = LiveChanges(instances, devices, volumes, idmaps, guest_api, containers)
     update = Update(instances, catalog, checks, live, volumes, operations)
     kept = snapshot_wiring.together(
         snapshot_rows,
@@ -181,8 +180,9 @@ def _parts(
         acts,
     )
     power.precede_starts(kept.schedule.at_start)
+    guest_roots = GuestRoots(catalog, boot, volumes, locks)
     saved = backup_wiring.together(
-        Reading(catalog, boot, volumes, locks, snapshot_rows, descriptions),
+        Reading(catalog, boot, volumes, locks, snapshot_rows, descriptions, guest_roots),
         BackupRows(database),
         Adoption(instances, catalog, born.births),
         operations,
@@ -203,8 +203,6 @@ def _parts(
     store = TrustStore(CertificateRows(database), Authority(paths.state), events, server_config.all)
     trust = Trust(store, JoinTokens(operations, server_config.all), server_config.all)
     doors, network_api, metrics_api = _listening(certificate, trust, server_config)
-    server_keys = ServerConfig(server_config, events, [network_api.applying, metrics_api.applying])
-    instance_logs = Logs(catalog, boot, events)
     services = Services(
         operations=operations,
         events=events,
@@ -217,7 +215,7 @@ def _parts(
         removal=removal,
         rebuilding=rebuilding,
         update=update,
-        states=States(containers),
+        states=States(containers, volumes),
         metrics=InstanceMetrics(catalog, containers, volumes),
         snapshots=kept.snapshots,
         snapshot_taking=kept.taking,
@@ -259,13 +257,15 @@ def _parts(
         volumes=custom,
         networks=networks,
         environment=environment.reader(pools, liblxc, certificate, network_api.addresses),
-        server_config=server_keys,
+        server_config=(
+            server_keys := ServerConfig(server_config, events, [network_api.applying, metrics_api.applying])
+        ),
         warnings=warnings,
         resources=resources.read,
         consoles=Consoles(catalog, boot, operations, events),
-        files=Files(guest_roots := GuestRoots(catalog, boot, volumes, locks), saved.snapshot_roots, events),
+        files=Files(guest_roots, saved.snapshot_roots, events),
         sftp=Sftp(guest_roots, saved.snapshot_roots, volumes),
-        logs=instance_logs,
+        logs=(instance_logs := Logs(catalog, boot, events)),
         metadata=Metadata(catalog, volumes, events),
         backups=saved.backups,
         restoring=saved.restoring,
@@ -302,14 +302,17 @@ def _storage(
     database: Database,
     paths: Paths,
     events: Events,
-    instances: InstanceRows,
-    profiles: ProfileRows,
+    users: PoolUsers,
     is_running: Callable[[str, str], bool],
+    describe: Callable[[str, str], Awaitable[None]],
 ) -> tuple[Pools, Volumes]:
-    rows = VolumeRows(database)
-    users = PoolUsers(instances, profiles, rows)
     pools = Pools(PoolRows(database), paths.state / "storage-pools", events, users.used_by)
-    return pools, Volumes(rows, pools, users, events, is_running)
+    return pools, Volumes(VolumeRows(database), pools, users, events, is_running, describe)
+
+
+async def _describe(catalog: Catalog, volumes: InstanceVolumes, project: str, name: str) -> None:
+    row = catalog.row(project, name)
+    await volumes.write_description(row, volumes.pool_of(catalog.expand(row).devices))
 
 
 def _downloads(

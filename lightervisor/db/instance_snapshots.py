@@ -2,31 +2,26 @@
 
 import sqlite3
 from collections.abc import Sequence
-from datetime import datetime
-
-import msgspec
+from datetime import UTC, datetime
+from typing import Any
 
 from lightervisor.db.database import Database
+from lightervisor.db.stored import IN_COMMON, Stored, in_common, values_in_common
 from lightervisor.errors import Conflict, NotFound
 from lightervisor.model.times import ZERO_TIME
 
-COLUMNS = (
-    "name, architecture, ephemeral, stateful, description, created_at, last_used_at, expires_at, config, devices,"
-    " profiles, scheduled"
-)
+COLUMNS = f"name, expires_at, scheduled, {IN_COMMON}"
 OWN = ", ".join(f"snapshot.{column.strip()}" for column in COLUMNS.split(","))
 _FROM = "from instance_snapshots snapshot join instances instance on instance.id = snapshot.instance_id"
+_SECONDS = len("2026-01-01T00:00:00")
 _OF_ONE = "instance_id = (select id from instances where project = ? and name = ?) and name = ?"
 _INSERT = (
     f"insert into instance_snapshots (instance_id, {COLUMNS})"
     f" select id, {', '.join('?' * 12)} from instances where project = ? and name = ?"
 )
-_decode_map = msgspec.json.Decoder(dict[str, str]).decode
-_decode_devices = msgspec.json.Decoder(dict[str, dict[str, str]]).decode
-_decode_list = msgspec.json.Decoder(list[str]).decode
 
 
-class SnapshotRow(msgspec.Struct, frozen=True, kw_only=True):
+class SnapshotRow(Stored, frozen=True, kw_only=True):
     """One snapshot as it is stored; `name` is its own, `expires_at` year 1 when it stays for ever.
 
     `scheduled` is one that a schedule took and nobody has renamed or given another end since.
@@ -35,48 +30,23 @@ class SnapshotRow(msgspec.Struct, frozen=True, kw_only=True):
     project: str
     instance: str
     name: str
-    architecture: str
-    created_at: datetime
-    last_used_at: datetime
     expires_at: datetime = ZERO_TIME
-    ephemeral: bool = False
-    stateful: bool = False
-    description: str = ""
-    config: dict[str, str] = {}
-    devices: dict[str, dict[str, str]] = {}
-    profiles: list[str] = []
     scheduled: bool = False
 
 
-def _row(values: sqlite3.Row) -> SnapshotRow:
+def _row(values: Sequence[Any]) -> SnapshotRow:
     return SnapshotRow(
         project=values[0],
         instance=values[1],
         name=values[2],
-        architecture=values[3],
-        ephemeral=bool(values[4]),
-        stateful=bool(values[5]),
-        description=values[6],
-        created_at=datetime.fromisoformat(values[7]),
-        last_used_at=datetime.fromisoformat(values[8]),
-        expires_at=datetime.fromisoformat(values[9]),
-        config=_decode_map(values[10]),
-        devices=_decode_devices(values[11]),
-        profiles=_decode_list(values[12]),
-        scheduled=bool(values[13]),
+        expires_at=datetime.fromisoformat(values[3]),
+        scheduled=bool(values[4]),
+        **in_common(values[5:]),
     )
 
 
 def _values(row: SnapshotRow) -> tuple[str | int, ...]:
-    return (
-        row.name, row.architecture, row.ephemeral, row.stateful, row.description, row.created_at.isoformat(),
-        row.last_used_at.isoformat(), row.expires_at.isoformat(), _json(row.config), _json(row.devices),
-        _json(row.profiles), row.scheduled,
-    )  # fmt: skip
-
-
-def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()
+    return (row.name, row.expires_at.isoformat(), row.scheduled, *values_in_common(row))
 
 
 class SnapshotRows:
@@ -107,6 +77,20 @@ class SnapshotRows:
     def everything(self, project: str | None = None) -> list[SnapshotRow]:
         """The snapshots of all instances of a project, or of all with None; of each the oldest first."""
         return self._select("instance.project = ?", project) if project is not None else self._select("true")
+
+    def scheduled(self) -> list[SnapshotRow]:
+        """The snapshots that schedules took, of each instance the oldest first."""
+        return self._select("snapshot.scheduled")
+
+    def ended(self, moment: datetime) -> list[SnapshotRow]:
+        """The snapshots that have had their time at a moment."""
+        second = moment.astimezone(UTC).isoformat()[:_SECONDS]
+        found = self._select(
+            f"substr(snapshot.expires_at, 1, {_SECONDS}) > ? and substr(snapshot.expires_at, 1, {_SECONDS}) <= ?",
+            ZERO_TIME.isoformat()[:_SECONDS],
+            second,
+        )
+        return [row for row in found if row.expires_at <= moment]
 
     def _select(self, where: str, *values: str) -> list[SnapshotRow]:
         order = "order by 1, 2, snapshot.created_at, snapshot.id"

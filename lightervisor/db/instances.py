@@ -1,66 +1,32 @@
-"""Rows of instances. Configuration, devices and profile names are JSON columns."""
+"""Rows of instances."""
 
 import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-
-import msgspec
+from typing import Any
 
 from lightervisor.db import instance_snapshots
 from lightervisor.db.database import Database
 from lightervisor.db.instance_snapshots import SnapshotRow
+from lightervisor.db.stored import IN_COMMON, Stored, decode_map, encode, in_common, values_in_common
 from lightervisor.errors import Conflict, NotFound
 
-COLUMNS = (
-    "project, name, architecture, ephemeral, stateful, description, created_at, last_used_at, config, devices, profiles"
-)
-_decode_map = msgspec.json.Decoder(dict[str, str]).decode
-_decode_devices = msgspec.json.Decoder(dict[str, dict[str, str]]).decode
-_decode_list = msgspec.json.Decoder(list[str]).decode
+COLUMNS = f"project, name, {IN_COMMON}"
 
 
-class InstanceRow(msgspec.Struct, frozen=True, kw_only=True):
+class InstanceRow(Stored, frozen=True, kw_only=True):
     """One instance as it is stored: its own configuration, before profiles."""
 
     project: str
     name: str
-    architecture: str
-    created_at: datetime
-    last_used_at: datetime
-    ephemeral: bool = False
-    stateful: bool = False
-    description: str = ""
-    config: dict[str, str] = {}
-    devices: dict[str, dict[str, str]] = {}
-    profiles: list[str] = []
 
 
-def _row(values: sqlite3.Row) -> InstanceRow:
-    return InstanceRow(
-        project=values[0],
-        name=values[1],
-        architecture=values[2],
-        ephemeral=bool(values[3]),
-        stateful=bool(values[4]),
-        description=values[5],
-        created_at=datetime.fromisoformat(values[6]),
-        last_used_at=datetime.fromisoformat(values[7]),
-        config=_decode_map(values[8]),
-        devices=_decode_devices(values[9]),
-        profiles=_decode_list(values[10]),
-    )
+def _row(values: Sequence[Any]) -> InstanceRow:
+    return InstanceRow(project=values[0], name=values[1], **in_common(values[2:]))
 
 
 def _values(row: InstanceRow) -> tuple[str | int, ...]:
-    return (
-        row.project, row.name, row.architecture, row.ephemeral, row.stateful, row.description,
-        row.created_at.isoformat(), row.last_used_at.isoformat(), _json(row.config), _json(row.devices),
-        _json(row.profiles),
-    )  # fmt: skip
-
-
-def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()
+    return (row.project, row.name, *values_in_common(row))
 
 
 class InstanceRows:
@@ -131,10 +97,10 @@ class InstanceRows:
             found = connection.execute(query, (project, name)).fetchone()
             if found is None:
                 return False
-            merged: dict[str, str | None] = {**_decode_map(found[0]), **changes}
+            merged: dict[str, str | None] = {**decode_map(found[0]), **changes}
             config = {key: value for key, value in merged.items() if value is not None}
             query = "update instances set config = ? where project = ? and name = ?"
-            connection.execute(query, (_json(config), project, name))
+            connection.execute(query, (encode(config), project, name))
             if last_used_at is not None:
                 query = "update instances set last_used_at = ? where project = ? and name = ?"
                 connection.execute(query, (last_used_at.isoformat(), project, name))

@@ -1,7 +1,8 @@
 """Rows of custom storage volumes.
 
 `state` is "created" when the volume is as the row says; "pending" while it is being made or removed, and the new name
-after "renaming " while it is renamed: what a daemon that starts has to finish or undo.
+after "renaming " while it is renamed; "renamed" until the instances that show it are described anew: what a daemon
+that starts has to finish or undo.
 """
 
 import sqlite3
@@ -13,7 +14,7 @@ from lightervisor.db.database import Database
 from lightervisor.errors import Conflict, NotFound
 
 COLUMNS = "pool, project, name, content_type, description, config, created_at, state"
-PENDING, CREATED, RENAMING = "pending", "created", "renaming "
+PENDING, CREATED, RENAMING, RENAMED = "pending", "created", "renaming ", "renamed"
 TAKEN = "Volume by that name already exists"
 
 
@@ -38,10 +39,11 @@ class VolumeRows:
 
     def get(self, pool: str, project: str, name: str) -> VolumeRow:
         """One volume that stands. Raises NotFound with LXD's text."""
-        found = [row for row in self.list(pool, project) if row.name == name]
-        if not found:
+        query = f"select {COLUMNS} from storage_volumes where pool = ? and project = ? and name = ? and state != ?"
+        found = self._database.reader.execute(query, (pool, project, name, PENDING)).fetchone()
+        if found is None:
             raise NotFound("storage pool volume", name)
-        return found[0]
+        return _row(found)
 
     def list(self, pool: str | None = None, project: str | None = None) -> list[VolumeRow]:
         """The volumes that stand, of one pool and project or of all, by name."""
@@ -71,11 +73,14 @@ class VolumeRows:
         await self._database.write(lambda connection: connection.execute(query, values))
 
     async def rename(self, row: VolumeRow, new_name: str) -> None:
-        """Give a volume another name, and those of its project's instances and profiles that have it as a disk."""
+        """Give a volume another name, and those of its project's instances and profiles that have it as a disk.
+
+        Those instances are to be described anew then.
+        """
 
         def change(connection: sqlite3.Connection) -> None:
             query = "update storage_volumes set name = ?, state = ? where pool = ? and project = ? and name = ?"
-            connection.execute(query, (new_name, CREATED, row.pool, row.project, row.name))
+            connection.execute(query, (new_name, RENAMED, row.pool, row.project, row.name))
             for table in ("instances", "profiles"):
                 found = connection.execute(f"select id, devices from {table} where project = ?", (row.project,))
                 for key, text in found.fetchall():
@@ -94,8 +99,13 @@ class VolumeRows:
 
 def shows(device: dict[str, str], pool: str, name: str) -> bool:
     """Whether a device is a disk with this volume."""
-    source = device.get("source", "").removeprefix("custom/")
-    return device.get("type") == "disk" and device.get("pool") == pool and device.get("path") != "/" and source == name
+    return shown(device, pool) == name
+
+
+def shown(device: dict[str, str], pool: str) -> str:
+    """The volume of a pool that a device shows, "" for what is no such disk."""
+    is_one = device.get("type") == "disk" and device.get("pool") == pool and device.get("path") != "/"
+    return device.get("source", "").removeprefix("custom/") if is_one else ""
 
 
 def _point_to(devices: dict[str, dict[str, str]], row: VolumeRow, new_name: str) -> bool:

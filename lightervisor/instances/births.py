@@ -127,7 +127,6 @@ class Births:
         with _record_refused():
             self._checks.check_expanded(expanded.config, expanded.devices)
             pool = self._pool_of(expanded)
-            self._volumes.tell_of_size(row.name, expanded.devices)
         return Plan(row, expanded, pool)
 
     def _pool_of(self, expanded: Expanded) -> str:
@@ -158,7 +157,12 @@ class Births:
         self._volumes.check_new(pool, row.project, row.name)
         identity = row.config["volatile.uuid"]
         arguments = {"project": row.project, "name": row.name, "pool": pool, "uuid": identity}
-        await run.step(make, undo=UNDO, arguments=arguments)
+
+        async def made() -> None:
+            await make()
+            await self._volumes.size_new(row.project, row.name, expanded.devices)
+
+        await run.step(made, undo=UNDO, arguments=arguments)
         await self._boot.expect_start(row, pool)
         with self._boot.chosen(row, expanded) as chosen:
             row = msgspec.structs.replace(row, config={**row.config, **chosen})

@@ -59,7 +59,6 @@ class Followers:
             before, after = self._expanded(row, old), self._expanded(row, new)
             self._checks.check_expanded(after.config, after.devices)
             self._volumes.check_root_change(before.devices, after.devices)
-            self._volumes.tell_of_size(row.name, after.devices, before.devices)
         await store(new)
         done: list[tuple[str, str]] = []
         async with self._live.together():

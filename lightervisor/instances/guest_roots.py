@@ -5,18 +5,22 @@ map that its start would use: should it be started meanwhile, the start finds th
 user has gone and it is still stopped, the mount is taken away.
 """
 
+import asyncio
 import os
 from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from lightervisor.config.names import volume_name
+from lightervisor.errors import Conflict
 from lightervisor.instances.boot import Boot
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.guest_root import GuestRoot, open_running
 from lightervisor.instances.volumes import InstanceVolumes
 from lightervisor.kernel import paths
 from lightervisor.operations.locks import Locks, instance_lock
+
+PATIENCE_S = 60.0
 
 
 class GuestRoots:
@@ -25,6 +29,7 @@ class GuestRoots:
     def __init__(self, catalog: Catalog, boot: Boot, volumes: InstanceVolumes, locks: Locks) -> None:
         self._catalog, self._boot, self._volumes, self._locks = catalog, boot, volumes, locks
         self._users: Counter[str] = Counter()
+        self._change = asyncio.Condition()
 
     @asynccontextmanager
     async def opened(self, project: str, name: str) -> AsyncGenerator[GuestRoot, None]:
@@ -49,6 +54,29 @@ class GuestRoots:
         async with self._stopped(project, name) as root:
             yield root
 
+    @asynccontextmanager
+    async def left_alone(self, project: str, name: str) -> AsyncGenerator[None, None]:
+        """Hold an instance's lock while nobody has its stopped root open, waiting for those who have: they see a mount.
+
+        The lock is not held while it waits. Raises Conflict when they take too long.
+        """
+        container, patience = volume_name(project, name), asyncio.timeout(PATIENCE_S)
+        try:
+            async with patience:
+                while True:
+                    async with self._locks.hold([instance_lock(project, name)]):
+                        if not self._users[container]:
+                            patience.reschedule(None)
+                            yield
+                            return
+                    async with self._change:
+                        await self._change.wait_for(lambda: not self._users[container])
+        except TimeoutError as error:
+            if not patience.expired():
+                raise
+            cause = "its files are being read or written by somebody else"
+            raise Conflict("instance", name, cause=cause, remedy="try again when that is done") from error
+
     def _running(self, project: str, name: str) -> GuestRoot | None:
         container = volume_name(project, name)
         pid = self._boot.containers.init_pid(container)
@@ -70,6 +98,8 @@ class GuestRoots:
         finally:
             if is_mounted:
                 self._users[container] -= 1
+                async with self._change:
+                    self._change.notify_all()
                 await self._release(project, name)
 
     async def _mounted(self, project: str, name: str) -> GuestRoot:

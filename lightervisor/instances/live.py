@@ -1,21 +1,27 @@
 """Changes to an instance's configuration as they reach it: its next id map, its limits if it runs, its devices."""
 
-from contextlib import AbstractAsyncContextManager
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from lightervisor.config.merge import Expanded
 from lightervisor.config.names import volume_name
 from lightervisor.db.instances import InstanceRow, InstanceRows
+from lightervisor.errors import Failure
 from lightervisor.instances import cloud_init, disk_limits
 from lightervisor.instances.devices import InstanceDevices
 from lightervisor.instances.disk_limits import DiskLimits
 from lightervisor.instances.guest_api import GuestApi
 from lightervisor.instances.idmaps import KEYS as IDMAP_KEYS
 from lightervisor.instances.idmaps import IdMaps
+from lightervisor.instances.volumes import InstanceVolumes, size_of
 from lightervisor.kernel import modules
 from lightervisor.kernel.guests import Guest, guest_of
 from lightervisor.kernel.threads import finished, in_thread
 from lightervisor.runtime.containers import Containers
 from lightervisor.runtime.limiter import Wanted
+
+log = logging.getLogger(__name__)
 
 
 class LiveChanges:
@@ -25,12 +31,12 @@ class LiveChanges:
         self,
         rows: InstanceRows,
         devices: InstanceDevices,
-        disks: DiskLimits,
+        volumes: InstanceVolumes,
         idmaps: IdMaps,
         guest_api: GuestApi,
         containers: Containers,
     ) -> None:
-        self._rows, self._devices, self._disks = rows, devices, disks
+        self._rows, self._devices, self._volumes, self._disks = rows, devices, volumes, DiskLimits(volumes)
         self._idmaps, self._guest_api, self._containers = idmaps, guest_api, containers
 
     def together(self) -> AbstractAsyncContextManager[None]:
@@ -45,12 +51,26 @@ class LiveChanges:
         if before == after:
             return
         await self._containers.confinement.check(before.config, after.config)
-        if all(before.config.get(key) == after.config.get(key) for key in IDMAP_KEYS):
-            await self._apply(row, before, after)
+        async with self._resized(row, before, after):
+            if all(before.config.get(key) == after.config.get(key) for key in IDMAP_KEYS):
+                await self._apply(row, before, after)
+                return
+            with self._idmaps.chosen(row, after) as next_map:
+                await self._apply(row, before, after)
+                await self._rows.merge_config(row.project, row.name, next_map)
+
+    @asynccontextmanager
+    async def _resized(self, row: InstanceRow, before: Expanded, after: Expanded) -> AsyncGenerator[None, None]:
+        """Its root disk has its new size; what fails then puts the old one back."""
+        if size_of(before.devices) == size_of(after.devices):
+            yield
             return
-        with self._idmaps.chosen(row, after) as next_map:
-            await self._apply(row, before, after)
-            await self._rows.merge_config(row.project, row.name, next_map)
+        await self._volumes.resize(row.project, row.name, after.devices)
+        try:
+            yield
+        except BaseException:
+            await finished(self._size_back(row, before))
+            raise
 
     async def _apply(self, row: InstanceRow, before: Expanded, after: Expanded) -> None:
         containers, name = self._containers, volume_name(row.project, row.name)
@@ -78,6 +98,12 @@ class LiveChanges:
             await containers.confinement.change(name, before.config, after.config)
             containers.note_change(name)
             self._guest_api.tell(row, before, after, outcome.replaced)
+
+    async def _size_back(self, row: InstanceRow, before: Expanded) -> None:
+        try:
+            await self._volumes.resize(row.project, row.name, before.devices)
+        except Failure as failure:  # it has been filled meanwhile
+            log.warning("instance %s keeps its new size: %s", row.name, failure.message())
 
     async def _put_back(self, row: InstanceRow, before: Expanded, after: Expanded, *, is_limited: bool) -> None:
         """Undo what was done for the instance as a whole; devices have put themselves back."""

@@ -8,7 +8,7 @@ import asyncio
 import os
 import time
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,11 +18,14 @@ from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.volumes import InstanceVolumes
 from lightervisor.kernel import cgroup, cgroup_figures, fsinfo
 from lightervisor.kernel.netlink import NamespaceLinks
+from lightervisor.kernel.patience import Lookout
 from lightervisor.model.instance import Instance
 from lightervisor.model.metrics import Samples, labels
 from lightervisor.runtime.containers import Containers
 
 KEEP_S = 8.0
+PATIENCE_S = 2.0
+FileSystem = tuple[str, str, os.statvfs_result]
 _RUNS = ("Running", "Ready", "Frozen")
 
 
@@ -41,7 +44,7 @@ class InstanceMetrics:
     def __init__(self, catalog: Catalog, containers: Containers, volumes: InstanceVolumes) -> None:
         self._catalog, self._containers, self._volumes = catalog, containers, volumes
         self._kept: dict[str | None, tuple[float, Samples]] = {}
-        self._reading = asyncio.Lock()
+        self._reading, self._file_systems = asyncio.Lock(), Lookout(_file_system, PATIENCE_S)
 
     async def get(self, project: str | None) -> Samples:
         """The samples of one project's instances, or of all with None; up to eight seconds old."""
@@ -50,7 +53,7 @@ class InstanceMetrics:
             if time.monotonic() - read_at >= KEEP_S:
                 instances = self._catalog.list(project)
                 sources = [source for one in instances if (source := self._source(one)) is not None]
-                samples = await asyncio.to_thread(_read, sources)
+                samples = await asyncio.to_thread(_read, sources, self._file_systems)
                 for state in ("Running", "Stopped", "Frozen", "Error"):
                     _count(samples, instances, state)
                 self._kept = {key: kept for key, kept in self._kept.items() if time.monotonic() - kept[0] < KEEP_S}
@@ -73,7 +76,8 @@ class InstanceMetrics:
                 continue
             if device["path"] == "/":
                 try:
-                    found["/"] = self._volumes.driver(device.get("pool", "")).layout.root
+                    # With a quota the file system tells of the volume alone.
+                    found["/"] = self._volumes.directory(device.get("pool", ""), instance.project, instance.name)
                 except Failure:
                     continue
             elif not device.get("pool") and device.get("source", "").startswith("/"):
@@ -89,15 +93,18 @@ def _count(samples: Samples, instances: list[Instance], state: str) -> None:
         samples.add("lxd_instances", labels({"project": project, "state": state, "type": "container"}), count)
 
 
-def _read(sources: list[Source]) -> Samples:
-    """Read all of them; one that stops meanwhile is left out. Blocking."""
-    samples, file_systems = Samples(), dict[Path, tuple[str, str, os.statvfs_result] | None]()
+def _read(sources: list[Source], file_systems: Lookout[FileSystem]) -> Samples:
+    """Read all of them; one that stops meanwhile is left out, as are disks that do not answer. Blocking."""
+    samples, pools = Samples(), dict[Path, FileSystem]()
+    shown = file_systems.look(path for source in sources for at, path in source.disks.items() if at != "/")
     for source in sources:
         _processes(samples, source)
         for mountpoint, path in source.disks.items():
-            if path not in file_systems:
-                file_systems[path] = _file_system(path)
-            _room(samples, source, mountpoint, file_systems[path])
+            if mountpoint == "/" and path not in pools:
+                with suppress(OSError):
+                    pools[path] = _file_system(path)
+            if (found := (pools if mountpoint == "/" else shown).get(path)) is not None:
+                _room(samples, source, mountpoint, found)
         _network(samples, source)
     return samples
 
@@ -121,18 +128,12 @@ def _processes(samples: Samples, source: Source) -> None:
         samples.add("lxd_procs_total", told, figures.processes)
 
 
-def _file_system(path: Path) -> tuple[str, str, os.statvfs_result] | None:
-    try:
-        number, found = path.stat().st_dev, os.statvfs(path)
-        kind = fsinfo.type_name(path)
-    except OSError:
-        return None
-    return kind, fsinfo.device_of(number), found
+def _file_system(path: Path) -> FileSystem:
+    number, found = path.stat().st_dev, os.statvfs(path)
+    return fsinfo.type_name(path), fsinfo.device_of(number), found
 
 
-def _room(samples: Samples, source: Source, mountpoint: str, found: tuple[str, str, os.statvfs_result] | None) -> None:
-    if found is None:
-        return
+def _room(samples: Samples, source: Source, mountpoint: str, found: FileSystem) -> None:
     kind, device, space = found
     told = labels(
         {

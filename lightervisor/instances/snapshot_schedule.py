@@ -22,7 +22,7 @@ from lightervisor.instances.volumes import SnapshotPlace
 from lightervisor.kernel.threads import finished
 from lightervisor.model.instance import InstanceSnapshotsPost
 from lightervisor.model.operation import Operation
-from lightervisor.model.times import ZERO_TIME, now
+from lightervisor.model.times import now
 from lightervisor.operations.operations import FAILURE, Operations
 
 KEY, STOPPED_TOO, RETENTION = "snapshots.schedule", "snapshots.schedule.stopped", "snapshots.retention"
@@ -84,13 +84,9 @@ class SnapshotSchedule:
 
     async def expire(self, moment: datetime) -> None:
         """Delete the snapshots that have had their time, or that no rule of their instance's retention keeps."""
-        ended: list[SnapshotRow] = []
-        scheduled: list[SnapshotRow] = []
-        for row in self._rows.everything():
-            if ZERO_TIME < row.expires_at <= moment:
-                ended.append(row)
-            elif row.scheduled:
-                scheduled.append(row)
+        ended = self._rows.ended(moment)
+        have_ended = {(row.project, row.instance, row.name) for row in ended}
+        scheduled = [row for row in self._rows.scheduled() if (row.project, row.instance, row.name) not in have_ended]
         ended += self._superfluous(scheduled)
         await asyncio.gather(*(self._delete(SnapshotPlace(row.project, row.instance, row.name)) for row in ended))
 

@@ -18,9 +18,9 @@ from lightervisor.config.types import is_true
 from lightervisor.errors import Failure, NotFound
 from lightervisor.instances.boot import Boot
 from lightervisor.instances.catalog import Catalog
+from lightervisor.instances.guest_roots import GuestRoots
 from lightervisor.instances.nesting import NESTING, over
 from lightervisor.instances.volumes import InstanceVolumes
-from lightervisor.operations.locks import Locks, instance_lock
 
 
 class Described(Protocol):
@@ -59,16 +59,17 @@ UNDO = "unmount root that was being read"
 class StillRoots:
     """The roots of all stopped instances."""
 
-    def __init__(self, catalog: Catalog, boot: Boot, volumes: InstanceVolumes, locks: Locks) -> None:
-        self._catalog, self._boot, self._volumes, self._locks = catalog, boot, volumes, locks
+    def __init__(self, catalog: Catalog, boot: Boot, volumes: InstanceVolumes, guest_roots: GuestRoots) -> None:
+        self._catalog, self._boot, self._volumes, self._guest_roots = catalog, boot, volumes, guest_roots
 
     @asynccontextmanager
     async def opened(self, project: str, name: str) -> AsyncGenerator[StillRoot, None]:
         """The root, readable while the context lasts.
 
-        Raises NotFound, Failure with LXD's text for an instance that runs, HostError.
+        Waits for those who read or write single files of it. Raises NotFound, Failure with LXD's text for an instance
+        that runs, Conflict, HostError.
         """
-        async with self._locks.hold([instance_lock(project, name)]):
+        async with self._guest_roots.left_alone(project, name):
             row = self._catalog.row(project, name)
             if self._boot.containers.init_pid(volume_name(project, name)) is not None:
                 text = "Cannot export a running instance as an image"
@@ -87,7 +88,7 @@ class StillRoots:
     async def undo(self, arguments: Mapping[str, str]) -> None:
         """Take away the mount that an interrupted reader left; nothing happens when the instance runs or is gone."""
         project, name = arguments["project"], arguments["name"]
-        async with self._locks.hold([instance_lock(project, name)]):
+        async with self._guest_roots.left_alone(project, name):
             with suppress(NotFound):
                 row = self._catalog.row(project, name)
                 if self._boot.containers.init_pid(volume_name(project, name)) is None:

@@ -108,7 +108,6 @@ class Update:
         old = self._rows.get(new.project, new.name)
         before, after = self._catalog.expand(old), self.check(new)
         self._volumes.check_root_change(before.devices, after.devices)
-        self._volumes.tell_of_size(new.name, after.devices, before.devices)
         await self._rows.replace(new)
         try:
             await self._live.apply(new, before, after)

@@ -2,13 +2,15 @@
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from lightervisor.config import sizes
 from lightervisor.config.merge import Devices, root_device
 from lightervisor.config.names import volume_name
 from lightervisor.db.instances import InstanceRow
-from lightervisor.errors import Conflict, Invalid
+from lightervisor.errors import Conflict, Failure, Invalid
 from lightervisor.instances.descriptions import FILE, Descriptions
 from lightervisor.kernel import files
 from lightervisor.kernel.idmap import IdMap
@@ -21,8 +23,10 @@ from lightervisor.storage.driver import (
     StorageDriver,
     Volume,
 )
+from lightervisor.storage.keys_volume import DEFAULTS
 from lightervisor.storage.plain import PlainDirectories, PlainDirectory
 from lightervisor.storage.pools import Pools
+from lightervisor.storage.volumes import custom_volume
 
 
 class SnapshotPlace(NamedTuple):
@@ -66,11 +70,23 @@ class InstanceVolumes:
         if self.pool_of(before) != self.pool_of(after):
             raise Invalid("root disk", text="The storage pool of the root disk can only be changed through move")
 
-    def tell_of_size(self, name: str, devices: Devices, before: Devices | None = None) -> None:
-        """Say in the log when the root disk has got a size that its pool cannot keep."""
-        root, old = root_device(devices), root_device(before or {})
-        if root is not None and root[1].get("size") and root[1]["size"] != (old[1].get("size") if old else None):
-            self._pools.driver(root[1]["pool"]).tell_of_size(f"instance {name}")
+    async def resize(self, project: str, name: str, devices: Devices) -> None:
+        """Let an instance's files take as much as its root disk says, live. Raises Failure when they take more."""
+        driver = self._pools.driver(self.pool_of(devices))
+        await in_thread(driver.resize, _volume(project, name), sizes.parse(size_of(devices) or "0"))
+
+    def taken(self, project: str, name: str, devices: Devices) -> dict[str, int]:
+        """Bytes that each disk of a pool takes, where the pool keeps count; blocking, for a moment."""
+        found: dict[str, int] = {}
+        for device, config in devices.items():
+            if config.get("type") != "disk" or not config.get("pool"):
+                continue
+            is_root = config.get("path") == "/"
+            volume = _volume(project, name) if is_root else custom_volume(project, config.get("source", "-"))
+            with suppress(Failure):
+                if (figures := self._pools.driver(config["pool"]).figures(volume)) is not None:
+                    found[device] = figures.used
+        return found
 
     def driver(self, pool: str) -> StorageDriver:
         """The driver of a pool. Raises NotFound."""
@@ -91,6 +107,13 @@ class InstanceVolumes:
     async def create(self, pool: str, project: str, name: str, image: str | None) -> None:
         """Make the volume, from an unpacked image or empty."""
         await in_thread(self._pools.driver(pool).create_volume, _volume(project, name), image)
+
+    async def size_new(self, project: str, name: str, devices: Devices) -> None:
+        """Give a new volume the size of its root disk, or what the pool gives to new ones."""
+        driver = self._pools.driver(self.pool_of(devices))
+        size = sizes.parse(size_of(devices) or driver.config.get(f"{DEFAULTS}size") or "0")
+        if size:
+            await in_thread(driver.resize, _volume(project, name), size)
 
     async def delete(self, pool: str, project: str, name: str) -> None:
         """Unmount and remove the volume; nothing happens when it is gone."""
@@ -228,6 +251,12 @@ class InstanceVolumes:
     async def snapshot_size(self, pool: str, place: SnapshotPlace) -> int | None:
         """Bytes on disk that were written since the snapshot before; None where the pool cannot tell soon."""
         return await in_thread(self._pools.driver(pool).snapshot_size, _snapshot(place))
+
+
+def size_of(devices: Devices) -> str:
+    """The size of the root disk, "" for none."""
+    root = root_device(devices)
+    return root[1].get("size", "") if root else ""
 
 
 def _snapshot(place: SnapshotPlace) -> Snapshot:

@@ -6,7 +6,8 @@ The bytes stay in the kernel: cp shares extents where the file system can, and c
 import os
 import select
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -44,22 +45,35 @@ class Watch:
     def run(self, argv: Sequence[process.Argument]) -> bool:
         """Run a program that copies, to its end; whether it had any output. Raises HostError quoting it."""
         with _unnamed() as said, _unnamed() as output:
-            with self._guard:
-                self.check()
-                child = self._child = process.spawn(argv, stdout=output.fileno(), stderr=said.fileno())
-            try:
+            with self.minding(argv, stdout=output.fileno(), stderr=said.fileno()) as child:
                 self._follow(child)
-            finally:
-                with self._guard:
-                    self._child = None
-                child.kill()
-                child.wait()
             self.check()
             if child.returncode:
                 said.seek(0)
                 cause = process.last_words(said.read(), child.returncode)
                 raise HostError("program", str(argv[0]), cause=cause)
             return output.seek(0, os.SEEK_END) > 0
+
+    @contextmanager
+    def minding(
+        self,
+        argv: Sequence[process.Argument],
+        *,
+        stdin: int = process.NOTHING,
+        stdout: int = process.NOTHING,
+        stderr: int = process.NOTHING,
+    ) -> Generator[process.Child, None, None]:
+        """A program that copies, killed when this is cancelled and at the end. Raises HostError when it is missing."""
+        with self._guard:
+            self.check()
+            child = self._child = process.spawn(argv, stdin=stdin, stdout=stdout, stderr=stderr)
+        try:
+            yield child
+        finally:
+            with self._guard:
+                self._child = None
+            child.kill()
+            child.wait()
 
     def _follow(self, child: process.Child) -> None:
         written, ended, poll = 0, os.pidfd_open(child.pid), select.poll()

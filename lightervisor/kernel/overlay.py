@@ -46,25 +46,25 @@ def mount(layers: Layers, target: Path, idmap: IdMap | None, *, scratch: Path) -
     `scratch` is a directory for the moment's mounts on kernels before 6.13. Raises HostError quoting the kernel.
     """
     try:
-        if idmap is None:
-            _make(layers, target, None, scratch)
-        else:
-            namespace = namespace_of(idmap)
-            run_as(idmap.host_root, idmap.host_root_gid, lambda: _make(layers, target, namespace, scratch))
+        namespace = namespace_of(idmap) if idmap else None
+        owner = (idmap.host_root, idmap.host_root_gid) if idmap else (0, 0)
+        run_as(*owner, lambda: _make(layers, target, namespace, scratch))
     except OSError as error:
         raise HostError("overlay mount", str(target), cause=error.strerror or str(error)) from error
 
 
 def run_as(uid: int, gid: int, work: Callable[[], None]) -> None:
-    """Do something with another identity for files, and all capabilities, on a thread that ends with it.
+    """Do something with another identity for files on a thread that ends with it. Raises what the work raises.
 
-    Raises what the work raises.
+    It keeps all capabilities but the one that quotas and the space reserved for root do not hold: what is written
+    through an overlay is written as whoever mounted it.
     """
     failures: list[BaseException] = []
 
     def run() -> None:
         try:
             syscalls.act_as(uid, gid)
+            syscalls.give_up_capability(syscalls.CAP_SYS_RESOURCE)
             work()
         except BaseException as error:  # noqa: BLE001 - carried to the waiting thread, which raises it
             failures.append(error)

@@ -11,7 +11,7 @@ import struct
 _libc = ctypes.CDLL(None, use_errno=True)
 
 _OPEN_TREE, _MOVE_MOUNT, _FSOPEN, _FSCONFIG, _FSMOUNT = 428, 429, 430, 431, 432
-_OPENAT2, _MOUNT_SETATTR = 437, 442
+_OPENAT2, _MOUNT_SETATTR, _QUOTACTL_FD = 437, 442, 443
 
 AT_FDCWD = -100
 AT_SYMLINK_NOFOLLOW = 0x100
@@ -41,7 +41,7 @@ _FSOPEN_CLOEXEC = _FSMOUNT_CLOEXEC = 1
 _FSCONFIG_SET_FLAG, _FSCONFIG_SET_STRING, _FSCONFIG_SET_FD, _FSCONFIG_CMD_CREATE = 0, 1, 5, 6
 _PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP = 28, 4
 _PR_SET_NO_NEW_PRIVS, _CAPABILITY_VERSION_3 = 38, 0x20080522
-CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 1, 2
+CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_SYS_RESOURCE = 1, 2, 24
 _STATX_ATTR_MOUNT_ROOT = 0x2000
 _RENAME_EXCHANGE = 2
 IN_MOVED_FROM, IN_MOVED_TO, IN_CREATE, IN_DELETE, IN_Q_OVERFLOW = 0x40, 0x80, 0x100, 0x200, 0x4000
@@ -181,6 +181,18 @@ def inotify_rm_watch(descriptor: int, watch: int) -> None:
     _libc.inotify_rm_watch(descriptor, watch)
 
 
+def quotactl(directory: int, command: int, number: int, content: bytearray) -> None:
+    """Ask or change quotas of an open directory's file system. Source: quotactl(2), quotactl_fd of Linux 5.14."""
+    buffer = (ctypes.c_char * len(content)).from_buffer(content)
+    numbers = (ctypes.c_long(_QUOTACTL_FD), ctypes.c_int(directory), ctypes.c_int(command), ctypes.c_int(number))
+    _checked("quotactl", _libc.syscall(*numbers, buffer))
+
+
+def sync_file_system(descriptor: int) -> None:
+    """Bring all that is written to a file system to disk. Source: syncfs(2)."""
+    _checked("syncfs", _libc.syncfs(descriptor))
+
+
 def enter_mount_namespace(namespace: int) -> None:
     """Move the calling thread, and no other, into a mount namespace; its root and directory become that one's root.
 
@@ -217,6 +229,17 @@ def keep_capabilities(*kept: int) -> None:
     bits = sum(1 << one for one in kept)
     sets = [part for word in (bits & 0xFFFFFFFF, bits >> 32) for part in (word, word, 0)]
     _checked("capset", _libc.capset(struct.pack("=Ii", _CAPABILITY_VERSION_3, 0), struct.pack("=6I", *sets)))
+
+
+def give_up_capability(number: int) -> None:
+    """Give one capability of the calling thread up. Source: capget(2), capset(2)."""
+    header, sets = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0), ctypes.create_string_buffer(24)
+    _checked("capget", _libc.capget(header, sets))
+    kept = ~(1 << number % 32) & 0xFFFFFFFF
+    words = list(struct.unpack("=6I", sets.raw))
+    first = 3 * (number // 32)
+    words[first : first + 3] = [word & kept for word in words[first : first + 3]]
+    _checked("capset", _libc.capset(header, struct.pack("=6I", *words)))
 
 
 def act_as(uid: int, gid: int) -> None:

@@ -35,6 +35,9 @@ Files from elsewhere. `opened` shows what a volume or snapshot held at one momen
 pool or server. `filling` is a place for such files: with what it is `like` in it at first, so that only differences
 have to be written; when it ends well they take the place of what was there at once, else nothing has happened.
 
+Sizes. Where the pool keeps quotas a volume is told how much it may take (`resize`), and what it takes is known at once
+(`figures`); elsewhere a size is accepted without effect, as on LXD, and that is said in the log.
+
 Promises. An image, volume or snapshot is there whole or not at all, also when the process is killed in the middle of
 any method; deleting is instant and the removing of files happens behind. Owners on disk never depend on the id map, so
 that volumes are shared, copied and published without shifting. Nobody but root and the map's root can reach into a
@@ -48,7 +51,6 @@ Plain blocking functions, safe to call from several threads; one object per pool
 """
 
 import functools
-import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
@@ -62,12 +64,14 @@ from lightervisor.drivers import load
 from lightervisor.errors import Invalid, NotFound
 from lightervisor.kernel.copies import Watch
 from lightervisor.kernel.idmap import IdMap
+from lightervisor.kernel.moments import Still
+from lightervisor.kernel.project_quotas import Figures
 from lightervisor.storage.keys import pool_keys
-from lightervisor.storage.layout import PoolLayout
-from lightervisor.storage.mountpoint import Mountpoint
+from lightervisor.storage.layout import PoolLayout, PoolUsage
+from lightervisor.storage.mountpoint import MountedRoot, Mountpoint
+from lightervisor.storage.quotas import PoolQuotas
 
 RESTORED = "restored"
-log = logging.getLogger(__name__)
 VolumeKind = Literal["containers", "custom"]
 
 
@@ -93,17 +97,6 @@ class Snapshot(Struct, frozen=True):
             raise Invalid("snapshot", self.name, cause="this cannot be the name of a directory")
 
 
-Still = Callable[[], AbstractContextManager[None]]
-"""Holds whoever writes to a volume still for as long as the context lasts; called on the driver's thread."""
-
-
-class MountedRoot(Struct, frozen=True):
-    """Where a volume's files are seen. `idmapped` says that owners there are those of an id map already."""
-
-    path: Path
-    idmapped: bool
-
-
 class Filling(Struct, frozen=True):
     """A volume or snapshot that is being filled: its directory, whose `rootfs` has plain owners and can be written to.
 
@@ -112,15 +105,6 @@ class Filling(Struct, frozen=True):
 
     directory: Path
     twin: Path | None = None
-
-
-class PoolUsage(Struct, frozen=True, kw_only=True):
-    """Bytes and inodes of the file system that carries a pool."""
-
-    space_used: int
-    space_total: int
-    inodes_used: int
-    inodes_total: int
 
 
 class StorageDriver(ABC):
@@ -137,6 +121,7 @@ class StorageDriver(ABC):
     def __init__(self, root: Path, config: Mapping[str, str]) -> None:
         self.layout = PoolLayout(root, self.FOLDERS)
         self.config = config
+        self._quotas = PoolQuotas(root)
 
     def __init_subclass__(cls, *, name: str) -> None:
         super().__init_subclass__()
@@ -267,13 +252,26 @@ class StorageDriver(ABC):
         """Whether `mount` changes the owners of files on disk, where the kernel cannot show others."""
         return False
 
-    def tell_of_size(self, whose: str) -> None:
-        """Say in the log that a volume's size is not kept where the pool cannot; LXD takes it without effect too."""
-        log.warning("storage pool %s has no quotas: the size of %s is not kept", self.layout.root.name, whose)
+    def resize(self, volume: Volume, size: int) -> None:
+        """Let a volume take at most so many bytes, 0 for no limit, from now on.
+
+        Where the pool keeps no quotas that is said in the log, and nothing is done. Raises Failure with LXD's text
+        when it takes more already, HostError.
+        """
+        whose = f"{'volume' if volume.kind == 'custom' else 'instance'} {volume.name}"
+        self._quotas.resize(self.volume_path(volume), size, whose, lambda: self._own_directories(volume))
+
+    def figures(self, volume: Volume) -> Figures | None:
+        """What a volume takes and may take, at once; None where the pool keeps no quotas."""
+        return self._quotas.figures(self.volume_path(volume))
+
+    def _own_directories(self, volume: Volume) -> list[Path]:
+        """The directories that hold what belongs to a volume alone."""
+        return [self.volume_path(volume)]
 
     def usage(self) -> PoolUsage:
         """Space and inodes of the pool's file system."""
-        return PoolUsage(**self.layout.usage())
+        return self.layout.usage()
 
     def has_image(self, fingerprint: str) -> bool:
         """Whether volumes can be made from an image."""

@@ -12,16 +12,18 @@ import secrets
 import shutil
 import stat
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
 from lightervisor.errors import HostError, NotFound
-from lightervisor.kernel import copies, files
-from lightervisor.kernel.copies import Watch
+from lightervisor.kernel import files, mounts, overlay
+from lightervisor.kernel.idmap import IdMap
+from lightervisor.kernel.userns import namespace_of
 from lightervisor.storage.layout import PoolLayout
+from lightervisor.storage.quotas import PoolQuotas
 
 FOLDER = "layers"
 log = logging.getLogger(__name__)
@@ -48,8 +50,8 @@ class Chain(msgspec.Struct, frozen=True, kw_only=True):
 class PoolLayers:
     """The layers of one pool. Who makes or drops a reference to a shared one holds `lock`."""
 
-    def __init__(self, layout: PoolLayout) -> None:
-        self._layout = layout
+    def __init__(self, layout: PoolLayout, quotas: PoolQuotas) -> None:
+        self._layout, self._quotas = layout, quotas
         self.lock = threading.Lock()
 
     def path(self, layer: str) -> Path:
@@ -57,34 +59,34 @@ class PoolLayers:
         return self._layout.root / layer
 
     @contextmanager
-    def new(self, below: Path | None) -> Generator[str, None, None]:
-        """Make an empty layer to be written to, over the root of a tree; it goes again when what follows fails."""
+    def new(self, lowers: Sequence[str], project: int) -> Generator[str, None, None]:
+        """Make an empty layer to be written to, over other trees, in a volume's project of quotas.
+
+        It goes again when what follows fails.
+        """
 
         def make(upper: Path) -> None:
             upper.mkdir(mode=0o755)
-            if below is not None:
-                _same_root(below, upper)
+            if lowers:
+                _same_root(self._layout.root / lowers[0], upper)
 
-        with self._made(make) as layer:
+        with self.made(make, project) as layer:
             yield layer
 
     @contextmanager
-    def copied(self, layer: str, watch: Watch | None = None) -> Generator[str, None, None]:
-        """Make a copy of a layer; it goes again when what follows fails."""
-        with self._made(lambda upper: copies.copy_tree(self.path(layer) / "upper", upper, watch)) as copy:
-            yield copy
-
-    @contextmanager
-    def taken(self, tree: Path) -> Generator[str, None, None]:
+    def taken(self, tree: Path, project: int) -> Generator[str, None, None]:
         """Make a layer of a root directory on this file system, which is moved; it goes when what follows fails."""
         self._layout.check_root(tree.parent)
-        with self._made(tree.rename) as layer:
+        with self.made(tree.rename, project) as layer:
             yield layer
 
     @contextmanager
-    def _made(self, make: Callable[[Path], object]) -> Generator[str, None, None]:
+    def made(self, make: Callable[[Path], object], project: int = 0) -> Generator[str, None, None]:
+        """A layer whose `upper` is made by a function; it goes again when what follows fails."""
         layer = f"{FOLDER}/{secrets.token_hex(8)}"
         with self._layout.making("layer") as staged:
+            if project:
+                self._quotas.begin(staged, project)
             make(staged / "upper")
             (staged / "work").mkdir(mode=0o700)
             self._layout.place(staged, self.path(layer))
@@ -93,6 +95,19 @@ class PoolLayers:
         except BaseException:
             self._layout.trash.discard(self.path(layer))
             raise
+
+    def show(self, lowers: Sequence[str], top: str, target: Path, idmap: IdMap | None) -> None:
+        """Mount trees, the uppermost first, and a layer to write to unless it is "". Raises OSError, HostError."""
+        trees = [self._layout.root / lower for lower in lowers]
+        if (top and trees) or len(trees) > 1:
+            both = overlay.Layers(lowers=trees, top=self.path(top) if top else None)
+            overlay.mount(both, target, idmap, scratch=self._layout.trash.directory)
+            return
+        alone = self.path(top) / "upper" if top else trees[0]
+        if idmap is not None:
+            mounts.bind_idmapped(alone, target, namespace_of(idmap))
+        else:
+            mounts.bind(alone, target, readonly=not top)
 
     def is_unwritten(self, chain: Chain) -> bool:
         """Whether a volume's own layer has nothing that the trees below it have not."""

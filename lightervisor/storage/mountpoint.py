@@ -9,10 +9,19 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from msgspec import Struct
+
 from lightervisor.kernel import mounts, syscalls
 from lightervisor.kernel.idmap import IdMap
 
 MARK = "mounted"
+
+
+class MountedRoot(Struct, frozen=True):
+    """Where a volume's files are seen. `idmapped` says that owners there are those of an id map already."""
+
+    path: Path
+    idmapped: bool
 
 
 class Mountpoint:

@@ -4,10 +4,12 @@ overlayfs refuses an upper directory on overlayfs, which is what Docker and LXD 
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec import Struct
 
+from lightervisor.kernel import paths
 from lightervisor.storage.driver import Snapshot, Volume
 
 PLAIN = ("var/lib/docker", "var/lib/containers", "var/lib/lxd")
@@ -39,3 +41,29 @@ class PlainDirectories(ABC):
 def name_of(guest: str) -> str:
     """The name, in `plain`, of what lies at a place of the root file system."""
     return guest.replace("/", "-")
+
+
+def provided(folder: Path, below: Sequence[Path]) -> list[PlainDirectory]:
+    """Those of a volume's `plain`, made if they are missing, but for what one of the trees has content in already."""
+    found: list[PlainDirectory] = []
+    for guest in PLAIN:
+        host = folder / name_of(guest)
+        if not host.is_dir():
+            if any(_has_content(layer, guest) for layer in below):
+                continue
+            host.mkdir(mode=0o711, parents=True)
+        found.append(PlainDirectory(host=host, guest=guest))
+    return found
+
+
+def kept(folder: Path) -> list[PlainDirectory]:
+    """Those that are in a snapshot's `plain`."""
+    found = [PlainDirectory(host=folder / name_of(guest), guest=guest) for guest in PLAIN]
+    return [one for one in found if one.host.is_dir()]
+
+
+def _has_content(layer: Path, guest: str) -> bool:
+    try:
+        return bool(paths.names(layer, guest))
+    except (FileNotFoundError, NotADirectoryError):
+        return False

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from lightervisor.config.merge import Expanded, expand, root_device
 from lightervisor.db.instances import InstanceRow, InstanceRows
 from lightervisor.db.profiles import ProfileRow, ProfileRows
-from lightervisor.db.storage_volumes import VolumeRows, shows
+from lightervisor.db.storage_volumes import VolumeRows, shown, shows
 
 Devices = Mapping[str, dict[str, str]]
 
@@ -29,6 +29,14 @@ class PoolUsers:
         """URLs of the instances and profiles that have a custom volume as a disk."""
         return self._using(lambda devices: any(shows(one, pool, name) for one in devices.values()), project)
 
+    def by_volume(self, pool: str, project: str) -> dict[str, list[str]]:
+        """The same of all custom volumes of a pool and project that have any, by their names; reads the rows once."""
+        found: dict[str, list[str]] = {}
+        for url, devices in self._all_devices(project):
+            for name in sorted({one for device in devices.values() if (one := shown(device, pool))}):
+                found.setdefault(name, []).append(url)
+        return found
+
     def instances_with(self, pool: str, project: str, name: str) -> list[str]:
         """The names of a project's instances that have a custom volume as a disk."""
         return [
@@ -43,18 +51,17 @@ class PoolUsers:
         return [row for row, root in found if root is not None and root[1].get("pool") == pool]
 
     def _using(self, names: Callable[[Devices], bool], project: str | None = None) -> list[str]:
-        found = [
-            _url("instances", row.project, row.name)
-            for row, expanded in self._expanded(project)
-            if names(expanded.devices)
+        return [url for url, devices in self._all_devices(project) if names(devices)]
+
+    def _all_devices(self, project: str | None) -> list[tuple[str, Devices]]:
+        """Instances with all their devices, and profiles with theirs, by their URLs."""
+        instances = self._expanded(project)
+        found: list[tuple[str, Devices]] = [
+            (_url("instances", row.project, row.name), expanded.devices) for row, expanded in instances
         ]
-        projects = {project} if project else {row.project for row in self._instances.list()}
-        rows = self._all_profiles(projects)
-        return found + [
-            _url("profiles", row.project, row.name)
-            for row in rows
-            if names(row.devices) and project in (None, row.project)
-        ]
+        projects = {project} if project else {row.project for row, _ in instances}
+        profiles = [row for row in self._all_profiles(projects) if project in (None, row.project)]
+        return found + [(_url("profiles", row.project, row.name), row.devices) for row in profiles]
 
     def _expanded(self, project: str | None) -> list[tuple[InstanceRow, Expanded]]:
         instances = self._instances.list(project)

@@ -6,14 +6,15 @@ daemon that starts can finish or undo it. Source: LXD, /1.0/storage-pools/<pool>
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 
+from lightervisor.config import sizes
 from lightervisor.config.key import REGISTRY
 from lightervisor.config.merge import without_empty
 from lightervisor.config.types import is_true
-from lightervisor.db.storage_volumes import CREATED, PENDING, RENAMING, TAKEN, VolumeRow, VolumeRows
+from lightervisor.db.storage_volumes import CREATED, PENDING, RENAMED, RENAMING, TAKEN, VolumeRow, VolumeRows
 from lightervisor.errors import Conflict, Failure, Invalid, NotFound, Unsupported
 from lightervisor.events.stream import Events
 from lightervisor.kernel.threads import finished, in_thread
@@ -37,7 +38,11 @@ LONGEST = 255 - len("default_")
 
 
 class Volumes:
-    """The volumes of all pools. `is_running(project, name)` tells whether an instance runs."""
+    """The volumes of all pools.
+
+    `is_running(project, name)` tells whether an instance runs, `describe` writes down in its pool what it is: that
+    names the volumes which are its disks.
+    """
 
     def __init__(
         self,
@@ -46,10 +51,11 @@ class Volumes:
         users: PoolUsers,
         events: Events,
         is_running: Callable[[str, str], bool],
+        describe: Callable[[str, str], Awaitable[None]],
     ) -> None:
         self._rows, self._pools, self._users = rows, pools, users
         self._events, self._is_running = events, is_running
-        self._lock = asyncio.Lock()
+        self._describe, self._lock = describe, asyncio.Lock()
 
     async def recover(self) -> None:
         """The daemon starts: finish what an earlier one began, in pools that are available."""
@@ -61,14 +67,18 @@ class Volumes:
 
     async def _settle(self, row: VolumeRow) -> None:
         """Remove what was being made or removed, name what was being renamed as its row does."""
-        driver, volume = self._pools.driver(row.pool), _on_disk(row.project, row.name)
+        driver, volume = self._pools.driver(row.pool), custom_volume(row.project, row.name)
         if row.state == PENDING:
             await in_thread(driver.delete_volume, volume)
             await self._rows.delete(row)
         elif row.state.startswith(RENAMING):
-            new = _on_disk(row.project, row.state.removeprefix(RENAMING))
+            new = custom_volume(row.project, row.state.removeprefix(RENAMING))
             if driver.has_volume(new) and not driver.has_volume(volume):
                 await in_thread(driver.rename_volume, new, volume)
+            await self._rows.replace(msgspec.structs.replace(row, state=CREATED))
+        elif row.state == RENAMED:
+            for user in self._users.instances_with(row.pool, row.project, row.name):
+                await self._describe(row.project, user)
             await self._rows.replace(msgspec.structs.replace(row, state=CREATED))
 
     # Reading
@@ -81,7 +91,9 @@ class Volumes:
         if type in ("", "container"):
             found += [_of_instance(row.project, row.name) for row in self._users.rooted_in(pool, project)]
         if type in ("", "custom"):
-            found += [self._view(row) for row in self._rows.list(pool, project)]
+            rows = self._rows.list(pool, project)
+            used = {one: self._users.by_volume(pool, one) for one in {row.project for row in rows}}
+            found += [_view(row, used[row.project].get(row.name, [])) for row in rows]
         if type in ("", "image"):
             found += [_of_image(fingerprint) for fingerprint in driver.images()]
         return found
@@ -90,7 +102,7 @@ class Volumes:
         """One volume. Raises NotFound, Invalid with LXD's texts."""
         if type == "custom":
             self._pools.driver(pool)
-            return self._view(self._rows.get(pool, project, name))
+            return _view(self._rows.get(pool, project, name), self._users.of_volume(pool, project, name))
         for one in self.list(pool, project, type):
             if one.name == name:
                 return one
@@ -100,11 +112,14 @@ class Volumes:
         """What a volume takes of its pool."""
         found, driver = self.get(pool, project, type, name), self._pools.driver(pool)
         if type == "custom":
-            volume = _on_disk(project, name)
+            volume = custom_volume(project, name)
         elif type == "container":
             volume = Volume("containers", name if project == "default" else f"{project}_{name}")
         else:
             raise Unsupported("storage volume", found.name, text="Not supported")
+        figures = await in_thread(driver.figures, volume)
+        if figures is not None:
+            return StorageVolumeState(usage=StorageVolumeStateUsage(used=figures.used, total=figures.limit))
         return StorageVolumeState(usage=StorageVolumeStateUsage(used=await in_thread(driver.size, volume)))
 
     def opener(self, pool: str, project: str, source: str) -> "Opener":
@@ -120,7 +135,7 @@ class Volumes:
         except NotFound as error:
             text, remedy = "Failed loading custom volume: Storage volume not found", f"lxc storage volume list {pool}"
             raise NotFound("storage volume", name, text=text, remedy=remedy) from error
-        return Opener(driver, _on_disk(project, name), unmapped=is_true(row.config.get("security.unmapped")))
+        return Opener(driver, custom_volume(project, name), unmapped=is_true(row.config.get("security.unmapped")))
 
     # Changing
 
@@ -143,7 +158,7 @@ class Volumes:
             key.removeprefix(DEFAULTS): value for key, value in driver.config.items() if key.startswith(DEFAULTS)
         }
         config = without_empty({**defaults, **post.config})
-        check_config(driver, project, post.name, config)
+        check_config(project, post.name, config)
         row = VolumeRow(
             pool=pool, project=project, name=post.name, created_at=now(), description=post.description, config=config
         )
@@ -154,7 +169,7 @@ class Volumes:
             self._check_nobodys(driver, row)
             await self._rows.add(row)
             try:
-                await in_thread(driver.create_volume, _on_disk(project, post.name), None)
+                await in_thread(_make, driver, custom_volume(project, post.name), config.get("size", ""))
                 await self._rows.replace(msgspec.structs.replace(row, state=CREATED))
             except BaseException:
                 await finished(self._settle(row))
@@ -163,7 +178,7 @@ class Volumes:
 
     def _check_nobodys(self, driver: StorageDriver, row: VolumeRow) -> None:
         """Raise Conflict for files that no row tells of: nobody's volume is made of them, and none removes them."""
-        volume, known = _on_disk(row.project, row.name), self._rows.all(row.pool, row.project)
+        volume, known = custom_volume(row.project, row.name), self._rows.all(row.pool, row.project)
         if driver.has_volume(volume) and not any(old.name == row.name for old in known):
             cause = f"storage pool {row.pool!r} holds files of this name that belong to no volume"
             remedy = f"move {driver.volume_path(volume)} out of the pool"
@@ -185,10 +200,24 @@ class Volumes:
         async with self._lock:
             old = self._rows.get(pool, project, name)
             config = without_empty({**old.config, **put.config} if merge else put.config)
-            check_config(self._pools.driver(pool), project, name, {**put.config, **config}, before=old.config)
+            check_config(project, name, {**put.config, **config})
             description = put.description or (old.description if merge else "")
-            await self._rows.replace(msgspec.structs.replace(old, description=description, config=config))
+            new = msgspec.structs.replace(old, description=description, config=config)
+            await self._change(self._pools.driver(pool), old, new)
         self._publish("updated", old, requestor)
+
+    async def _change(self, driver: StorageDriver, old: VolumeRow, new: VolumeRow) -> None:
+        """The size first, as it may be refused; it is put back when the row cannot be stored."""
+        before, after = (sizes.parse(row.config.get("size") or "0") for row in (old, new))
+        volume = custom_volume(old.project, old.name)
+        if before != after:
+            await in_thread(driver.resize, volume, after)
+        try:
+            await self._rows.replace(new)
+        except BaseException:
+            if before != after:
+                await finished(in_thread(driver.resize, volume, before))
+            raise
 
     async def rename(
         self, pool: str, project: str, name: str, new: str, requestor: EventLifecycleRequestor | None = None
@@ -210,12 +239,13 @@ class Volumes:
             under_way = msgspec.structs.replace(row, state=f"{RENAMING}{new}")
             await self._rows.replace(under_way)
             try:
-                await in_thread(driver.rename_volume, _on_disk(project, name), _on_disk(project, new))
+                await in_thread(driver.rename_volume, custom_volume(project, name), custom_volume(project, new))
                 await self._rows.rename(row, new)
             except BaseException:
                 if not any(one.name == new for one in self._rows.all(pool, project)):
                     await finished(self._settle(under_way))
                 raise
+            await finished(self._settle(self._rows.get(pool, project, new)))
         context = {"old_name": name}
         self._publish("renamed", msgspec.structs.replace(row, name=new), requestor, context)
 
@@ -239,25 +269,13 @@ class Volumes:
                 raise Invalid("storage volume", name, text="The storage volume is still in use", remedy=remedy)
             await self._rows.replace(msgspec.structs.replace(row, state=PENDING))
             try:
-                await in_thread(driver.delete_volume, _on_disk(project, name))
+                await in_thread(driver.delete_volume, custom_volume(project, name))
             except BaseException:
-                if driver.has_volume(_on_disk(project, name)):
+                if driver.has_volume(custom_volume(project, name)):
                     await finished(self._rows.replace(row))
                 raise
             await self._rows.delete(row)
         self._publish("deleted", row, requestor)
-
-    def _view(self, row: VolumeRow) -> StorageVolume:
-        return StorageVolume(
-            name=row.name,
-            type="custom",
-            config=row.config,
-            description=row.description,
-            content_type=row.content_type,
-            project=row.project,
-            created_at=row.created_at,
-            used_by=self._users.of_volume(row.pool, row.project, row.name),
-        )
 
     def _publish(
         self,
@@ -300,10 +318,8 @@ def check_name(name: str) -> None:
         raise Invalid("storage volume", name, text=f"Invalid storage volume name {name!r}")
 
 
-def check_config(
-    driver: StorageDriver, project: str, name: str, config: Mapping[str, str], before: Mapping[str, str] | None = None
-) -> None:
-    """Check each key alone; says in the log when a size is not kept. Raises Invalid with LXD's texts."""
+def check_config(project: str, name: str, config: Mapping[str, str]) -> None:
+    """Check each key alone. Raises Invalid with LXD's texts."""
     volume = f'volume "{project}_{name}"'
     for key in sorted(config):
         try:
@@ -314,11 +330,29 @@ def check_config(
             if known:
                 text = f'Invalid value for {volume} option "{key}": {error.sentence()}'
             raise Invalid("storage volume", key, text=text, remedy=error.remedy) from error
-    if config.get("size") and config["size"] != (before or {}).get("size"):
-        driver.tell_of_size(f"volume {name}")
 
 
-def _on_disk(project: str, name: str) -> Volume:
+def _make(driver: StorageDriver, volume: Volume, size: str) -> None:
+    driver.create_volume(volume, None)
+    if size:
+        driver.resize(volume, sizes.parse(size))
+
+
+def _view(row: VolumeRow, used_by: "list[str]") -> StorageVolume:
+    return StorageVolume(
+        name=row.name,
+        type="custom",
+        config=row.config,
+        description=row.description,
+        content_type=row.content_type,
+        project=row.project,
+        created_at=row.created_at,
+        used_by=used_by,
+    )
+
+
+def custom_volume(project: str, name: str) -> Volume:
+    """Where a custom volume is in its pool."""
     return Volume("custom", f"{project}_{name}")
 
 

@@ -3,19 +3,23 @@
 In a container there are none: there the files have the owners of their instance's map while it runs (`shifted.py`).
 """
 
+import logging
 import threading
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from lightervisor.errors import NotFound, Unsupported
-from lightervisor.kernel import copies, mounts, owners, paths
+from lightervisor.kernel import copies, moments, mounts, owners, paths
 from lightervisor.kernel.copies import Watch
 from lightervisor.kernel.idmap import IdMap
+from lightervisor.kernel.moments import Copied
 from lightervisor.kernel.userns import namespace_of
 from lightervisor.storage import probe, shifted
 from lightervisor.storage.driver import RESTORED, Filling, MountedRoot, Snapshot, Still, StorageDriver, Volume
 from lightervisor.storage.mountpoint import Mountpoint
+
+log = logging.getLogger(__name__)
 
 
 class Dir(StorageDriver, name="dir"):
@@ -53,6 +57,7 @@ class Dir(StorageDriver, name="dir"):
         with self.layout.making("image") as staged:
             unpack(staged)
             self.layout.check_image(staged)
+            self.layout.flush()
             self.layout.place(staged, target)
 
     def delete_image(self, fingerprint: str) -> None:
@@ -66,10 +71,25 @@ class Dir(StorageDriver, name="dir"):
         if image is not None and not self.has_image(image):
             raise _missing(image)
         with self.layout.making("storage volume") as staged:
+            self._begin(staged, volume)
             if image is not None:
                 self._copy(image, staged)
             Mountpoint(staged).make()
             self.layout.place(staged, self.volume_path(volume))
+        if image is not None:
+            self.layout.trash.behind(self._flush)
+
+    def _begin(self, staged: Path, target: Volume | Snapshot) -> None:
+        """What is made for a volume is of its project from the beginning; what only keeps something is of none."""
+        if isinstance(target, Volume):
+            self._quotas.begin(staged, self._quotas.project(self.volume_path(target)))
+
+    def _flush(self) -> None:
+        """Behind a launch, which does not wait for it: what was copied is still in the image."""
+        try:
+            self.layout.flush()
+        except OSError as error:
+            log.warning("storage pool %s could not be flushed: %s", self.layout.root.name, error)
 
     def _copy(self, image: str, staged: Path) -> None:
         source = self.layout.image_path(image)
@@ -89,10 +109,12 @@ class Dir(StorageDriver, name="dir"):
         if not self.has_volume(volume):
             raise NotFound("storage pool volume", volume.name)
         with self.layout.making("storage volume") as staged:
+            self._begin(staged, volume)
             if image is not None:
                 self._copy(image, staged)
             (staged / RESTORED).write_text(mark)
             Mountpoint(staged).make()
+            self.layout.flush()
             self.unmount(volume)
             self.layout.exchange(staged, self.volume_path(volume))
 
@@ -101,6 +123,7 @@ class Dir(StorageDriver, name="dir"):
         if self.has_volume(volume):
             return
         with self.layout.making("storage volume") as staged:
+            self._begin(staged, volume)
             self._fill(staged, fill)
             self.layout.place(staged, self.volume_path(volume))
 
@@ -116,11 +139,14 @@ class Dir(StorageDriver, name="dir"):
         fill(staged)
         self.layout.check_root(staged)
         Mountpoint(staged).make()
+        self.layout.flush()
 
     def delete_volume(self, volume: Volume) -> None:
         """Into the trash."""
         self.unmount(volume)
+        project = self._quotas.project(self.volume_path(volume))
         self.layout.trash.discard(self.volume_path(volume))
+        self._quotas.forget(project)
         for snapshot in self.snapshots(volume):
             self.delete_snapshot(snapshot)
         self._tidy_snapshots(volume)
@@ -156,12 +182,13 @@ class Dir(StorageDriver, name="dir"):
 
     def size(self, volume: Volume) -> int:
         """Bytes of the whole tree."""
-        return paths.tree_size(self.volume_path(volume), "rootfs")
+        figures = self.figures(volume)
+        return paths.tree_size(self.volume_path(volume), "rootfs") if figures is None else figures.used
 
     def create_snapshot(self, snapshot: Snapshot, still: Still | None = None) -> None:
         """Copy the volume's tree."""
         if not self.has_snapshot(snapshot):
-            with self._copied(snapshot.volume, "snapshot", still, None) as staged:
+            with self._copied(snapshot.volume, snapshot, still, None) as staged:
                 self._place(staged, snapshot)
 
     def copy_volume(
@@ -169,13 +196,13 @@ class Dir(StorageDriver, name="dir"):
     ) -> None:
         """Copy the tree."""
         if not self.has_volume(target):
-            with self._copied(source, "storage volume", still, watch) as staged:
+            with self._copied(source, target, still, watch) as staged:
                 self._place(staged, target)
 
     def copy_snapshot(self, source: Snapshot, target: Snapshot, watch: Watch | None = None) -> None:
         """Copy the tree."""
         if not self.has_snapshot(target):
-            with self._copied(source, "snapshot", None, watch) as staged:
+            with self._copied(source, target, None, watch) as staged:
                 self._place(staged, target)
 
     def replace_volume(
@@ -218,11 +245,13 @@ class Dir(StorageDriver, name="dir"):
         """An empty directory; files are linked only from what it replaces, as else two would have the same."""
         place = self.volume_path(target) if isinstance(target, Volume) else self.snapshot_path(target)
         with self.layout.making("storage volume") as staged, ExitStack() as stack:
+            self._begin(staged, target)
             Mountpoint(staged).make()
             twin = None
             if like == target and place.is_dir():
                 twin = stack.enter_context(self._beneath(place)) / "rootfs"
             yield Filling(staged, twin)
+            self.layout.flush()
             if not place.is_dir():
                 self._place(staged, target)
             else:
@@ -237,18 +266,20 @@ class Dir(StorageDriver, name="dir"):
 
     @contextmanager
     def _copied(
-        self, source: Volume | Snapshot, what: str, still: Still | None, watch: Watch | None
+        self, source: Volume | Snapshot, target: Volume | Snapshot, still: Still | None, watch: Watch | None
     ) -> Generator[Path, None, None]:
         """A directory with what a volume or snapshot holds, to be put in its place."""
         directory = self.path_of(source)
-        with self.layout.making(what) as staged:
+        with self.layout.making("storage volume" if isinstance(target, Volume) else "snapshot") as staged:
+            self._begin(staged, target)
             shown_for = shifted.map_of(directory)
-            with self._held(directory, still) as held:
-                copies.copy_tree(held / "rootfs", staged / "rootfs", watch)
-                self.layout.copy_beside(held, staged)
+            with self._beneath(directory) as beneath:
+                moments.copy_trees([Copied(beneath / "rootfs", staged / "rootfs")], still, watch)
+                self.layout.copy_beside(beneath, staged)
             if shown_for is not None:
                 owners.unshift(staged / "rootfs", shown_for)
             Mountpoint(staged).make()
+            self.layout.flush()
             yield staged
 
     def _let_go(self, directory: Path) -> None:
@@ -276,10 +307,12 @@ class Dir(StorageDriver, name="dir"):
         if not source.is_dir():
             raise NotFound("snapshot", snapshot.name)
         with self.layout.making("storage volume") as staged:
+            self._begin(staged, snapshot.volume)
             copies.copy_tree(source / "rootfs", staged / "rootfs")
             self.layout.copy_beside(source, staged)
             (staged / RESTORED).write_text(mark)
             Mountpoint(staged).make()
+            self.layout.flush()
             self.unmount(snapshot.volume)
             self.layout.exchange(staged, self.volume_path(snapshot.volume))
 

@@ -8,21 +8,22 @@ brought in through id-mapped mounts (`kernel/overlay.py`), so owners on disk are
 
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import ClassVar
 
 from lightervisor.errors import HostError, NotFound, Unsupported
-from lightervisor.kernel import copies, fsinfo, mounts, overlay, paths
+from lightervisor.kernel import copies, fsinfo, moments, mounts, overlay, paths
 from lightervisor.kernel.copies import Watch
 from lightervisor.kernel.idmap import IdMap
-from lightervisor.kernel.userns import namespace_of
-from lightervisor.storage import layers, probe
+from lightervisor.kernel.moments import Copied
+from lightervisor.storage import layers, plain, probe
 from lightervisor.storage.driver import RESTORED, Filling, MountedRoot, Snapshot, Still, StorageDriver, Volume
 from lightervisor.storage.layers import Chain, PoolLayers
 from lightervisor.storage.mountpoint import Mountpoint
-from lightervisor.storage.plain import PLAIN, PlainDirectories, PlainDirectory, name_of
+from lightervisor.storage.plain import PlainDirectories, PlainDirectory
 
+Fill = Callable[[Path], None]
 HIGHEST = 50
 """Trees below a volume, above which its layer is copied: the kernel allows 500, each makes a mount a little slower."""
 
@@ -35,7 +36,7 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
 
     def __init__(self, root: Path, config: Mapping[str, str]) -> None:
         super().__init__(root, config)
-        self._layers = PoolLayers(self.layout)
+        self._layers = PoolLayers(self.layout, self._quotas)
         self._mounting = threading.Lock()
 
     @classmethod
@@ -72,6 +73,7 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
         with self.layout.making("image") as staged:
             unpack(staged)
             self.layout.check_image(staged)
+            self.layout.flush()
             self.layout.place(staged, target)
 
     def delete_image(self, fingerprint: str) -> None:
@@ -86,20 +88,20 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
         with self._layers.lock, self.layout.making("storage volume") as staged:
             if self.has_volume(volume):
                 return
-            with self._born(image, staged):
+            with self._born(image, staged, volume):
                 self.layout.place(staged, self.volume_path(volume))
 
     @contextmanager
-    def _born(self, image: str | None, staged: Path) -> Generator[None, None, None]:
+    def _born(self, image: str | None, staged: Path, volume: Volume) -> Generator[None, None, None]:
         """A new volume in a directory, to be put where it belongs while the context lasts; the layers' lock is held."""
         if image is not None and not self.has_image(image):
             raise NotFound("image", image, text=f"Image {image} is not in this storage pool")
-        lowers: list[str] = []
+        project, lowers = self._quotas.begin(staged, self._quotas.project(self.volume_path(volume))), list[str]()
         if image is not None:
             lowers = [f"images/{image}/rootfs"]
             self.layout.copy_beside(self.layout.image_path(image), staged)
         Mountpoint(staged).make()
-        with self._layers.new(self._root_of(lowers)) as top:
+        with self._layers.new(lowers, project) as top:
             self._layers.write(staged, Chain(image=image or "", top=top, lowers=lowers))
             yield
 
@@ -107,46 +109,45 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
         """Another volume changes places with it; the layers that no snapshot has go."""
         directory = self.volume_path(volume)
         before = self._layers.read(directory)
-        with self._layers.lock, self.layout.making("storage volume") as staged:
+        making = self.layout.making("storage volume")
+        with self._layers.lock, making as staged, self._born(image, staged, volume):
             (staged / RESTORED).write_text(mark)
-            with self._born(image, staged):
-                self.unmount(volume)
-                self.layout.exchange(staged, directory)
-        with self._layers.lock:
-            self._layers.drop(before)
-            self._reap(before.image)
+            self.unmount(volume)
+            self.layout.exchange(staged, directory)
+        self._drop(before)
 
-    def fill_volume(self, volume: Volume, fill: Callable[[Path], None]) -> None:
+    def fill_volume(self, volume: Volume, fill: Fill) -> None:
         """Let the volume's own layer be filled, over nothing."""
         if self.has_volume(volume):
             return
-        with self.layout.making("storage volume") as staged, self._filled(staged, fill) as layer:
+        with self.layout.making("storage volume") as staged, self._filled(staged, fill, volume) as layer:
             self._layers.write(staged, Chain(top=layer))
             self.layout.place(staged, self.volume_path(volume))
 
-    def fill_snapshot(self, snapshot: Snapshot, fill: Callable[[Path], None]) -> None:
+    def fill_snapshot(self, snapshot: Snapshot, fill: Fill) -> None:
         """Let a layer of the snapshot's own be filled, over nothing."""
         if self.has_snapshot(snapshot):
             return
-        with self.layout.making("snapshot") as staged, self._filled(staged, fill) as layer:
+        with self.layout.making("snapshot") as staged, self._filled(staged, fill, snapshot) as layer:
             self._layers.write(staged, Chain(lowers=[f"{layer}/upper"]))
             self._place_snapshot(staged, snapshot)
 
     @contextmanager
-    def _filled(self, staged: Path, fill: Callable[[Path], None]) -> Generator[str, None, None]:
+    def _filled(self, staged: Path, fill: Fill, target: Volume | Snapshot) -> Generator[str, None, None]:
+        project = self._begin(staged, target)
         fill(staged)
-        with self._layers.taken(staged / "rootfs") as layer:
+        self.layout.flush()
+        with self._layers.taken(staged / "rootfs", project) as layer:
             Mountpoint(staged).make()
             yield layer
-
-    def _root_of(self, lowers: Sequence[str]) -> Path | None:
-        return self.layout.root / lowers[0] if lowers else None
 
     def delete_volume(self, volume: Volume) -> None:
         """Into the trash with its snapshots, and its image too when that is deleted and nothing else lies on it."""
         if self.has_volume(volume):
             self.unmount(volume)
+            project = self._quotas.project(self.volume_path(volume))
             self._discard(self.volume_path(volume))
+            self._quotas.forget(project)
         for snapshot in self.snapshots(volume):
             self.delete_snapshot(snapshot)
         self._tidy_snapshots(volume)
@@ -169,22 +170,9 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
         return self._mounted(Mountpoint(directory), chain.lowers, chain.top, idmap)
 
     def _mounted(self, point: Mountpoint, lowers: Sequence[str], top: str, idmap: IdMap | None) -> MountedRoot:
-        trees = [self.layout.root / lower for lower in lowers]
-
-        def attach() -> None:
-            if (top and trees) or len(trees) > 1:
-                both = overlay.Layers(lowers=trees, top=self._layers.path(top) if top else None)
-                overlay.mount(both, point.path, idmap, scratch=self.layout.trash.directory)
-                return
-            alone = self._layers.path(top) / "upper" if top else trees[0]
-            if idmap is not None:
-                mounts.bind_idmapped(alone, point.path, namespace_of(idmap))
-            else:
-                mounts.bind(alone, point.path, readonly=not top)
-
         try:
             with self._mounting:
-                point.ensure(idmap, attach)
+                point.ensure(idmap, lambda: self._layers.show(lowers, top, point.path, idmap))
         except OSError as error:
             raise self.layout.failure("mount", error) from error
         return MountedRoot(path=point.path, idmapped=idmap is not None)
@@ -197,15 +185,21 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
 
     def size(self, volume: Volume) -> int:
         """Bytes of what was written, without the image and what snapshots share."""
+        if (figures := self.figures(volume)) is not None:
+            return figures.used
         directory = self.volume_path(volume)
         top = self._layers.path(self._layers.read(directory).top)
         return paths.tree_size(top, "upper") + paths.tree_size(directory, "plain")
+
+    def _own_directories(self, volume: Volume) -> list[Path]:
+        directory = self.volume_path(volume)
+        return [directory, self._layers.path(self._layers.read(directory).top)]
 
     def create_snapshot(self, snapshot: Snapshot, still: Still | None = None) -> None:
         """Take the volume's layer and give it another; copy it when somebody may write to it, or the pile is high."""
         if self.has_snapshot(snapshot):
             return
-        with self._kept(snapshot.volume, "snapshot", still, None) as (staged, chain):
+        with self._kept(snapshot.volume, snapshot, still, None) as (staged, chain):
             self._layers.write(staged, chain)
             self._place_snapshot(staged, snapshot)
 
@@ -216,8 +210,8 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
         if self.has_volume(target):
             return
         with (
-            self._kept(source, "storage volume", still, watch) as (staged, chain),
-            self._layers.new(self._root_of(chain.lowers)) as top,
+            self._kept(source, target, still, watch) as (staged, chain),
+            self._layers.new(chain.lowers, self._quotas.project(staged)) as top,
         ):
             self._layers.write(staged, Chain(image=chain.image, top=top, lowers=chain.lowers))
             self.layout.place(staged, self.volume_path(target))
@@ -226,7 +220,7 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
         """Lie on the same layers."""
         if self.has_snapshot(target):
             return
-        with self._kept(source, "snapshot", None, watch) as (staged, chain):
+        with self._kept(source, target, None, watch) as (staged, chain):
             self._layers.write(staged, chain)
             self._place_snapshot(staged, target)
 
@@ -236,8 +230,8 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
         """Put an empty layer over those of the source in its place."""
         before = self._layers.read(self.volume_path(target))
         with (
-            self._kept(source, "storage volume", still, watch) as (staged, chain),
-            self._layers.new(self._root_of(chain.lowers)) as top,
+            self._kept(source, target, still, watch) as (staged, chain),
+            self._layers.new(chain.lowers, self._quotas.project(staged)) as top,
         ):
             self._layers.write(staged, Chain(image=chain.image, top=top, lowers=chain.lowers))
             self.unmount(target)
@@ -249,7 +243,7 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
         self, source: Volume | Snapshot, still: Still | None = None, watch: Watch | None = None
     ) -> Generator[Path, None, None]:
         """Mount the layers of a snapshot that nobody knows."""
-        with self._kept(source, "copy", still, watch) as (staged, chain):
+        with self._kept(source, None, still, watch) as (staged, chain):
             try:
                 self._mounted(Mountpoint(staged), chain.lowers, "", None)
                 yield staged
@@ -265,16 +259,17 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
         place = self.volume_path(target) if isinstance(target, Volume) else self.snapshot_path(target)
         before: Chain | None = None
         with self.layout.making("storage volume") as staged, ExitStack() as until_placed:
-            chain = Chain()
+            chain, project = Chain(), self._begin(staged, target)
             if like is not None:
-                chain = until_placed.enter_context(self._lowers(self.path_of(like), is_in_use=False))
+                chain = until_placed.enter_context(self._lowers(self.path_of(like), [], None, None))
             Mountpoint(staged).make()
-            top = until_placed.enter_context(self._layers.new(self._root_of(chain.lowers)))
+            top = until_placed.enter_context(self._layers.new(chain.lowers, project))
             try:
                 self._mounted(Mountpoint(staged), chain.lowers, top, None)
                 yield Filling(staged)
             finally:
                 self._let_go(staged)
+            self.layout.flush()
             if isinstance(target, Volume):
                 self._layers.write(staged, Chain(image=chain.image, top=top, lowers=chain.lowers))
             else:
@@ -292,32 +287,50 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
 
     @contextmanager
     def _kept(
-        self, source: Volume | Snapshot, what: str, still: Still | None, watch: Watch | None
+        self, source: Volume | Snapshot, target: Volume | Snapshot | None, still: Still | None, watch: Watch | None
     ) -> Generator[tuple[Path, Chain], None, None]:
-        """A directory to be put in its place, and the layers of what a volume or snapshot holds now, which stay so."""
+        """A directory to be put in its place, and the layers of what a volume or snapshot holds now, which stay so.
+
+        Without a target it is for the moment.
+        """
         directory = self.path_of(source)
-        is_in_use = isinstance(source, Volume) and mounts.is_mountpoint(directory / "rootfs")
-        with self.layout.making(what) as staged:
+        with self.layout.making("storage volume" if isinstance(target, Volume) else "snapshot") as staged:
+            self._begin(staged, target)
             self.layout.copy_beside(directory, staged)
             Mountpoint(staged).make()
-            with ExitStack() as until_placed:
-                with still() if still else nullcontext():
-                    if (directory / "plain").is_dir():
-                        copies.copy_tree(directory / "plain", staged / "plain", watch)
-                    chain = until_placed.enter_context(self._lowers(directory, is_in_use=is_in_use, watch=watch))
+            beside = [Copied(directory / "plain", staged / "plain")] if (directory / "plain").is_dir() else []
+            with self._lowers(directory, beside, still, watch) as chain:
                 yield staged, chain
 
+    def _begin(self, staged: Path, target: Volume | Snapshot | None) -> int:
+        """What is made for a volume is of its project from the beginning; what only keeps something is of none."""
+        if not isinstance(target, Volume):
+            return 0
+        return self._quotas.begin(staged, self._quotas.project(self.volume_path(target)))
+
     @contextmanager
-    def _lowers(self, directory: Path, *, is_in_use: bool, watch: Watch | None = None) -> Generator[Chain, None, None]:
-        """What a volume or snapshot holds now, as layers that stay so; a copied one goes when what follows fails."""
+    def _lowers(
+        self, directory: Path, beside: Sequence[Copied], still: Still | None, watch: Watch | None
+    ) -> Generator[Chain, None, None]:
+        """What a volume or snapshot holds now, as layers that stay so; a copied one goes when what follows fails.
+
+        Directories beside it are copied at the same moment.
+        """
         chain = self._layers.read(directory)
-        if not chain.top or self._layers.is_unwritten(chain):
-            yield Chain(image=chain.image, lowers=chain.lowers)
-        elif is_in_use or len(chain.lowers) >= HIGHEST:
-            with self._layers.copied(chain.top, watch) as copy:
+        is_written = chain.top != "" and not self._layers.is_unwritten(chain)
+        if is_written and (mounts.is_mountpoint(directory / "rootfs") or len(chain.lowers) >= HIGHEST):
+
+            def make(upper: Path) -> None:
+                moments.copy_trees([Copied(self._layers.path(chain.top) / "upper", upper), *beside], still, watch)
+                self.layout.flush()
+
+            with self._layers.made(make) as copy:
                 yield Chain(image=chain.image, lowers=[f"{copy}/upper", *chain.lowers])
-        else:
-            yield Chain(image=chain.image, lowers=self._frozen(directory, chain))
+            return
+        if beside:
+            moments.copy_trees(beside, still, watch)
+            self.layout.flush()
+        yield Chain(image=chain.image, lowers=self._frozen(directory, chain) if is_written else chain.lowers)
 
     def _drop(self, chain: Chain) -> None:
         with self._layers.lock:
@@ -327,7 +340,7 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
     def _frozen(self, directory: Path, chain: Chain) -> list[str]:
         """The volume's own layer, which is no longer its own; it writes to a new one above."""
         lowers = [f"{chain.top}/upper", *chain.lowers]
-        with self._layers.new(self._root_of(lowers)) as top:
+        with self._layers.new(lowers, self._quotas.project(directory)) as top:
             self._layers.write(directory, Chain(image=chain.image, top=top, lowers=lowers))
         return lowers
 
@@ -336,12 +349,14 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
         source, directory = self.snapshot_path(snapshot), self.volume_path(snapshot.volume)
         wanted, before = self._layers.read(source), self._layers.read(directory)
         with self.layout.making("storage volume") as staged:
+            project = self._begin(staged, snapshot.volume)
             self.layout.copy_beside(source, staged)
             if (source / "plain").is_dir():
                 copies.copy_tree(source / "plain", staged / "plain")
+                self.layout.flush()
             (staged / RESTORED).write_text(mark)
             Mountpoint(staged).make()
-            with self._layers.new(self._root_of(wanted.lowers)) as top:
+            with self._layers.new(wanted.lowers, project) as top:
                 self._layers.write(staged, Chain(image=wanted.image, top=top, lowers=wanted.lowers))
                 self.unmount(snapshot.volume)
                 self.layout.exchange(staged, directory)
@@ -368,33 +383,17 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
 
     def plain_directories(self, volume: Volume) -> list[PlainDirectory]:
         """Directories in the volume beside its layers, for what has to make overlays itself."""
-        directory, found = self.volume_path(volume), list[PlainDirectory]()
+        directory = self.volume_path(volume)
         chain = self._layers.read(directory)
         below = [self._layers.path(chain.top) / "upper", *(self.layout.root / lower for lower in chain.lowers)]
-        for guest in PLAIN:
-            host = directory / "plain" / name_of(guest)
-            if not host.is_dir():
-                if any(_has_content(layer, guest) for layer in below):
-                    continue
-                host.mkdir(mode=0o711, parents=True)
-            found.append(PlainDirectory(host=host, guest=guest))
-        return found
+        return plain.provided(directory / "plain", below)
 
     def snapshot_directories(self, snapshot: Snapshot) -> list[PlainDirectory]:
         """The copies beside the snapshot's description."""
-        kept = self.snapshot_path(snapshot) / "plain"
-        found = [PlainDirectory(host=kept / name_of(guest), guest=guest) for guest in PLAIN]
-        return [one for one in found if one.host.is_dir()]
+        return plain.kept(self.snapshot_path(snapshot) / "plain")
 
     def _reap(self, image: str) -> None:
         """Remove a deleted image that nothing lies on; the lock is held."""
         if image and self.layout.tombstone(image).exists() and not self._layers.has_users(image):
             self.layout.trash.discard(self.layout.image_path(image))
             self.layout.tombstone(image).unlink(missing_ok=True)
-
-
-def _has_content(layer: Path, guest: str) -> bool:
-    try:
-        return bool(paths.names(layer, guest))
-    except (FileNotFoundError, NotADirectoryError):
-        return False

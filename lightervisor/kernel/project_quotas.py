@@ -1,0 +1,125 @@
+"""Project quotas: how much a directory with all below it may take, kept by the kernel. ext4 and xfs have them.
+
+A file or directory belongs to a project, which is a number; what is made in a directory that hands its project down
+belongs to it too. Who has CAP_SYS_RESOURCE in the host's user namespace is not held by a limit. Source: quotactl(2),
+quotactl_fd (Linux 5.14), ioctl_fsgetxattr(2), linux/quota.h, linux/fs.h.
+"""
+
+import errno
+import fcntl
+import os
+import stat
+import struct
+
+from msgspec import Struct
+
+from lightervisor.kernel import syscalls
+
+_GET_ATTRIBUTES, _SET_ATTRIBUTES = 0x801C581F, 0x401C5820
+_ATTRIBUTES = struct.Struct("=IIIII8x")  # flags, extent size, extents, project, extent size of copies
+_HANDED_DOWN = 0x200
+_INFO, _GET, _SET = 0x800005, 0x800007, 0x800008
+_PROJECTS = 2
+_FIGURES = struct.Struct("=8QI4x")
+_LIMIT_OF_BLOCKS = 1
+_UNIT = 1024
+_ABSENT = (errno.ENOTTY, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTBLK, errno.ESRCH, errno.EINVAL, errno.EPERM)
+
+
+class Figures(Struct, frozen=True, kw_only=True):
+    """Bytes: what a project takes, and the most it may take (0 without a limit)."""
+
+    used: int
+    limit: int
+
+
+def are_kept(directory: int) -> bool:
+    """Whether the file system of an open directory keeps quotas of projects. Raises OSError."""
+    try:
+        syscalls.quotactl(directory, _command(_INFO), 0, bytearray(_FIGURES.size))
+    except OSError as error:
+        if error.errno in _ABSENT:
+            return False
+        raise
+    return True
+
+
+def project_of(descriptor: int) -> int:
+    """The project of an open file or directory, 0 for none; also where there are no projects. Raises OSError."""
+    try:
+        return _attributes(descriptor)[3]
+    except OSError as error:
+        if error.errno in _ABSENT:
+            return 0
+        raise
+
+
+def assign(descriptor: int, project: int) -> None:
+    """Put an open file or directory into a project; a directory hands it down to what is made in it. Raises OSError."""
+    flags, *rest = _attributes(descriptor)
+    flags = flags | _HANDED_DOWN if project else flags & ~_HANDED_DOWN
+    rest[2] = project
+    fcntl.ioctl(descriptor, _SET_ATTRIBUTES, _ATTRIBUTES.pack(flags, *rest))
+
+
+def figures(directory: int, project: int) -> Figures:
+    """What a project of a directory's file system takes and may take; zeros for one that nothing is in."""
+    content = bytearray(_FIGURES.size)
+    try:
+        syscalls.quotactl(directory, _command(_GET), project, content)
+    except OSError as error:
+        if error.errno != errno.ENOENT:  # xfs, of a project that nothing was ever in
+            raise
+    hard, _, used, *_ = _FIGURES.unpack(content)
+    return Figures(used=used, limit=hard * _UNIT)
+
+
+def limit(directory: int, project: int, size: int) -> None:
+    """Set the most bytes that a project may take, 0 for no limit. Raises OSError."""
+    units = -(-size // _UNIT)
+    content = bytearray(_FIGURES.pack(units, units, 0, 0, 0, 0, 0, 0, _LIMIT_OF_BLOCKS))
+    syscalls.quotactl(directory, _command(_SET), project, content)
+
+
+def assign_tree(directory: int, project: int) -> None:
+    """Put all that is in an open directory, and itself, into a project; not what is mounted in it. Raises OSError.
+
+    The kernel keeps the project of directories and regular files alone where they have to be opened for it: links,
+    devices and pipes stay outside, and take no blocks.
+    """
+    assign(directory, project)
+    device = os.fstat(directory).st_dev
+    for _, folders, names, parent in os.fwalk(".", dir_fd=directory, follow_symlinks=False):
+        here = os.fstat(parent)
+        if here.st_dev != device:
+            folders.clear()
+            continue
+        assign(parent, project)
+        for name in names:
+            _assign_file(parent, name, project)
+
+
+def _assign_file(parent: int, name: str, project: int) -> None:
+    """A regular file; a guest may have replaced it by anything meanwhile, which must neither block nor be followed."""
+    try:
+        if not stat.S_ISREG(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
+            return
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+        descriptor = os.open(name, flags, dir_fd=parent)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENXIO):
+            return
+        raise
+    try:
+        assign(descriptor, project)
+    finally:
+        os.close(descriptor)
+
+
+def _attributes(descriptor: int) -> list[int]:
+    content = fcntl.ioctl(descriptor, _GET_ATTRIBUTES, bytes(_ATTRIBUTES.size))
+    return list(_ATTRIBUTES.unpack(content))
+
+
+def _command(command: int) -> int:
+    return command << 8 | _PROJECTS

@@ -1,0 +1,132 @@
+"""How much the volumes of a pool take and may take, where the pool's file system keeps quotas of projects.
+
+Each volume is a project of its own from its beginning, so that what it takes is known without looking at its files.
+Which one is noted nowhere but in the file system: it is the project of the volume's directory. All that is made for
+the volume is made in directories of it, also pipes and links, which cannot be put into a project afterwards.
+"""
+
+import logging
+import os
+import secrets
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
+from pathlib import Path
+
+from lightervisor.config import sizes
+from lightervisor.errors import Failure, HostError
+from lightervisor.kernel import project_quotas
+from lightervisor.kernel.project_quotas import Figures
+
+log = logging.getLogger(__name__)
+LOWEST, HIGHEST = 1 << 24, (1 << 31) - 1  # far from what people and other daemons choose
+
+
+class PoolQuotas:
+    """The projects of one pool's volumes; where there are none, projects are 0 and nothing is known."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def are_kept(self) -> bool:
+        """Whether this pool's file system keeps them now."""
+        try:
+            with _opened(self._root) as root:
+                return project_quotas.are_kept(root)
+        except OSError:
+            return False
+
+    def begin(self, directory: Path, project: int = 0) -> int:
+        """Make an empty directory the beginning of a project, of a new one without a number; the number.
+
+        Raises HostError.
+        """
+        try:
+            with _opened(directory) as opened:
+                if project or project_quotas.are_kept(opened):
+                    project = project or _unused(opened)
+                    project_quotas.assign(opened, project)
+        except OSError as error:
+            raise self._failure(error) from error
+        return project
+
+    def adopt(self, directories: Iterable[Path]) -> int:
+        """Put what is there already into a new project; it takes as long as there are files. Raises HostError."""
+        project = 0
+        try:
+            for directory in directories:
+                with _opened(directory) as opened:
+                    project = project or _unused(opened)
+                    project_quotas.assign_tree(opened, project)
+        except OSError as error:
+            raise self._failure(error) from error
+        return project
+
+    def project(self, directory: Path) -> int:
+        """The project of a volume's directory, 0 when it has none or is not there."""
+        try:
+            with _opened(directory) as opened:
+                return project_quotas.project_of(opened)
+        except OSError:
+            return 0
+
+    def figures(self, directory: Path) -> Figures | None:
+        """What the volume of a directory takes and may take; None where that is not kept."""
+        try:
+            with _opened(directory) as opened:
+                if project := project_quotas.project_of(opened):
+                    return project_quotas.figures(opened, project)
+        except OSError:
+            pass
+        return None
+
+    def resize(self, directory: Path, size: int, whose: str, parts: Callable[[], Iterable[Path]]) -> None:
+        """Let the volume of a directory, which consists of these, take at most so many bytes, 0 for no limit.
+
+        Where there are no quotas that is said in the log. Raises Failure with LXD's text when it takes more already,
+        HostError.
+        """
+        if not self.are_kept():
+            if size:
+                log.warning("storage pool %s has no quotas: the size of %s is not kept", self._root.name, whose)
+            return
+        project = self.project(directory) or self.adopt(parts())
+        figures = self.figures(directory)
+        if size and figures is not None and figures.used > size:
+            remedy = f"{sizes.human(figures.used)} are in use: delete files in it, or choose a larger size"
+            raise Failure("storage volume", directory.name, text="Cannot be shrunk", remedy=remedy)
+        self.limit(project, size)
+
+    def limit(self, project: int, size: int) -> None:
+        """Let a project take at most so many bytes, 0 for as many as there are. Raises HostError."""
+        try:
+            with _opened(self._root) as root:
+                project_quotas.limit(root, project, size)
+        except OSError as error:
+            raise self._failure(error) from error
+
+    def forget(self, project: int) -> None:
+        """A volume is gone: its limit goes; what cannot be taken back is told in the log."""
+        if project:
+            try:
+                self.limit(project, 0)
+            except HostError as error:
+                log.warning("the quota of project %d stays: %s", project, error)
+
+    def _failure(self, error: OSError) -> HostError:
+        return HostError("quota", self._root.name, cause=error.strerror or str(error))
+
+
+def _unused(directory: int) -> int:
+    while True:
+        project = LOWEST + secrets.randbelow(HIGHEST - LOWEST)
+        if project_quotas.figures(directory, project) == Figures(used=0, limit=0):
+            return project
+
+
+@contextmanager
+def _opened(directory: Path) -> Generator[int, None, None]:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,137 @@
+"""Sizes of volumes for every storage driver, on a kernel that keeps quotas of projects as far as it is asked for them.
+
+What the kernel does with them is tested where it has them: tests/vm/test_quotas.py.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+import pytest
+
+from lightervisor.errors import Failure
+from lightervisor.kernel import project_quotas
+from lightervisor.kernel.project_quotas import Figures
+from lightervisor.storage.driver import Snapshot, StorageDriver, Volume
+from lightervisor.storage.drivers.overlay import Overlay
+from tests.contracts.storage_samples import C1, MAP, inside
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+V1 = Volume("custom", "default_v1")
+MIB = 1 << 20
+
+
+class Quotas:
+    """What was asked of the kernel: projects by inode, limits by project, and what each project takes."""
+
+    def __init__(self) -> None:
+        self.projects: dict[int, int] = {}
+        self.limits: dict[int, int] = {}
+        self.used = 0
+
+    def project_of(self, descriptor: int) -> int:
+        return self.projects.get(os.fstat(descriptor).st_ino, 0)
+
+    def assign(self, descriptor: int, project: int) -> None:
+        assert not os.listdir(descriptor), "what is there already does not get a project by this"
+        self.projects[os.fstat(descriptor).st_ino] = project
+
+    def assign_tree(self, directory: int, project: int) -> None:
+        self.projects[os.fstat(directory).st_ino] = project
+
+    def figures(self, _directory: int, project: int) -> Figures:
+        taken = self.used if project in self.projects.values() else 0
+        return Figures(used=taken, limit=self.limits.get(project, 0))
+
+    def limit(self, _directory: int, project: int, size: int) -> None:
+        self.limits[project] = size
+
+    def of(self, path: Path) -> int:
+        return self.projects.get(path.stat().st_ino, 0)
+
+
+@pytest.fixture
+def quotas(pool: StorageDriver, monkeypatch: pytest.MonkeyPatch) -> Quotas:
+    """A kernel that keeps them."""
+    made = Quotas()
+    for name in ("project_of", "assign", "assign_tree", "figures", "limit"):
+        monkeypatch.setattr(project_quotas, name, getattr(made, name))
+    monkeypatch.setattr(project_quotas, "are_kept", lambda _: True)
+    return made
+
+
+def parts(pool: StorageDriver, volume: Volume) -> list[Path]:
+    """The directories that a volume writes to."""
+    directory = pool.volume_path(volume)
+    if isinstance(pool, Overlay):
+        return [directory, pool.layout.root / pool._layers.read(directory).top]
+    return [directory]
+
+
+def test_every_volume_is_a_project_from_its_beginning(pool: StorageDriver, quotas: Quotas) -> None:
+    pool.create_volume(C1, "img1")
+    pool.create_volume(V1, None)
+    first, second = ({quotas.of(one) for one in parts(pool, volume)} for volume in (C1, V1))
+    assert len(first) == len(second) == 1 and first != second and 0 not in first | second
+    pool.resize(C1, 5 * MIB)
+    quotas.used = 3 * MIB
+    assert pool.figures(C1) == Figures(used=3 * MIB, limit=5 * MIB)
+    assert pool.size(C1) == 3 * MIB
+    assert pool.figures(V1) == Figures(used=3 * MIB, limit=0)
+    pool.delete_volume(V1)
+
+
+def test_a_size_below_what_is_used_is_refused(pool: StorageDriver, quotas: Quotas) -> None:
+    pool.create_volume(C1, "img1")
+    pool.resize(C1, 5 * MIB)
+    quotas.used = 3 * MIB
+    with pytest.raises(Failure, match="Cannot be shrunk") as refusal:
+        pool.resize(C1, 2 * MIB)
+    assert "3.15MB are in use" in refusal.value.message()
+    assert pool.figures(C1) == Figures(used=3 * MIB, limit=5 * MIB)
+    pool.resize(C1, 0)
+    assert pool.figures(C1) == Figures(used=3 * MIB, limit=0)
+
+
+def test_a_volume_stays_in_its_project(pool: StorageDriver, quotas: Quotas) -> None:
+    pool.create_volume(C1, "img1")
+    pool.resize(C1, 5 * MIB)
+    project = quotas.of(pool.volume_path(C1))
+    inside(pool.mount(C1, MAP).path, "echo x > f")
+    pool.unmount(C1)
+    pool.create_snapshot(Snapshot(C1, "s1"))
+    assert {quotas.of(one) for one in parts(pool, C1)} == {project}
+    pool.restore_snapshot(Snapshot(C1, "s1"), "mark")
+    assert {quotas.of(one) for one in parts(pool, C1)} == {project}
+    assert quotas.of(pool.snapshot_path(Snapshot(C1, "s1"))) == 0
+    renamed = Volume("containers", "c9")
+    pool.rename_volume(C1, renamed)
+    assert pool.figures(renamed) == Figures(used=0, limit=5 * MIB)
+    pool.delete_volume(renamed)
+    assert quotas.limits[project] == 0
+
+
+def test_one_from_before_there_were_quotas(
+    pool: StorageDriver, quotas: Quotas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as without:
+        without.setattr(project_quotas, "are_kept", lambda _: False)
+        pool.create_volume(C1, "img1")
+        assert pool.figures(C1) is None
+    pool.resize(C1, 5 * MIB)
+    assert len({quotas.of(one) for one in parts(pool, C1)} - {0}) == 1
+    assert pool.figures(C1) == Figures(used=0, limit=5 * MIB)
+
+
+def test_where_there_are_none_the_log_says_so(
+    pool: StorageDriver, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(project_quotas, "are_kept", lambda _: False)
+    pool.create_volume(C1, "img1")
+    with caplog.at_level(logging.WARNING):
+        pool.resize(C1, 0)
+        assert not caplog.records
+        pool.resize(C1, 5 * MIB)
+    assert "storage pool p1 has no quotas: the size of instance c1 is not kept" in caplog.text

@@ -1,0 +1,112 @@
+"""The kernel's interface of project quotas: what is asked, and what its answers mean."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import struct
+from pathlib import Path
+
+import pytest
+
+from lightervisor.kernel import project_quotas, syscalls
+from lightervisor.kernel.project_quotas import Figures
+
+
+class Kernel:
+    """The two system calls, as ext4 with the mount option prjquota answers them; `left_out` counts special files."""
+
+    def __init__(self) -> None:
+        self.projects: dict[int, tuple[int, int]] = {}
+        self.limits: dict[int, int] = {}
+        self.error = 0
+
+    def ioctl(self, descriptor: int, request: int, content: bytes) -> bytes:
+        inode = os.fstat(descriptor).st_ino
+        if request == 0x801C581F:  # FS_IOC_FSGETXATTR
+            flags, project = self.projects.get(inode, (0x10, 0))
+            return struct.pack("=5I8x", flags, 1, 2, project, 3)
+        assert request == 0x401C5820  # FS_IOC_FSSETXATTR
+        flags, extent, extents, project, copies = struct.unpack("=5I8x", content)
+        assert (extent, extents, copies) == (1, 2, 3), "what else is set stays"
+        self.projects[inode] = flags, project
+        return content
+
+    def quotactl(self, directory: int, command: int, number: int, content: bytearray) -> None:
+        assert os.fstat(directory)
+        assert command & 0xFF == 2, "PRJQUOTA"
+        if self.error:
+            raise OSError(self.error, os.strerror(self.error))
+        match command >> 8:
+            case 0x800005:
+                return
+            case 0x800007:
+                units = self.limits.get(number, 0)
+                content[:] = struct.pack("=8QI4x", units, units, 12345, 0, 0, 6, 0, 0, 63)
+            case 0x800008:
+                hard, soft, *_, valid = struct.unpack("=8QI4x", content)
+                assert hard == soft and valid == 1, "nothing but the limits of blocks"
+                self.limits[number] = hard
+            case other:
+                raise AssertionError(hex(other))
+
+
+@pytest.fixture
+def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
+    """The system calls of a host that has them."""
+    made = Kernel()
+    monkeypatch.setattr(fcntl, "ioctl", made.ioctl)
+    monkeypatch.setattr(syscalls, "quotactl", made.quotactl)
+    return made
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> int:
+    """An open directory with files below."""
+    (tmp_path / "a/b").mkdir(parents=True)
+    (tmp_path / "a/b/f").write_text("x")
+    (tmp_path / "a/link").symlink_to("/etc")
+    os.mkfifo(tmp_path / "a/pipe")
+    return os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def test_figures_and_limits(kernel: Kernel, directory: int) -> None:
+    assert project_quotas.are_kept(directory)
+    assert project_quotas.figures(directory, 7) == Figures(used=12345, limit=0)
+    project_quotas.limit(directory, 7, (10 << 20) + 1)
+    assert project_quotas.figures(directory, 7).limit == (10 << 20) + 1024, "in units of 1 KiB, rounded up"
+    project_quotas.limit(directory, 7, 0)
+    assert project_quotas.figures(directory, 7).limit == 0
+    kernel.error = errno.ENOENT
+    assert project_quotas.figures(directory, 8) == Figures(used=0, limit=0)
+
+
+@pytest.mark.parametrize("error", [errno.ESRCH, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL])
+def test_a_file_system_without_them(kernel: Kernel, directory: int, error: int) -> None:
+    kernel.error = error
+    assert not project_quotas.are_kept(directory)
+
+
+def test_a_project_is_handed_down(kernel: Kernel, directory: int) -> None:
+    project_quotas.assign(directory, 7)
+    assert kernel.projects[os.fstat(directory).st_ino] == (0x210, 7)
+    assert project_quotas.project_of(directory) == 7
+    project_quotas.assign(directory, 0)
+    assert kernel.projects[os.fstat(directory).st_ino] == (0x10, 0)
+
+
+def test_a_whole_tree_gets_a_project(kernel: Kernel, directory: int, tmp_path: Path) -> None:
+    project_quotas.assign_tree(directory, 9)
+    inside = {path.name: path.lstat().st_ino for path in (tmp_path, *tmp_path.rglob("*"))}
+    assert {name for name, inode in inside.items() if inode in kernel.projects} == {tmp_path.name, "a", "b", "f"}
+    assert {project for _, project in kernel.projects.values()} == {9}
+
+
+def test_this_hosts_kernel_answers(tmp_path: Path) -> None:
+    directory = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        assert project_quotas.are_kept(directory) in (True, False)
+        assert project_quotas.project_of(directory) >= 0
+    finally:
+        os.close(directory)

@@ -1,0 +1,136 @@
+"""Quotas of projects, where the kernel keeps them: sizes of root disks and volumes on ext4 and xfs, on both drivers."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness import processes
+from tests.harness.client_lxc import Lxc
+from tests.harness.daemon import Daemon
+
+MIB = 1 << 20
+MAKERS = {"ext4": ["mkfs.ext4", "-q", "-O", "quota,project"], "xfs": ["mkfs.xfs", "-q"]}
+
+
+@pytest.fixture(scope="module", params=["ext4", "xfs"])
+def mounted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A file system that keeps quotas of projects."""
+    maker = MAKERS[request.param]
+    if shutil.which(maker[0]) is None:
+        pytest.skip(f"needs {maker[0]}")
+    folder = tmp_path_factory.mktemp("quotas")
+    image, place = folder / "image", folder / "mounted"
+    with image.open("wb") as file:
+        file.truncate(600 * MIB)
+    place.mkdir()
+    processes.run([*maker, image]).ok()
+    processes.run(["mount", "-o", "loop,prjquota", image, place]).ok()
+    yield place
+    processes.run(["umount", place]).ok()
+
+
+@pytest.fixture(params=["dir", "overlay"])
+def pool(request: pytest.FixtureRequest, module_lxc: Lxc, mounted: Path) -> Iterator[str]:
+    """A pool of each driver there."""
+    source = mounted / request.param
+    source.mkdir()
+    module_lxc("storage", "create", "quotas", request.param, f"source={source}").ok()
+    yield "quotas"
+    module_lxc("storage", "delete", "quotas").ok()
+    processes.run(["rm", "-rf", source]).ok()
+
+
+@pytest.fixture
+def running(module_lxc: Lxc, pool: str) -> Iterator[str]:
+    """A container whose root disk has a size."""
+    module_lxc("launch", "build:busybox", "small", "-s", pool, "-d", "root,size=40MiB").ok()
+    yield "small"
+    module_lxc("delete", "--force", "small").ok()
+
+
+def kilobytes(lxc: Lxc, name: str, place: str = "/") -> list[int]:
+    """Size, used and free as df tells them inside."""
+    line = lxc("exec", name, "--", "df", "-k", "-P", place).ok().stdout.splitlines()[1]
+    return [int(word) for word in line.split()[1:4]]
+
+
+def fill(lxc: Lxc, name: str, mebibytes: int, place: str = "/root/f") -> processes.Done:
+    """Write that much."""
+    return lxc("exec", name, "--", "dd", "if=/dev/zero", f"of={place}", "bs=1M", f"count={mebibytes}", "conv=fsync")
+
+
+def used(daemon: Daemon, name: str) -> int:
+    return daemon.request("GET", f"/1.0/instances/{name}/state").metadata["disk"]["root"]["usage"]
+
+
+def test_the_size_holds_and_follows(daemon: Daemon, module_lxc: Lxc, running: str) -> None:
+    lxc = module_lxc
+    assert kilobytes(lxc, running)[0] == 40 << 10
+    before = used(daemon, running)
+    fill(lxc, running, 20).ok()
+    assert 20 * MIB <= used(daemon, running) - before < 21 * MIB
+    refused = fill(lxc, running, 60, "/root/g")
+    assert refused.status != 0 and ("quota" in refused.stderr.lower() or "space" in refused.stderr.lower())
+    lxc("exec", running, "--", "rm", "/root/g").ok()
+    lxc("config", "device", "set", running, "root", "size=100MiB").ok()
+    assert kilobytes(lxc, running)[0] == 100 << 10
+    fill(lxc, running, 60, "/root/g").ok()
+    refused = lxc("config", "device", "set", running, "root", "size=30MiB")
+    assert refused.status != 0 and "Cannot be shrunk" in refused.stderr
+    assert lxc("config", "device", "get", running, "root", "size").ok().stdout == "100MiB\n"
+    assert kilobytes(lxc, running)[0] == 100 << 10
+    lxc("config", "device", "unset", running, "root", "size").ok()
+    assert kilobytes(lxc, running)[0] > 200 << 10
+
+
+def test_it_holds_over_snapshots_restarts_and_restores(daemon: Daemon, module_lxc: Lxc, running: str) -> None:
+    lxc = module_lxc
+    lxc("exec", running, "--", "sh", "-c", "mkfifo /root/pipe; ln -s pipe /root/link").ok()
+    lxc("snapshot", running, "s0").ok()
+    lxc("stop", "--force", running).ok()
+    lxc("snapshot", running, "s1").ok()
+    lxc("start", running).ok()
+    assert kilobytes(lxc, running)[0] == 40 << 10
+    assert fill(lxc, running, 60).status != 0
+    lxc("restore", running, "s1").ok()
+    assert kilobytes(lxc, running)[0] == 40 << 10
+    assert fill(lxc, running, 60).status != 0
+    # What was made before is of the same project as its directory, else the kernel refuses to move it.
+    lxc("exec", running, "--", "sh", "-c", "mv /root/pipe /root/p2; mv /root/link /root/l2; test -p /root/p2").ok()
+
+
+def test_a_push_is_held_too(module_lxc: Lxc, running: str, tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(bytes(60 * MIB))
+    assert module_lxc("file", "push", str(tmp_path / "large"), f"{running}/root/large").status != 0
+
+
+def test_volumes_have_sizes_too(daemon: Daemon, module_lxc: Lxc, pool: str, running: str) -> None:
+    lxc = module_lxc
+    lxc("storage", "volume", "create", pool, "v1", "size=30MiB").ok()
+    try:
+        lxc("storage", "volume", "attach", pool, "v1", running, "/mnt").ok()
+        assert kilobytes(lxc, running, "/mnt")[0] == 30 << 10
+        assert fill(lxc, running, 50, "/mnt/f").status != 0
+        lxc("exec", running, "--", "rm", "/mnt/f").ok()
+        fill(lxc, running, 10, "/mnt/f").ok()
+        usage = daemon.request("GET", f"/1.0/storage-pools/{pool}/volumes/custom/v1/state").metadata["usage"]
+        assert usage["total"] == 30 * MIB and 10 * MIB <= usage["used"] < 11 * MIB
+        lxc("storage", "volume", "set", pool, "v1", "size", "60MiB").ok()
+        fill(lxc, running, 50, "/mnt/f").ok()
+        refused = lxc("storage", "volume", "set", pool, "v1", "size", "20MiB")
+        assert refused.status != 0 and "Cannot be shrunk" in refused.stderr
+    finally:
+        lxc("config", "device", "remove", running, "v1")
+        lxc("storage", "volume", "delete", pool, "v1").ok()
+
+
+def test_a_pool_gives_its_new_volumes_a_size(module_lxc: Lxc, pool: str) -> None:
+    lxc = module_lxc
+    lxc("storage", "set", pool, "volume.size", "50MiB").ok()
+    lxc("launch", "build:busybox", "given", "-s", pool).ok()
+    assert kilobytes(lxc, "given")[0] == 50 << 10
+    lxc("delete", "--force", "given").ok()
