@@ -284,7 +284,7 @@ def _parts(
         downloads=downloads,
         upkeep=upkeep,
         snapshot_schedule=kept.schedule,
-        hotplug=Hotplug(instances, catalog, devices, containers, locks),
+        hotplug=Hotplug(instances, catalog, devices, containers, locks, networks.interfaces_came),
         backups=saved.backups,
         events=events,
         server_config=server_keys,

@@ -7,7 +7,8 @@ unix-char and unix-block with required=false.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
+from typing import Any
 
 from lightervisor.config.names import volume_name
 from lightervisor.db.instances import InstanceRows
@@ -17,26 +18,39 @@ from lightervisor.instances.devices import InstanceDevices
 from lightervisor.instances.followed import Place
 from lightervisor.kernel import uevents
 from lightervisor.kernel.guests import Guest, guest_of
+from lightervisor.kernel.netlink import Netlink
 from lightervisor.kernel.path_watch import PathWatch
 from lightervisor.kernel.uevents import Listener, Uevent
 from lightervisor.operations.locks import Locks, instance_lock
 from lightervisor.runtime.containers import Containers
 
-COMES_AND_GOES = ("add", "remove", "move")
+COMES, COMES_AND_GOES = ("add", "move"), ("add", "remove", "move")
+Came = Callable[[Collection[str]], Coroutine[Any, Any, None]]
 log = logging.getLogger(__name__)
 
 
 class Hotplug:
-    """Looks again at an instance's devices when something they follow has changed."""
+    """Looks again at an instance's devices when something they follow has changed.
+
+    `interfaces_came` is called with the names of network interfaces that have come to the host.
+    """
 
     def __init__(
-        self, rows: InstanceRows, catalog: Catalog, devices: InstanceDevices, containers: Containers, locks: Locks
+        self,
+        rows: InstanceRows,
+        catalog: Catalog,
+        devices: InstanceDevices,
+        containers: Containers,
+        locks: Locks,
+        interfaces_came: Came,
     ) -> None:
         self._rows, self._catalog, self._devices = rows, catalog, devices
         self._containers, self._locks = containers, locks
         self._due: dict[Place, list[Uevent]] = {}
         self._works: dict[Place, asyncio.Task[None]] = {}
         self._nodes: dict[Place, frozenset[str]] = {}
+        self._interfaces_came, self._came = interfaces_came, set[str]()
+        self._telling: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """For ever: follow the host's devices."""
@@ -58,7 +72,7 @@ class Hotplug:
             loop.remove_reader(watch.fileno())
             listener.close()
             watch.close()
-            for work in self._works.values():
+            for work in [*self._works.values(), *([self._telling] if self._telling else [])]:
                 work.cancel()
 
     def _follow(self, watch: PathWatch) -> None:
@@ -74,11 +88,28 @@ class Hotplug:
 
     def _told(self, events: Sequence[Uevent] | None) -> None:
         """Look where the devices of these messages may be wanted; everywhere when some were lost."""
+        if events is None:
+            with Netlink() as host:
+                self._came |= {link.name for link in host.links()}
+        else:
+            self._came |= {one.interface for one in events if one.interface and one.action in COMES}
+        if self._came and self._telling is None:
+            self._telling = asyncio.create_task(self._tell_networks(), name="networks whose interfaces came")
         for place in self._devices.followed.kernels:
             shown = self._nodes.get(place, frozenset())
             wanted = [one for one in events or () if one.node and (one.action in COMES_AND_GOES or one.node in shown)]
             if wanted or events is None:
                 self._look(place, wanted)
+
+    async def _tell_networks(self) -> None:
+        try:
+            while self._came:
+                names, self._came = self._came, set[str]()
+                await self._interfaces_came(names)
+        except (Failure, OSError) as failure:
+            log.warning("networks do not follow the host's interfaces: %s", failure)
+        finally:
+            self._telling = None
 
     def _changed(self, paths: Iterable[str]) -> None:
         changed = set(paths)

@@ -34,6 +34,11 @@ class Uevent(NamedTuple):
         """The name of the device's node below /dev, "" when it has none."""
         return self.fields.get("DEVNAME", "").removeprefix("/dev/")
 
+    @property
+    def interface(self) -> str:
+        """The name of the network interface that it is about, "" if it is about something else."""
+        return self.fields.get("INTERFACE", "") if self.fields.get("SUBSYSTEM") == "net" else ""
+
 
 class Listener:
     """A socket that hears of all devices of this host; to be read when it is readable."""

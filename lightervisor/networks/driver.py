@@ -111,6 +111,10 @@ class NetworkDriver(ABC):
     def port(self) -> Port:
         """What a nic needs to be plugged in."""
 
+    def waits_for(self, interface: str) -> bool:
+        """Whether the network is to be started again when this interface comes to the host."""
+        return False
+
     @property
     def interface(self) -> str:
         """The host's interface whose state is this network's."""

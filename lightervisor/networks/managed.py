@@ -7,7 +7,7 @@ Source: LXD, /1.0/networks.
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from ipaddress import ip_interface
 from pathlib import Path
 
@@ -215,6 +215,13 @@ class Networks:
                     failed.append(row.name)
                     await self._warn(row.name, [error.message()], UNAVAILABLE)
         return failed
+
+    async def interfaces_came(self, names: Collection[str]) -> None:
+        """Interfaces have come to the host: the networks that wait for one of them are started again."""
+        for row in self._rows.list():
+            driver = self._driver(row)
+            if any(driver.waits_for(name) for name in names):
+                await self._revive(row.name)
 
     def _sweep(self, known: set[str]) -> None:
         """Remove the directories of a rename that a crash interrupted."""

@@ -86,6 +86,10 @@ class Uplink(NetworkDriver):
         said = ("parent", "vlan", "mtu", "gvrp")
         return UplinkPort(options={name: self.plan.config[name] for name in said if self.plan.config.get(name)})
 
+    def waits_for(self, interface: str) -> bool:
+        """Its parent."""
+        return interface == self.plan.config["parent"]
+
     @property
     def interface(self) -> str:
         """The parent, or the interface for the VLAN of it."""

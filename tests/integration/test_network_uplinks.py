@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import home
 from tests.harness import processes
-from tests.harness.client_lxc import Lxc
+from tests.harness.client_lxc import OURS, Lxc
 from tests.harness.daemon import Daemon
 from tests.harness.lan import Lan, lan
+from tests.harness.processes import eventually
 
 NET = Path("/sys/class/net")
 
@@ -164,3 +166,56 @@ def test_a_kernel_without_vlans_is_told(lxc: Lxc, daemon: Daemon, cabled: Lan, n
     create = ["network", "create", network, "--type=physical", f"parent={cabled.parent}", "vlan=5"]
     lxc(*create).failed("this kernel has no VLANs (CONFIG_VLAN_8021Q)")
     assert daemon.request("GET", f"/1.0/networks/{network}").status == 404
+
+
+# Interfaces that come later
+
+
+def master_of(interface: str) -> str:
+    link = NET / interface / "master"
+    return link.readlink().name if link.exists() else ""
+
+
+def test_an_external_interface_is_plugged_in_whenever_it_comes(fresh_daemon: Daemon, tmp_path: Path, name: str) -> None:
+    lxc, port, bridge = Lxc(OURS, fresh_daemon.env, home(tmp_path / "lxc")), f"lv{name[2:]}", f"lvt{name[2:8]}x"
+    create = ["network", "create", bridge, "ipv4.address=none", "ipv6.address=none"]
+    missing = f'External interface "{port}" does not exist'
+    lxc(*create, f"bridge.external_interfaces={port}").failed(missing)
+    make = ["ip", "link", "add", port, "type", "veth", "peer", "name", f"{port}p"]
+    try:
+        processes.run(make).ok()
+        lxc(*create, f"bridge.external_interfaces={port}").ok()
+        assert master_of(port) == bridge
+        processes.run(["ip", "link", "delete", port]).ok()
+        processes.run(make).ok()
+        eventually(lambda: master_of(port) == bridge, what="the interface to be plugged in again")
+        processes.run(["ip", "link", "delete", port]).ok()
+        fresh_daemon.restart()
+        assert shown(fresh_daemon, bridge)["status"] == "Created"
+        warnings = fresh_daemon.request("GET", "/1.0/warnings?recursion=1").metadata
+        assert [one["last_message"] for one in warnings if missing in one["last_message"]]
+        processes.run(make).ok()
+        eventually(lambda: master_of(port) == bridge, what="the interface to be plugged in after a restart")
+        eventually(lambda: _resolved(fresh_daemon, missing), what="the warning to be over")
+        lxc("network", "delete", bridge).ok()
+        assert master_of(port) == ""
+    finally:
+        processes.run(["ip", "link", "delete", port])
+
+
+def _resolved(daemon: Daemon, text: str) -> bool:
+    warnings = daemon.request("GET", "/1.0/warnings?recursion=1").metadata
+    return all(one["status"] == "resolved" for one in warnings if text in one["last_message"])
+
+
+def test_a_network_whose_parent_comes_late_is_complete_then(fresh_daemon: Daemon, cabled: Lan) -> None:
+    body = {"name": "late", "type": "physical", "config": {"parent": cabled.parent, "mtu": "1400"}}
+    assert fresh_daemon.request("POST", "/1.0/networks", body).status == 201
+    fresh_daemon.stop()
+    processes.run(["ip", "link", "delete", cabled.parent]).ok()
+    fresh_daemon.start()
+    text = f'Parent interface "{cabled.parent}" not found'
+    assert not _resolved(fresh_daemon, text)
+    processes.run(["ip", "link", "add", cabled.parent, "type", "veth", "peer", "name", f"{cabled.parent}p"]).ok()
+    eventually(lambda: _resolved(fresh_daemon, text), what="the warning to be over")
+    assert (NET / cabled.parent / "mtu").read_text() == "1400\n"

@@ -16,6 +16,7 @@ from lightervisor.networks import subnets
 from lightervisor.networks.driver import NetworkDriver, Plan, Subnet
 from lightervisor.networks.drivers import bridge_keys, dnsmasq, sysctl
 
+EXTERNAL = "bridge.external_interfaces"
 LATER = ("tunnel.", "fan.", "bgp.", "maas.", "security.acls", "dns.zone.", "ipv4.ovn.", "ipv6.ovn.")
 
 
@@ -77,7 +78,7 @@ class Bridge(NetworkDriver, name="bridge"):
             host.set(name, up=True)
             fresh |= self._set_addresses(host)
             self._set_routes(host, old or {})
-            self._set_externals(host, old or {})
+            warnings += self._set_externals(host, old or {})
         warnings += self._set_firewall()
         service = dnsmasq.Service(
             bridge=name, directory=self.plan.directory, config=config, ipv4=self._ipv4, ipv6=self._ipv6
@@ -123,6 +124,10 @@ class Bridge(NetworkDriver, name="bridge"):
             if one is not None
         ]
         return own + dnsmasq.leases(self.plan.directory)
+
+    def waits_for(self, interface: str) -> bool:
+        """An interface that is to be plugged in."""
+        return interface in _names(self.plan.config.get(EXTERNAL, ""))
 
     def port(self) -> BridgePort:
         """Where a nic is plugged in."""
@@ -190,20 +195,27 @@ class Bridge(NetworkDriver, name="bridge"):
             for subnet in wanted:
                 host.add_route(self.plan.name, subnet)
 
-    def _set_externals(self, host: Netlink, old: Mapping[str, str]) -> None:
-        key = "bridge.external_interfaces"
-        wanted, before = _names(self.plan.config.get(key, "")), _names(old.get(key, ""))
+    def _set_externals(self, host: Netlink, old: Mapping[str, str]) -> list[str]:
+        wanted, before = _names(self.plan.config.get(EXTERNAL, "")), _names(old.get(EXTERNAL, ""))
+        warnings: list[str] = []
         for name in before - wanted:
             if host.link(name) is not None:
                 host.set(name, master="")
         for name in sorted(wanted):
             link = host.link(name)
             if link is None:
-                raise HostError("network interface", name, text=f'External interface "{name}" does not exist')
+                text = f'External interface "{name}" does not exist'
+                if EXTERNAL in self.plan.asked:
+                    raise HostError("network interface", name, text=text)
+                warnings.append(f"{text}; it is plugged in when it comes")
+                continue
+            if link.master and link.master == _index(host, self.plan.name):
+                continue
             if any(one.scope == "global" for one in host.addresses(link.index)):
                 text = "Only unconfigured network interfaces can be bridged"
                 raise Invalid("network interface", name, text=text, remedy=f"remove the addresses of {name}")
             host.set(name, master=self.plan.name, up=True)
+        return warnings
 
     def _set_firewall(self) -> list[str]:
         families = [self._family("ipv4"), self._family("ipv6")]
@@ -235,6 +247,11 @@ class Bridge(NetworkDriver, name="bridge"):
 
 def _flag(config: Mapping[str, str], key: str) -> bool:
     return is_true(config.get(key) or "true")
+
+
+def _index(host: Netlink, name: str) -> int:
+    link = host.link(name)
+    return link.index if link else 0
 
 
 def _names(value: str) -> set[str]:
