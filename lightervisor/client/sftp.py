@@ -94,10 +94,13 @@ class Session:
         self._asked: dict[int, tuple[_Running, int, bool]] = {}
         self._number = 0
         wire.socket.sendall(sftp.greeting(sftp.INIT))
-        kind, data = self._packet()
-        if kind != sftp.VERSION:
-            raise ApiError("The server does not speak SFTP", 500)
-        self.extensions = sftp.Fields(data, 4).extensions()
+        try:
+            kind, data = self._packet()
+            if kind != sftp.VERSION:
+                raise sftp.BadPacket(f"type {kind}")
+            self.extensions = sftp.Fields(data, 4).extensions()
+        except sftp.BadPacket as error:
+            raise ApiError(f"The server does not speak SFTP ({error})", 500) from error
 
     def close(self) -> None:
         """End it; what is not whole on the server does not appear."""
@@ -135,6 +138,8 @@ class Session:
                     return
                 if not ready or len(self._asked) >= MOST_ASKED:
                     self._receive(ready)
+        except sftp.BadPacket as error:
+            raise ApiError(f"The server's answer is no SFTP ({error})", 500) from error
         finally:
             for one in running:
                 one.job.close()

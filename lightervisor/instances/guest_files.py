@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple, TypeVar
 from msgspec import Struct
 
 from lightervisor.instances.guest_root import GuestRoot
-from lightervisor.kernel import overlay, paths, syscalls
+from lightervisor.kernel import kernel_files, overlay, paths, syscalls
 from lightervisor.kernel.idmap import IdMap, host_id
 from lightervisor.kernel.whole_file import Place, WholeFile, can_replace, open_own
 
@@ -160,6 +160,8 @@ def open_to_write(guest: GuestRoot, path: str, wanted: Wanted) -> Opened:
         if not modes.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "not a regular file", path)
         _check(guest.idmap, status, WRITE)
+        if guest.idmap is None:
+            kernel_files.refuse(handle)
         if not wanted.is_append and (whole := _replacement(guest, path, handle)) is not None:
             return Opened(whole.descriptor, whole)
         flags = os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | (os.O_APPEND if wanted.is_append else os.O_TRUNC)

@@ -156,10 +156,13 @@ def exchange(one: StrPath, other: StrPath) -> None:
     _checked("renameat2", _libc.renameat2(*words, ctypes.c_uint(_RENAME_EXCHANGE)))
 
 
-def file_system_magic(path: StrPath) -> int:
-    """The kernel's number for the type of a path's file system. Source: statfs(2)."""
+def file_system_magic(place: StrPath | int) -> int:
+    """The kernel's number for the type of the file system of a path or descriptor. Source: statfs(2)."""
     buffer = ctypes.create_string_buffer(256)
-    _checked("statfs", _libc.statfs(os.fsencode(path), buffer))
+    if isinstance(place, int):
+        _checked("fstatfs", _libc.fstatfs(place, buffer))
+    else:
+        _checked("statfs", _libc.statfs(os.fsencode(place), buffer))
     return struct.unpack_from("l", buffer)[0] & 0xFFFFFFFF
 
 

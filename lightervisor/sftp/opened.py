@@ -14,6 +14,7 @@ from contextlib import suppress
 
 from lightervisor.client import sftp_packets as sftp
 from lightervisor.client.sftp_packets import Attributes
+from lightervisor.kernel import kernel_files
 from lightervisor.kernel.whole_file import Place, WholeFile, can_replace
 
 TYPE_CHECKING = False
@@ -135,10 +136,14 @@ def line(name: bytes, status: os.stat_result) -> bytes:
 
 
 class Opener:
-    """Opens what a session asks for; `own` is /proc/self/fd."""
+    """Opens what a session asks for; `own` is /proc/self/fd.
 
-    def __init__(self, own: int) -> None:
-        self._own = own
+    With `is_host_root` the kernel takes this process for the host's root, as in a privileged guest: then files of the
+    kernel are not written.
+    """
+
+    def __init__(self, own: int, *, is_host_root: bool = False) -> None:
+        self._own, self._is_host_root = own, is_host_root
 
     def file(self, path: bytes, wanted: int, attributes: Attributes) -> OpenFile:
         """A file, by the flags of OPEN. Raises OSError EINVAL for devices, pipes and sockets: nobody waits for them."""
@@ -159,6 +164,8 @@ class Opener:
             if wanted & sftp.CREATING and wanted & sftp.EXCLUSIVE:
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
             check_regular(os.fstat(handle))
+            if flags & os.O_ACCMODE:
+                self._check_ordinary(handle)
             flags |= os.O_TRUNC if wanted & sftp.TRUNCATING else 0
             return OpenFile(os.open(str(handle), flags, dir_fd=self._own), is_appending=appends)
         finally:
@@ -180,6 +187,7 @@ class Opener:
             with suppress(FileNotFoundError):
                 handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
                 check_regular(os.fstat(handle))
+                self._check_ordinary(handle)
             if _is_link(place) if handle < 0 else not can_replace(place, handle):
                 return self.file(path, sftp.FOR_WRITING | sftp.CREATING | sftp.TRUNCATING, attributes)
             return OpenWhole(_begun(place, handle, attributes))
@@ -187,6 +195,10 @@ class Opener:
             os.close(directory)
             if handle >= 0:
                 os.close(handle)
+
+    def _check_ordinary(self, handle: int) -> None:
+        if self._is_host_root:
+            kernel_files.refuse(handle)
 
 
 def _is_link(place: Place) -> bool:

@@ -44,7 +44,8 @@ def main() -> None:
     null = os.open("/", os.O_PATH | os.O_CLOEXEC)
     os.dup2(null, 1)
     os.close(null)
-    serve(socket.socket(fileno=connection), Requests(Opener(own), is_read_only=sys.argv[5] == "read-only"))
+    opener = Opener(own, is_host_root=users < 0)
+    serve(socket.socket(fileno=connection), Requests(opener, is_read_only=sys.argv[5] == "read-only"))
 
 
 def enter(root: int, users: int, mounts: int) -> None:
