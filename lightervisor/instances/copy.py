@@ -46,15 +46,15 @@ class Copying:
             await self._births.bring(
                 run,
                 plan,
-                lambda: self._make(run, plan, source, kept, inconsistent=post.source.allow_inconsistent),
+                lambda: self._make(run, plan, source, kept),
                 lambda row: [self._sources.adopted(one, row, plan.expanded) for one in kept],
             )
 
         return self._acts.start(plan, work, requestor, source=post.source.source)
 
-    async def _make(self, run: Run, plan: Plan, source: Source, kept: list[SnapshotRow], *, inconsistent: bool) -> None:
+    async def _make(self, run: Run, plan: Plan, source: Source, kept: list[SnapshotRow]) -> None:
         project, names = plan.row.project, [one.name for one in kept]
-        origin, still = await self._sources.ready(project, source, inconsistent=inconsistent)
+        origin, still = await self._sources.ready(project, source)
         target = Target(plan.pool, project, plan.row.name)
 
         async def copy() -> None:

@@ -60,11 +60,15 @@ class Sources:
         """The pool of an instance. Raises NotFound."""
         return self.copies.volumes.pool_of(self.catalog.expand(self.catalog.row(project, instance)).devices)
 
-    async def ready(self, project: str, source: Source, *, inconsistent: bool) -> tuple[Origin, Still | None]:
-        """The files of a source, and what holds it still where that is needed; the instance's lock is held."""
+    async def ready(self, project: str, source: Source) -> tuple[Origin, Still | None]:
+        """The files of a source, and what holds it still where that is needed; the instance's lock is held.
+
+        Also when the request allows for what is not consistent: who walks through a tree that its guest changes at the
+        same time may be led out of it.
+        """
         await self._boot.cleaned_up(project, source.instance)
         origin = Origin(self.pool(project, source.instance), project, source.instance, source.snapshot)
-        if source.snapshot or inconsistent:
+        if source.snapshot:
             return origin, None
         return origin, still_of(self._boot, self.catalog, project, source.instance)
 

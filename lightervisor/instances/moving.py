@@ -86,7 +86,7 @@ class Moving:
         await self._boot.cleaned_up(project, old.name)
         volumes.check_unread(project, old.name)
         there = _check_pool(self._sources, new)
-        origin, _ = await self._sources.ready(project, Source(old.name, old), inconsistent=True)
+        origin, _ = await self._sources.ready(project, Source(old.name, old))
         if there == origin.pool and new.name == old.name:
             return
         volumes.check_new(there, project, new.name)

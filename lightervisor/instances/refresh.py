@@ -64,7 +64,7 @@ class Refreshing:
                 raise Failure("instance", name, text=text, remedy=f"lxc stop {name}")
             self._sources.copies.volumes.check_unread(project, name)
             await self._boot.cleaned_up(project, name)
-            origin, still = await self._sources.ready(project, source, inconsistent=wanted.allow_inconsistent)
+            origin, still = await self._sources.ready(project, source)
             target = Target(self._sources.pool(project, name), project, name)
             surplus: list[SnapshotRow] = []
             if not (source.snapshot or wanted.instance_only or wanted.container_only):

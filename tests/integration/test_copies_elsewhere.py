@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -143,3 +144,45 @@ def test_where_nothing_can_be_copied_to(lxc: Lxc, image: str, name: str) -> None
         lxc(*words, "--storage", "nope").failed("Failed loading storage pool: Storage pool not found")
         lxc(*words, "--target-project", "nope").failed("Project not found")
     assert sorted(one for one in lxc.statuses() if one.startswith(name)) == [name]
+
+
+def test_a_copy_that_is_cancelled_leaves_nothing(daemon: Daemon, lxc: Lxc, image: str, name: str) -> None:
+    pool, copy = f"p-{name}", f"{name}-copy"
+    assert daemon.request("POST", "/1.0/storage-pools", {"name": pool, "driver": "dir"}).status == 201
+    lxc.create(image, name)
+    lxc.push(name, "/root/large", os.urandom(64 << 20))
+    devices = {"root": {"type": "disk", "path": "/", "pool": pool}}
+    body = {"name": copy, "source": {"type": "copy", "source": name}, "devices": devices}
+    for _ in range(10):
+        url = daemon.request("POST", "/1.0/instances", body).envelope["operation"]
+        daemon.request("DELETE", url)
+        ended = daemon.request("GET", f"{url}/wait").metadata
+        if ended["status"] == "Cancelled":
+            break
+        assert ended["status"] == "Success"  # it was faster
+        discard(daemon, copy)
+    assert ended["status"] == "Cancelled"
+    assert leaks.of_instance(daemon, copy) == []
+    assert copy not in daemon.instance_names()
+    assert daemon.operation("POST", "/1.0/instances", body)["err"] == ""
+    assert lxc.pull(copy, "/root/large") == lxc.pull(name, "/root/large")
+    discard(daemon, copy)
+    assert daemon.request("DELETE", f"/1.0/storage-pools/{pool}").status == 200
+
+
+def test_a_running_source_in_a_pool_of_directories(daemon: Daemon, lxc: Lxc, image: str, name: str) -> None:
+    pool, source = f"p-{name}", f"{name}-source"
+    assert daemon.request("POST", "/1.0/storage-pools", {"name": pool, "driver": "dir"}).status == 201
+    lxc.say("init", image, source, "--storage", pool)
+    lxc.change_state(source, "start")
+    put = "echo $i > new; mv new a; echo $i > new; mv new b"
+    lxc.run(source, "sh", "-c", f"cd /root; {put}; (while :; do i=$((i+1)); {put}; done) >/dev/null 2>&1 &")
+    for number, target in enumerate((pool, "default")):
+        copy = f"{name}-{number}"
+        lxc.say("copy", source, copy, "--storage", target, "--allow-inconsistent")
+        first, second = (lxc.pull(copy, f"/root/{one}").decode().strip() or "0" for one in "ab")
+        assert int(first) - int(second) in (0, 1)  # of one moment
+        assert lxc.statuses()[source] == "Running"
+        discard(daemon, copy)
+    discard(daemon, source)
+    assert daemon.request("DELETE", f"/1.0/storage-pools/{pool}").status == 200
