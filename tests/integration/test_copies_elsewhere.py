@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -153,6 +154,7 @@ def test_a_copy_that_is_cancelled_leaves_nothing(daemon: Daemon, lxc: Lxc, image
     lxc.push(name, "/root/large", os.urandom(64 << 20))
     devices = {"root": {"type": "disk", "path": "/", "pool": pool}}
     body = {"name": copy, "source": {"type": "copy", "source": name}, "devices": devices}
+    ended: dict[str, Any] = {}
     for _ in range(10):
         url = daemon.request("POST", "/1.0/instances", body).envelope["operation"]
         daemon.request("DELETE", url)
