@@ -51,8 +51,7 @@ def path_of(source: str) -> str:
 def transfer(session: Session, source: Place, target: Place, flags: Flags, *, is_move: bool = False) -> dict[str, Any]:
     """Create the target from the source and return the finished operation."""
     server = session.server(source[0])
-    path = path_of(source[1])
-    original: dict[str, Any] = server.get(path)
+    original: dict[str, Any] = server.get(path_of(source[1]))
     there = session.server(target[0])
     there = there.scoped_to(project=flags.text("target-project"), member=flags.text("target"))
     request = described(server, there, original, flags, is_move=is_move)
@@ -60,9 +59,8 @@ def transfer(session: Session, source: Place, target: Place, flags: Flags, *, is
     if source[0] != target[0]:
         from lightervisor.cli.copy_between import Transfer
 
-        return Transfer(session, server, path, there, request).run(
-            flags.text("mode") or "pull", _wishes(original, flags)
-        )
+        between = Transfer(session, server, path_of(source[1]), there, request)
+        return between.run(mode_of(flags), wishes(original, flags))
     request["source"] = {
         "type": "copy",
         "source": source[1],
@@ -76,7 +74,12 @@ def transfer(session: Session, source: Place, target: Place, flags: Flags, *, is
     return session.run(there, there.post(url("instances"), request), "Transferring instance")
 
 
-def _wishes(original: dict[str, Any], flags: Flags) -> dict[str, Any]:
+def mode_of(flags: Flags) -> str:
+    """The way to go between servers, "" for whichever can be gone."""
+    return flags.text("mode") if flags.given("mode") else ""
+
+
+def wishes(original: dict[str, Any], flags: Flags) -> dict[str, Any]:
     """How it is to go. What is in memory can only come along from what runs."""
     is_live = not flags.on("stateless") and not flags.on("refresh") and original.get("status_code") == _RUNNING
     return {

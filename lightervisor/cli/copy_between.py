@@ -26,13 +26,16 @@ class Transfer:
     """One instance or snapshot (`path` on `here`) to `there`; `request` creates it, but for its source."""
 
     def __init__(self, session: Session, here: Server, path: str, there: Server, request: dict[str, Any]) -> None:
-        self._session, self._here, self._path, self._there, self._request = session, here, path, there, request
+        self._session, self._here, self._path, self._request = session, here, path, request
+        self.there, self.name = there, str(request["name"])
 
     def run(self, mode: str, wishes: dict[str, Any]) -> dict[str, Any]:
         """Carry it out and return the target's finished operation.
 
-        `wishes` are live, instance_only, refresh and allow_inconsistent.
+        Without a mode the target pulls, or this client relays when it has no address to pull from. `wishes` are live,
+        instance_only, refresh and allow_inconsistent.
         """
+        mode = mode or ("pull" if self._addresses_of(self._here) else "relay")
         if mode not in MODES:
             raise CommandError(f'Invalid mode "{mode}"', "one of pull, push or relay")
         config = as_map(self._request.get("config"))
@@ -72,9 +75,9 @@ class Transfer:
 
     def _push(self) -> dict[str, Any]:
         failures: list[str] = []
-        certificate = self._session.certificate_of(self._there)
-        for address in self._addresses(self._there, "target"):
-            awaiting = self._start(self._there, url("instances"), {**self._request, "source": self._source})
+        certificate = self._session.certificate_of(self.there)
+        for address in self._addresses(self.there, "target"):
+            awaiting = self._start(self.there, url("instances"), {**self._request, "source": self._source})
             target = {
                 "operation": f"{address}/1.0/operations/{light_operations.identifier(awaiting)}",
                 "certificate": certificate,
@@ -84,24 +87,24 @@ class Transfer:
                 self._session.run(self._here, self._here.post(self._path, {**self._asked, "target": target}), _LABEL)
             except ApiError as error:
                 failures.append(f"{address}: {error.message()}")
-                _forget(self._there, awaiting)
+                _forget(self.there, awaiting)
                 continue
-            return light_operations.wait(self._there, awaiting)
+            return light_operations.wait(self.there, awaiting)
         raise _failed(failures)
 
     def _relay(self) -> dict[str, Any]:
         sent = self._start(self._here, self._path, self._asked)
-        awaiting = self._start(self._there, url("instances"), {**self._request, "source": self._source})
+        awaiting = self._start(self.there, url("instances"), {**self._request, "source": self._source})
         try:
-            ends = [(self._here, sent), (self._there, awaiting)]
+            ends = [(self._here, sent), (self.there, awaiting)]
             pairs = [tuple(self._socket(*end, name) for end in ends) for name in _secrets(sent)]
             copy_relay.relay(self._session, _LABEL, pairs)
         except BaseException:
             _forget(self._here, sent)
-            _forget(self._there, awaiting)
+            _forget(self.there, awaiting)
             raise
         self._see_off(sent)
-        return light_operations.wait(self._there, awaiting)
+        return light_operations.wait(self.there, awaiting)
 
     def _socket(self, server: Server, operation: dict[str, Any], name: str) -> Any:
         secret = _secrets(operation)[name]
@@ -111,19 +114,24 @@ class Transfer:
         return as_map(server.post(path, body)["metadata"])
 
     def _created(self, source: dict[str, Any]) -> dict[str, Any]:
-        answer = self._there.post(url("instances"), {**self._request, "source": source})
-        return self._session.run(self._there, answer, _LABEL)
+        answer = self.there.post(url("instances"), {**self._request, "source": source})
+        return self._session.run(self.there, answer, _LABEL)
 
     def _addresses(self, server: Server, which: str) -> list[str]:
-        """Where the other server can reach this one: the remote's own address, then what it listens on."""
+        """Where the other server can reach this one."""
+        found = self._addresses_of(server)
+        if not found:
+            text = f"The {which} server isn't listening on the network"
+            raise CommandError(text, "use --mode relay, or set its core.https_address")
+        return found
+
+    def _addresses_of(self, server: Server) -> list[str]:
+        """The remote's own address, then what it listens on."""
         settings = self._session.config.remote(server.name)
         own = str(settings.get("addr", "")).rstrip("/")
         listed = as_list(as_map(server.info().get("environment")).get("addresses"))
         found = [own] if own.startswith("https:") else []
         found += [f"https://{address}" for address in listed]
-        if not found:
-            text = f"The {which} server isn't listening on the network"
-            raise CommandError(text, "use --mode relay, or set its core.https_address")
         return list(dict.fromkeys(found))
 
     def _see_off(self, sent: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lightervisor.cli.session import Session
     from lightervisor.client.light import Server
 
-_STOPPED = 102
+_STOPPED, _RUNNING = 102, 103
 _REWRITES = ("config", "device", "profile", "no-profiles", "instance-only", "storage", "target-project", "target")
 
 
@@ -59,8 +59,26 @@ def run(session: Session, arguments: list[str], flags: Flags) -> None:
             elif new and new != old:
                 _rename(session, server, old, new)
         return
+    if remote != other and flags.on("stateless"):
+        original: dict[str, Any] = server.get(url("instances", old))
+        if original.get("status_code") == _RUNNING:
+            _move_running(session, server, original, (other, new or old), flags)
+            return
     copy.transfer(session, (remote, old), (other, new or old), flags, is_move=True)
     session.run(server, server.delete(url("instances", old)))
+
+
+def _move_running(
+    session: Session, server: Server, original: dict[str, Any], target: tuple[str, str], flags: Flags
+) -> None:
+    from lightervisor.cli import move_running
+    from lightervisor.cli.copy_between import Transfer
+
+    name, there = str(original["name"]), session.server(target[0])
+    there = there.scoped_to(project=flags.text("target-project"), member=flags.text("target"))
+    request = {**copy.described(server, there, original, flags, is_move=True), "name": target[1]}
+    transfer = Transfer(session, server, url("instances", name), there, request)
+    move_running.run(session, server, name, transfer, copy.mode_of(flags), copy.wishes(original, flags))
 
 
 def _as_remote(session: Session, remote: str, target: str) -> str:

@@ -1,0 +1,211 @@
+"""Instances between two daemons of ours: pools of different drivers, refreshes, moves, cut connections."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import discard, home, watched
+from tests.harness.certificates import make
+from tests.harness.client_lxc import OURS, Lxc
+from tests.harness.daemon import Daemon
+from tests.harness.network import on_network
+
+
+@pytest.fixture(scope="module")
+def other() -> Iterator[Daemon]:
+    """Another daemon, whose pool is of plain directories."""
+    yield from watched(lambda daemon: daemon.start().initialise(driver="dir"))
+
+
+@pytest.fixture(scope="module")
+def lxc(daemon: Daemon, other: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lxc]:
+    """A client that knows the session's daemon as `here` and the other as `there`."""
+    identity, folder = make("root@both"), home(tmp_path_factory.mktemp("client"))
+    identity.write(folder)
+    body = {"type": "client", "name": "both", "certificate": base64.b64encode(identity.der).decode()}
+    client = Lxc(OURS, {"LXD_DIR": str(folder / "nowhere")}, folder)
+    with on_network(daemon) as here, on_network(other) as there:
+        for remote, one, network in (("here", daemon, here), ("there", other, there)):
+            assert one.request("POST", "/1.0/certificates", body).status == 201
+            client("remote", "add", remote, f"https://{network.address}", "--accept-certificate").ok()
+        yield client
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays_there(other: Daemon) -> Iterator[None]:
+    """The other daemon is empty again."""
+    yield
+    for name in other.instance_names():
+        discard(other, name)
+
+
+def run(lxc: Lxc, name: str, script: str) -> str:
+    return lxc("exec", name, "--", "sh", "-c", script).ok().stdout
+
+
+@pytest.fixture
+def instance(lxc: Lxc, image: str, name: str) -> str:
+    """A stopped one that was used, with two snapshots."""
+    full = f"here:{name}"
+    lxc("launch", f"here:{image}", full).ok()
+    run(lxc, full, "mkdir /data; for i in 1 2 3; do echo $i >/data/$i; done; chown 5:6 /data/1; chmod 6755 /data/1")
+    lxc("snapshot", full, "s1").ok()
+    run(lxc, full, "rm /etc/passwd.bak /data/2; mv /data/3 /data/4; ln /data/1 /data/5; mkfifo /data/fifo")
+    lxc("snapshot", full, "s2").ok()
+    lxc("stop", full, "--force").ok()
+    return name
+
+
+def listing(daemon: Daemon, name: str) -> list[str]:
+    """All files of a stopped instance: kinds, modes, owners, sizes."""
+    daemon.operation("PUT", f"/1.0/instances/{name}/state", {"action": "start", "timeout": 30})
+    body = {
+        "command": ["sh", "-c", "find / -xdev \\( -path /proc -o -path /sys -o -path /dev -o -path /run \\) -prune "
+                    "-o -print | sort | xargs stat -c '%n %F %a %u %g %s'"],
+        "record-output": True,
+        "interactive": False,
+    }  # fmt: skip
+    done = daemon.operation("POST", f"/1.0/instances/{name}/exec", body)
+    output = daemon.request("GET", done["metadata"]["output"]["1"]).body.decode()
+    daemon.operation("PUT", f"/1.0/instances/{name}/state", {"action": "stop", "force": True, "timeout": 30})
+    return [line for line in output.splitlines() if " directory " not in line and "/etc/" not in line]
+
+
+@pytest.mark.parametrize("mode", ["pull", "push", "relay"])
+def test_files_are_the_same_in_a_pool_of_another_driver(
+    lxc: Lxc, daemon: Daemon, other: Daemon, instance: str, mode: str
+) -> None:
+    lxc("copy", f"here:{instance}", f"there:{instance}", "--mode", mode).ok()
+    assert listing(other, instance) == listing(daemon, instance)
+    names = [one.rpartition("/")[2] for one in other.request("GET", f"/1.0/instances/{instance}/snapshots").metadata]
+    assert names == ["s1", "s2"]
+    # And back again, from plain directories into layers.
+    lxc("copy", f"there:{instance}", f"here:{instance}-2", "--mode", mode).ok()
+    try:
+        assert listing(daemon, f"{instance}-2") == listing(daemon, instance)
+    finally:
+        discard(daemon, f"{instance}-2")
+
+
+def test_a_refresh_without_changes_sends_little_and_ends_soon(
+    lxc: Lxc, daemon: Daemon, other: Daemon, instance: str
+) -> None:
+    lxc("copy", f"here:{instance}", "there:c2").ok()
+    before = sent_bytes()
+    begun = time.monotonic()
+    lxc("copy", f"here:{instance}", "there:c2", "--refresh").ok()
+    assert time.monotonic() - begun < 10  # on a busy machine; alone it is below a second
+    assert sent_bytes() - before < 1 << 20
+    assert listing(other, "c2") == listing(daemon, instance)
+
+
+def sent_bytes() -> int:
+    """What has gone over the loopback interface so far."""
+    return int(Path("/sys/class/net/lo/statistics/tx_bytes").read_text())
+
+
+def test_a_refresh_takes_what_changed_and_only_the_snapshots_that_are_new(
+    lxc: Lxc, other: Daemon, instance: str
+) -> None:
+    lxc("copy", f"here:{instance}", "there:c2").ok()
+    kept = other.request("GET", "/1.0/instances/c2/snapshots/s2").metadata["created_at"]
+    lxc("start", f"here:{instance}").ok()
+    run(lxc, f"here:{instance}", "echo more >/data/new; rm /data/4")
+    lxc("stop", f"here:{instance}", "--force").ok()
+    lxc("delete", f"here:{instance}/s1").ok()
+    lxc("snapshot", f"here:{instance}", "s3").ok()
+    lxc("copy", f"here:{instance}", "there:c2", "--refresh").ok()
+    snapshots = other.request("GET", "/1.0/instances/c2/snapshots?recursion=1").metadata
+    assert [one["name"] for one in snapshots] == ["s2", "s3"]
+    assert snapshots[0]["created_at"] == kept
+    lxc("start", "there:c2").ok()
+    assert run(lxc, "there:c2", "ls /data").split() == ["1", "5", "fifo", "new"]
+
+
+def test_one_that_runs_is_not_refreshed(lxc: Lxc, other: Daemon, instance: str) -> None:
+    lxc("copy", f"here:{instance}", "there:c2").ok()
+    lxc("start", "there:c2").ok()
+    lxc("copy", f"here:{instance}", "there:c2", "--refresh").failed("Cannot refresh a running instance")
+    assert other.request("GET", "/1.0/instances/c2").metadata["status"] == "Running"
+
+
+def test_a_running_instance_is_copied_while_it_runs(lxc: Lxc, daemon: Daemon, instance: str) -> None:
+    lxc("start", f"here:{instance}").ok()
+    run(lxc, f"here:{instance}", "echo kept >/data/kept")
+    lxc("copy", f"here:{instance}", "there:c2", "--stateless").ok()
+    assert daemon.request("GET", f"/1.0/instances/{instance}").metadata["status"] == "Running"
+    lxc("start", "there:c2").ok()
+    assert run(lxc, "there:c2", "cat /data/kept") == "kept\n"
+
+
+def test_what_a_running_instance_has_in_memory_stays(lxc: Lxc, instance: str) -> None:
+    lxc("start", f"here:{instance}").ok()
+    lxc("copy", f"here:{instance}", "there:c2").failed("Unable to perform container live migration")
+
+
+def test_a_running_instance_is_moved_with_a_short_stop(lxc: Lxc, daemon: Daemon, other: Daemon, instance: str) -> None:
+    lxc("start", f"here:{instance}").ok()
+    run(lxc, f"here:{instance}", "echo kept >/data/kept")
+    said = lxc("move", f"here:{instance}", "there:", "--stateless").ok().stdout
+    assert said.startswith(f"{instance} was stopped for ")
+    assert instance not in daemon.instance_names()
+    assert other.request("GET", f"/1.0/instances/{instance}").metadata["status"] == "Running"
+    assert run(lxc, f"there:{instance}", "cat /data/kept") == "kept\n"
+
+
+def test_a_move_that_fails_over_there_leaves_it_running_here(
+    lxc: Lxc, daemon: Daemon, other: Daemon, instance: str
+) -> None:
+    lxc("config", "set", f"here:{instance}", "user.x", "y").ok()
+    lxc("start", f"here:{instance}").ok()
+    # Its nic names a network that the other server lacks, so that it cannot start there.
+    failed = lxc("move", f"here:{instance}", "there:", "--stateless", "-d", "eth1,type=nic", "-d", "eth1,network=none")
+    failed.failed()
+    assert daemon.request("GET", f"/1.0/instances/{instance}").metadata["status"] == "Running"
+    assert other.instance_names() == []
+
+
+def test_a_taken_name_is_refused_and_the_source_stays(lxc: Lxc, daemon: Daemon, instance: str) -> None:
+    lxc("copy", f"here:{instance}", "there:c2").ok()
+    lxc("move", f"here:{instance}", "there:c2").failed('This "instances" entry already exists')
+    assert instance in daemon.instance_names()
+
+
+def test_progress_is_told_and_a_cancelled_copy_leaves_nothing(
+    lxc: Lxc, daemon: Daemon, other: Daemon, instance: str
+) -> None:
+    lxc("start", f"here:{instance}").ok()
+    run(lxc, f"here:{instance}", "dd if=/dev/urandom of=/data/large bs=1M count=40")
+    lxc("stop", f"here:{instance}", "--force").ok()
+    address = daemon.request("GET", "/1.0").metadata["environment"]["addresses"][0]
+    certificate = daemon.request("GET", "/1.0").metadata["environment"]["certificate"]
+    sent = daemon.request("POST", f"/1.0/instances/{instance}", {"name": instance, "migration": True}).metadata
+    source = {
+        "type": "migration",
+        "mode": "pull",
+        "operation": f"https://{address}/1.0/operations/{sent['id']}",
+        "certificate": certificate,
+        "secrets": sent["metadata"],
+    }
+    operation = other.request("POST", "/1.0/instances", {"name": "c2", "source": source}).metadata
+    told = False
+    limit = time.monotonic() + 30
+    while not told and time.monotonic() < limit:
+        now = other.request("GET", f"/1.0/operations/{operation['id']}").metadata
+        told = "c2" in str((now["metadata"] or {}).get("fs_progress", ""))
+        if now["status"] != "Running":
+            break
+    other.request("DELETE", f"/1.0/operations/{operation['id']}")
+    ended = other.request("GET", f"/1.0/operations/{operation['id']}/wait?timeout=30").metadata
+    assert ended["status"] in ("Cancelled", "Success")
+    if ended["status"] == "Cancelled":
+        assert other.instance_names() == []
+        assert list(other.state.glob("storage-pools/default/containers*/c2")) == []
+        left = daemon.request("GET", f"/1.0/operations/{sent['id']}/wait?timeout=30").metadata
+        assert left["status"] == "Failure"
+    assert daemon.request("GET", f"/1.0/instances/{instance}").metadata["status"] == "Stopped"
