@@ -6,13 +6,14 @@ from contextlib import AsyncExitStack
 from msgspec import Struct
 
 from lightervisor.db.instance_snapshots import SnapshotRow
+from lightervisor.db.instances import InstanceRow
 from lightervisor.errors import Failure, Invalid, Unsupported
 from lightervisor.images.partial import Gauge
 from lightervisor.kernel.idmap import IdMap
 from lightervisor.migration import descriptions
 from lightervisor.migration.arrival import arriving
 from lightervisor.migration.frames import FilesBy, Header, MemoryBy, RsyncFeatures
-from lightervisor.migration.rsync import ALL, OLD, receiving
+from lightervisor.migration.rsync import OLD, offered, receiving
 from lightervisor.migration.talk import Talk
 from lightervisor.operations.operations import Run
 from lightervisor.storage.driver import Snapshot, StorageDriver, Volume
@@ -31,9 +32,11 @@ class Coming(Struct, frozen=True, kw_only=True):
 
 
 async def agree(
-    talk: Talk, project: str, name: str, architecture: str, has: Sequence[SnapshotRow] | None = None
+    talk: Talk, ours: InstanceRow, driver: StorageDriver, has: Sequence[SnapshotRow] | None = None
 ) -> Coming:
-    """Read an offer and answer it. `has` are the snapshots of an instance that is there; without it there is none.
+    """Read an offer and answer it: `ours` is to come into a pool of this driver.
+
+    `has` are the snapshots of an instance that is there; without it there is none.
 
     Raises Invalid for what cannot be, Unsupported, Failure when the other side can only do what we cannot.
     """
@@ -45,7 +48,7 @@ async def agree(
         raise Failure("migration", text="No matching migration types found")
     if len(offer.snapshots) != len(offer.snapshot_names):
         raise Invalid("migration", cause="the other server names other snapshots than it describes")
-    rows = [descriptions.kept(one, project, name, architecture) for one in offer.snapshots]
+    rows = [descriptions.kept(one, ours.project, ours.name, ours.architecture) for one in offer.snapshots]
     if len({row.name for row in rows}) != len(rows):
         raise Invalid("migration", cause="the other server offers a snapshot twice")
     idmap = descriptions.idmap(offer.idmap)
@@ -60,7 +63,7 @@ async def agree(
         snapshot_names=tuple(row.name for row in wanted),
         snapshots=tuple(one for one in offer.snapshots if one.name in names),
         predump=False,
-        rsync=_common(said, ALL) if said.bidirectional else OLD,
+        rsync=_common(said, offered(driver.config)) if said.bidirectional else OLD,
         refresh=has is not None,
         index_version=min(offer.index_version or 0, descriptions.INDEX_VERSION),
     )

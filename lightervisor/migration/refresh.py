@@ -95,9 +95,10 @@ class Refreshing:
         await self._boot.cleaned_up(project, name)
         row = self._rows.get(project, name)
         has = [] if _is_alone(post) else self._snapshot_rows.of(project, name)
-        coming = await agree(talk, project, name, row.architecture, has)
         pool = self._acts.pool(project, name)
-        intake = Intake(run, talk, coming, self._volumes.driver(pool))
+        driver = self._volumes.driver(pool)
+        coming = await agree(talk, row, driver, has)
+        intake = Intake(run, talk, coming, driver)
         volume = Volume("containers", volume_name(project, name))
         like: Volume | Snapshot = volume
         for one in coming.snapshots:

@@ -46,6 +46,11 @@ class SentRoots:
         """Whether an instance runs, or is frozen."""
         return self._boot.containers.init_pid(self._boot.container_name(project, name)) is not None
 
+    def pool_config(self, project: str, name: str) -> Mapping[str, str]:
+        """The configuration of an instance's pool. Raises NotFound."""
+        devices = self._catalog.expand(self._catalog.row(project, name)).devices
+        return self._volumes.driver(self._volumes.pool_of(devices)).config
+
     @asynccontextmanager
     async def snapshot(self, project: str, instance: str, name: str) -> AsyncGenerator[Tree, None]:
         """A snapshot's. Raises NotFound, HostError."""

@@ -15,13 +15,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import IO
 
+from lightervisor.config import sizes
+from lightervisor.config.types import is_true
 from lightervisor.errors import Failure, HostError
 from lightervisor.images.sandbox import confined
 from lightervisor.kernel import pidfd, process
 from lightervisor.kernel.threads import finished, in_thread
 from lightervisor.migration.frames import RsyncFeatures
 
-ALL = RsyncFeatures(xattrs=True, delete=True, compress=True, bidirectional=True)
 OLD = RsyncFeatures(xattrs=True, delete=True, compress=True)
 """What a peer can do that does not say `bidirectional`: LXD before 3.8."""
 SOURCE, TARGET, TWIN = "/tree", "/target", "/twin"
@@ -48,8 +49,20 @@ def _options(features: RsyncFeatures) -> list[str]:
     return words
 
 
+def offered(config: Mapping[str, str]) -> RsyncFeatures:
+    """What we can do, by the configuration of the pool."""
+    is_compressed = is_true(config.get("rsync.compression", "true"))
+    return RsyncFeatures(xattrs=True, delete=True, compress=is_compressed, bidirectional=True)
+
+
+def limit_of(config: Mapping[str, str]) -> str:
+    """A pool's most bytes per second in rsync's terms (KiB), "" without one. Source: LXD, rsync.bwlimit."""
+    limit = sizes.parse(config.get("rsync.bwlimit") or "0")
+    return str(max(1, limit >> 10)) if limit else ""
+
+
 def source_words(features: RsyncFeatures, handed: int, *, limit: str = "") -> list[str]:
-    """The source's command line; `handed` is the socket that gets the descriptors, `limit` its rsync.bwlimit."""
+    """The source's command line; `handed` is the socket that gets the descriptors, `limit` is `limit_of` its pool."""
     reach = f'{Path(sys.executable).resolve()} -IS -c "{_HAND_OVER.format(handed)}"'
     slow = ["--bwlimit", limit] if limit else []
     return ["rsync", "-ar", *_COMMON, *slow, *_options(features), f"{SOURCE}/", "localhost:/tmp/foo", "-e", reach]

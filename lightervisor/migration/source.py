@@ -7,9 +7,9 @@ What it has is only read: whatever becomes of a transfer, the instance is as it 
 """
 
 import shutil
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from lightervisor.client.https import Outgoing
 from lightervisor.db.instance_snapshots import SnapshotRow, SnapshotRows
@@ -21,13 +21,20 @@ from lightervisor.instances.sockets import Sockets
 from lightervisor.migration import descriptions
 from lightervisor.migration.frames import FilesBy, Header, RsyncFeatures
 from lightervisor.migration.roots import SentRoots, Tree
-from lightervisor.migration.rsync import ALL, OLD, sending
+from lightervisor.migration.rsync import OLD, limit_of, offered, sending
 from lightervisor.migration.talk import CONNECT_S, CONTROL, FS, Talk, There, awaited, dialled, refused
 from lightervisor.model.instance import InstancePostTarget
 from lightervisor.model.operation import Operation
 from lightervisor.operations.operations import Operations, Run
 
 PROGRESS = "fs_progress"
+
+
+class Means(NamedTuple):
+    """How files travel: what both rsyncs do, and the most that ours sends."""
+
+    features: RsyncFeatures
+    limit: str
 
 
 class Sending:
@@ -55,12 +62,12 @@ class Sending:
 
         async def work(run: Run, talk: Talk) -> None:
             rows = [] if instance_only else self._rows.of(project, name)
-            wanted, features = await self._agree(talk, rows)
+            wanted, means = await self._agree(talk, rows, self._roots.pool_config(project, name))
             await self._describe(talk, project, name, wanted)
             for one in wanted:
                 opened = self._roots.snapshot(project, name, one.name)
-                await self._send(run, talk, opened, features, f"{name}/{one.name}")
-            await self._send(run, talk, self._roots.instance(run, project, name), features, name)
+                await self._send(run, talk, opened, means, f"{name}/{one.name}")
+            await self._send(run, talk, self._roots.instance(run, project, name), means, name)
 
         return self._start("Migrating instance", project, name, work, target)
 
@@ -70,9 +77,9 @@ class Sending:
         self._rows.get(project, instance, name)
 
         async def work(run: Run, talk: Talk) -> None:
-            _, features = await self._agree(talk, [])
+            _, means = await self._agree(talk, [], self._roots.pool_config(project, instance))
             await self._describe(talk, project, instance, [])
-            await self._send(run, talk, self._roots.snapshot(project, instance, name), features, f"{instance}/{name}")
+            await self._send(run, talk, self._roots.snapshot(project, instance, name), means, f"{instance}/{name}")
 
         return self._start("Transferring snapshot", project, instance, work, target)
 
@@ -106,14 +113,16 @@ class Sending:
         there = There(operation=target.operation, certificate=target.certificate, secrets=target.secrets)
         return dialled(self._outgoing, there)
 
-    async def _agree(self, talk: Talk, rows: Sequence[SnapshotRow]) -> tuple[list[SnapshotRow], RsyncFeatures]:
+    async def _agree(
+        self, talk: Talk, rows: Sequence[SnapshotRow], config: Mapping[str, str]
+    ) -> tuple[list[SnapshotRow], Means]:
         """Offer what there is; what the other side wants of it, and how. Raises Failure."""
         offer = Header(
             files_by=FilesBy.RSYNC,
             snapshot_names=tuple(row.name for row in rows),
             snapshots=tuple(descriptions.told(row) for row in rows),
             predump=False,
-            rsync=ALL,
+            rsync=offered(config),
             index_version=descriptions.INDEX_VERSION,
         )
         await talk.control.tell(offer)
@@ -126,7 +135,7 @@ class Sending:
         wanted = set(answer.snapshot_names) if answer.refresh else {row.name for row in rows}
         if unknown := wanted - {row.name for row in rows}:
             raise Invalid("migration", cause=f"the other server asks for a snapshot {min(unknown)!r} that is not there")
-        return [row for row in rows if row.name in wanted], features
+        return [row for row in rows if row.name in wanted], Means(features, limit_of(config))
 
     async def _describe(self, talk: Talk, project: str, name: str, wanted: Sequence[SnapshotRow]) -> None:
         """Send the index, if the other side reads one."""
@@ -138,10 +147,10 @@ class Sending:
         descriptions.answered(await talk.unless_ended(talk.fs.text()))
 
     async def _send(
-        self, run: Run, talk: Talk, opened: AbstractAsyncContextManager[Tree], features: RsyncFeatures, label: str
+        self, run: Run, talk: Talk, opened: AbstractAsyncContextManager[Tree], means: Means, label: str
     ) -> None:
         gauge = Gauge(label, 0, lambda text: run.progress(PROGRESS, text))
-        async with opened as tree, sending(tree, features) as rsync:
+        async with opened as tree, sending(tree, means.features, limit=means.limit) as rsync:
             await talk.unless_ended(talk.fs.carry(rsync, gauge.add))
 
 

@@ -104,8 +104,8 @@ class Receiving:
 
     async def _bring(self, run: Run, talk: Talk, plan: Plan) -> None:
         project, name, pool = plan.row.project, plan.row.name, plan.pool
-        coming = await agree(talk, project, name, plan.row.architecture)
-        base, driver = await self._bases.of(plan), self._volumes.driver(pool)
+        driver = self._volumes.driver(pool)
+        coming, base = await agree(talk, plan.row, driver), await self._bases.of(plan)
         volume = Volume("containers", volume_name(project, name))
 
         async def make() -> None:

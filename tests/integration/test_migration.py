@@ -6,6 +6,7 @@ import base64
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from tests.harness.certificates import make
 from tests.harness.client_lxc import OURS, Lxc
 from tests.harness.daemon import Daemon
 from tests.harness.network import on_network
+from tests.harness.processes import eventually
 
 
 @pytest.fixture(scope="module")
@@ -176,36 +178,51 @@ def test_a_taken_name_is_refused_and_the_source_stays(lxc: Lxc, daemon: Daemon, 
     assert instance in daemon.instance_names()
 
 
-def test_progress_is_told_and_a_cancelled_copy_leaves_nothing(
-    lxc: Lxc, daemon: Daemon, other: Daemon, instance: str
+@pytest.fixture
+def slow(daemon: Daemon) -> Iterator[None]:
+    """The session's pool sends a megabyte in a second."""
+    pool = "/1.0/storage-pools/default"
+    assert daemon.request("PATCH", pool, {"config": {"rsync.bwlimit": "1MiB"}}).status == 200
+    yield
+    assert daemon.request("PATCH", pool, {"config": {"rsync.bwlimit": ""}}).status == 200
+
+
+@pytest.mark.usefixtures("slow")
+@pytest.mark.parametrize("end", ["target", "source", "source killed"])
+def test_progress_is_told_and_an_interrupted_copy_leaves_nothing(
+    lxc: Lxc, daemon: Daemon, other: Daemon, instance: str, end: str
 ) -> None:
+    """The first two by a cancellation at either end; whatever happens, the source is as it was."""
     lxc("start", f"here:{instance}").ok()
-    run(lxc, f"here:{instance}", "dd if=/dev/urandom of=/data/large bs=1M count=40")
+    run(lxc, f"here:{instance}", "dd if=/dev/urandom of=/data/large bs=1M count=60")
     lxc("stop", f"here:{instance}", "--force").ok()
-    address = daemon.request("GET", "/1.0").metadata["environment"]["addresses"][0]
-    certificate = daemon.request("GET", "/1.0").metadata["environment"]["certificate"]
+    environment = daemon.request("GET", "/1.0").metadata["environment"]
     sent = daemon.request("POST", f"/1.0/instances/{instance}", {"name": instance, "migration": True}).metadata
     source = {
         "type": "migration",
         "mode": "pull",
-        "operation": f"https://{address}/1.0/operations/{sent['id']}",
-        "certificate": certificate,
+        "operation": f"https://{environment['addresses'][0]}/1.0/operations/{sent['id']}",
+        "certificate": environment["certificate"],
         "secrets": sent["metadata"],
     }
     operation = other.request("POST", "/1.0/instances", {"name": "c2", "source": source}).metadata
-    told = False
-    limit = time.monotonic() + 30
-    while not told and time.monotonic() < limit:
-        now = other.request("GET", f"/1.0/operations/{operation['id']}").metadata
-        told = "c2" in str((now["metadata"] or {}).get("fs_progress", ""))
-        if now["status"] != "Running":
-            break
-    other.request("DELETE", f"/1.0/operations/{operation['id']}")
+    eventually(lambda: "c2: " in progress(other, operation), what="progress of the target")
+    eventually(lambda: instance in progress(daemon, sent), what="progress of the source")
+    if end == "source killed":
+        daemon.kill()
+        daemon.start()
+    else:
+        where, which = (other, operation) if end == "target" else (daemon, sent)
+        assert where.request("DELETE", f"/1.0/operations/{which['id']}").status == 200
     ended = other.request("GET", f"/1.0/operations/{operation['id']}/wait?timeout=30").metadata
-    assert ended["status"] in ("Cancelled", "Success")
-    if ended["status"] == "Cancelled":
-        assert other.instance_names() == []
-        assert list(other.state.glob("storage-pools/default/containers*/c2")) == []
-        left = daemon.request("GET", f"/1.0/operations/{sent['id']}/wait?timeout=30").metadata
-        assert left["status"] == "Failure"
+    assert ended["status"] == ("Cancelled" if end == "target" else "Failure")
+    assert other.instance_names() == []
+    assert list(other.state.glob("storage-pools/default/containers*/c2")) == []
     assert daemon.request("GET", f"/1.0/instances/{instance}").metadata["status"] == "Stopped"
+    lxc("start", f"here:{instance}").ok()
+
+
+def progress(daemon: Daemon, operation: dict[str, Any]) -> str:
+    """What an operation shows."""
+    now = daemon.request("GET", f"/1.0/operations/{operation['id']}").metadata
+    return str((now["metadata"] or {}).get("fs_progress", ""))

@@ -17,11 +17,12 @@ import pytest
 from lightervisor.client.websockets import Dialled
 from lightervisor.migration.flow import END
 from lightervisor.migration.frames import Control, FilesBy, Header, MemoryBy, Range, RsyncFeatures, Snapshot
-from lightervisor.migration.rsync import ALL, SOURCE, sending
+from lightervisor.migration.rsync import SOURCE, offered, sending
 from lightervisor.migration.talk import Talk
 from tests.harness.daemon import Daemon
 
 Peer = Callable[[Talk], Awaitable[None]]
+ALL = offered({})
 OFFER = Header(files_by=FilesBy.RSYNC, rsync=ALL)
 
 
