@@ -104,6 +104,7 @@ class Moving:
             target = Target(there, project, new.name)
             await self._sources.copies.copy(origin, target, [one.name for one in kept], None, shown(run))
             expanded = self._sources.catalog.expand(new)
+            await volumes.size_new(project, new.name, expanded.devices)
             if new.name != old.name:
                 await self._boot.forget(old)
             await self._rows.move(old.name, new, [self._sources.moved(one, expanded) for one in kept])

@@ -214,3 +214,23 @@ def test_an_instance_is_moved_or_stays(crew: list[Work], mode: str, source: str,
         is_whole(work, name, now="two")
 
     strike(crew, mode, move, in_pool(source), check)
+
+
+@pytest.mark.parametrize("target", ["default", "other"])
+def test_a_copy_that_is_cancelled_leaves_nothing(crew: list[Work], target: str) -> None:
+    copy = copying(target)
+
+    def check(work: Work, name: str, done: list[Outcome]) -> None:
+        if done[-1]["status"] == "Cancelled":
+            assert work.status(copied(name)) == "gone"
+            succeeded(copy(work, name))
+        assert done[-1]["status"] in ("Cancelled", "Success"), done
+        is_whole(work, copied(name), now="two")
+        is_whole(work, name, now="two")
+
+    name = crew[0].new_name()
+    in_pool("default")(crew[0], name)
+    crew[0].rest()
+    effects = crew[0].faults.of(name, lambda: succeeded(copy(crew[0], name)))
+    check(crew[0], name, [{"status": "Success"}])
+    Strikes("cancel", copy, check, in_pool("default")).strike(crew, effects, least=LEAST)
