@@ -12,6 +12,7 @@ from aiohttp import web
 
 from lightervisor.auth.trust import Trust
 from lightervisor.backups.backups import Backups
+from lightervisor.backups.recover import Recovery
 from lightervisor.backups.restore import Restoring
 from lightervisor.errors import Unsupported
 from lightervisor.events.stream import Events
@@ -138,6 +139,7 @@ class Services:
     metadata: Metadata | None = None
     backups: Backups | None = None
     restoring: Restoring | None = None
+    recovery: Recovery | None = None
 
 
 SERVICES = web.AppKey("services", Services)

@@ -111,6 +111,8 @@ TABLE: dict[str, dict[str, Access]] = {
     "/1.0/warnings": {"GET": _A},
     "/1.0/warnings/{id}": {"GET": _A, "PUT": _A, "PATCH": _A, "DELETE": _A},
     "/internal/ready": {"GET": _L},
+    "/internal/recover/import": {"POST": _L},
+    "/internal/recover/validate": {"POST": _L},
     "/internal/shutdown": {"PUT": _L},
 }
 _TREES = ("/1.0/containers", "/1.0/virtual-machines")

@@ -39,6 +39,19 @@ class Adoption:
         snapshots = records.snapshot_rows(config, place, inherited, row, taken)
         return Adopted(self._births.plan(row), snapshots)
 
+    def names(self) -> set[tuple[str, str]]:
+        """Projects and names of all instances."""
+        return {(row.project, row.name) for row in self._rows.list()}
+
+    async def record(self, config: BackupConfig, place: Place) -> None:
+        """Store an instance whose files are in its pool. Raises Invalid, Conflict, NotFound."""
+        plan, snapshots = self.checked(config, place)
+        await self._births.record(plan, snapshots)
+
+    async def forget(self, project: str, name: str) -> None:
+        """Undo `record`: its files stay. May be called twice."""
+        await self._births.unrecord(project, name)
+
     def has(self, project: str, name: str) -> bool:
         """Whether an instance has this name."""
         return self._rows.exists(project, name)

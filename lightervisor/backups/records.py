@@ -21,12 +21,16 @@ IDENTITY, IDMAP, MAC = "volatile.uuid", "volatile.last_state.idmap", ".hwaddr"
 
 
 class Place(Struct, frozen=True, kw_only=True):
-    """Where an instance is to be: its project, its name, its pool, and devices that replace or change its own."""
+    """Where an instance is to be: its project, its name, its pool, and devices that replace or change its own.
+
+    `is_here` says that it is there already, on this very host.
+    """
 
     project: str
     name: str
     pool: str
     devices: Mapping[str, Mapping[str, str]] = {}
+    is_here: bool = False
 
 
 def instance_row(told: Instance, place: Place, inherited: Devices, taken: Collection[str]) -> InstanceRow:
@@ -42,7 +46,7 @@ def instance_row(told: Instance, place: Place, inherited: Devices, taken: Collec
         last_used_at=_moment(told.last_used_at, EPOCH),
         ephemeral=told.ephemeral,
         description=told.description,
-        config=_config(told.config, taken),
+        config=_config(told.config, taken, is_here=place.is_here),
         devices=_devices(told.devices, place, inherited),
         profiles=told.profiles or [],
     )
@@ -62,7 +66,7 @@ def snapshot_rows(
             last_used_at=_moment(one.last_used_at, EPOCH),
             expires_at=one.expires_at.astimezone(UTC) if one.expires_at.year > 1 else one.expires_at,
             ephemeral=one.ephemeral,
-            config={**_config(one.config, taken), IDENTITY: owner.config[IDENTITY]},
+            config={**_config(one.config, taken, is_here=place.is_here), IDENTITY: owner.config[IDENTITY]},
             devices=_devices(one.devices, place, inherited, overrides=False),
             profiles=one.profiles,
         )
@@ -83,13 +87,13 @@ def _moment(told: datetime, otherwise: datetime | None = None) -> datetime:
     return found if found.year > 1 else otherwise or now()
 
 
-def _config(told: Mapping[str, str], taken: Collection[str]) -> dict[str, str]:
-    """Its keys without those that hold for the host or the run that they were written in."""
+def _config(told: Mapping[str, str], taken: Collection[str], *, is_here: bool) -> dict[str, str]:
+    """Its keys without those that hold for the host or the run that they were written in, unless it is this one."""
     kept = {
         key: value
         for key, value in told.items()
-        if not key.startswith(OF_ANOTHER_HOST)
-        and not (key.startswith("volatile.") and key.endswith(OF_ONE_RUN))
+        if (is_here or not key.startswith(OF_ANOTHER_HOST))
+        and (is_here or not (key.startswith("volatile.") and key.endswith(OF_ONE_RUN)))
         and not (key.startswith("volatile.") and key.endswith(MAC) and value in taken)
     }
     if kept.get(IDENTITY, "") in ("", *taken):

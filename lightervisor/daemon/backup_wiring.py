@@ -8,6 +8,7 @@ from lightervisor.backups.adopt import Adoption
 from lightervisor.backups.backups import Backups
 from lightervisor.backups.contents import Contents
 from lightervisor.backups.packer import Packer
+from lightervisor.backups.recover import Known, Recovery
 from lightervisor.backups.restore import Restoring
 from lightervisor.db.instance_backups import BackupRows
 from lightervisor.db.instance_snapshots import SnapshotRows
@@ -22,6 +23,8 @@ from lightervisor.instances.still_roots import StillRoots
 from lightervisor.instances.volumes import InstanceVolumes
 from lightervisor.operations.locks import Locks
 from lightervisor.operations.operations import Operations
+from lightervisor.storage.pools import Pools
+from lightervisor.storage.volumes import Volumes
 
 
 class Reading(NamedTuple):
@@ -36,11 +39,20 @@ class Reading(NamedTuple):
     guest_roots: GuestRoots
 
 
+class Lost(NamedTuple):
+    """What recovering needs."""
+
+    pools: Pools
+    custom: Volumes
+    known: Known
+
+
 class Saved(NamedTuple):
     """The services of backups, and what reads whole instances for them and for publishing."""
 
     backups: Backups
     restoring: Restoring
+    recovery: Recovery
     roots: MomentRoots
     still_roots: StillRoots
     snapshot_roots: SnapshotRoots
@@ -50,6 +62,7 @@ def together(
     reading: Reading,
     rows: BackupRows,
     adoption: Adoption,
+    lost: Lost,
     operations: Operations,
     events: Events,
     directory: Path,
@@ -64,6 +77,7 @@ def together(
     return Saved(
         backups=Backups(rows, catalog, packer, operations, events, settings),
         restoring=Restoring(adoption, volumes, operations, events, packer.directory),
+        recovery=Recovery(lost.pools, lost.custom, adoption, lost.known, operations),
         roots=roots,
         still_roots=still,
         snapshot_roots=snapshot_roots,

@@ -25,6 +25,10 @@ class Asker:
                 return answer
             self.say(f"Invalid input: {complaint}\n")
 
+    def optional(self, question: str) -> str:
+        """A line that may be empty."""
+        return self._line(f"{question}: ")
+
     def yes(self, question: str, *, default: bool) -> bool:
         """Yes or no."""
         while True:
@@ -52,7 +56,6 @@ class Asker:
         line = sys.stdin.readline()
         if not line:
             sys.stdout.write("\n")
-            raise Invalid(
-                "lxd init", text="the input ended before the last answer", remedy="lxd init --auto asks nothing"
-            )
+            remedy = "with --auto nothing is asked"
+            raise Invalid("lxd", text="the input ended before the last answer", remedy=remedy)
         return line.strip()

@@ -44,6 +44,11 @@ def _dispatch(options: argparse.Namespace, paths: Paths) -> int:
             check_flags(options)
             reach(paths)
             run(options, connect(paths))
+        case "recover":
+            from lightervisor.daemon import recover_command
+
+            reach(paths)
+            recover_command.run(options, connect(paths), paths.state)
         case "waitready":
             wait_ready(paths, timeout_s=options.timeout)
         case "shutdown":

@@ -63,6 +63,8 @@ def parser() -> argparse.ArgumentParser:
     shutdown.add_argument("-t", "--timeout", type=float, default=0, help="seconds to wait, 0 for ever")
     shutdown.add_argument("-f", "--force", action="store_true", help="do not wait for running operations")
     commands.add_parser("activateifneeded", help="start the daemon when an instance needs it")
+    recover = commands.add_parser("recover", help="find instances and volumes in pools that the database does not know")
+    recover.add_argument("--auto", action="store_true", help="no questions; profiles and networks come back too")
     commands.add_parser("version", help="print the version")
     for command in commands.choices.values():
         _logging(command)

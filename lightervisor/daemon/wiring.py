@@ -16,6 +16,7 @@ from lightervisor.auth.store import TrustStore
 from lightervisor.auth.tokens import JoinTokens
 from lightervisor.auth.trust import Trust
 from lightervisor.backups.adopt import Adoption
+from lightervisor.backups.recover import Known
 from lightervisor.client import proxies
 from lightervisor.client.https import Outgoing
 from lightervisor.config import architectures
@@ -31,7 +32,7 @@ from lightervisor.daemon import (
     server_certificate,
     snapshot_wiring,
 )
-from lightervisor.daemon.backup_wiring import Reading
+from lightervisor.daemon.backup_wiring import Lost, Reading
 from lightervisor.daemon.environment import Liblxc
 from lightervisor.daemon.network_api import METRICS_KEY, METRICS_PORT, NetworkApi, trusted_proxies
 from lightervisor.daemon.options import VERSION, Paths
@@ -150,7 +151,9 @@ def _parts(
     outgoing, downloads = _downloads(images, pools, server_config, settings)
     upkeep = Upkeep(images, downloads, pools.usable, settings, operations)
     checks = InstanceChecks(lambda name, device: check_device(name, device, network_type=networks.network_type(device)))
-    volumes = InstanceVolumes(pools, descriptions := Descriptions(pools, snapshot_rows, profile_rows))
+    volumes = InstanceVolumes(
+        pools, descriptions := Descriptions(pools, snapshot_rows, profile_rows, NetworkRows(database))
+    )
     catalog = Catalog(instances, profile_rows, lambda project, name: boot_status[0].status(project, name))
     places = Places(paths.logs, paths.state / "security")
     devices = InstanceDevices(networks, custom, paths.state / "devices")
@@ -185,6 +188,7 @@ def _parts(
         Reading(catalog, boot, volumes, locks, snapshot_rows, descriptions, guest_roots),
         BackupRows(database),
         Adoption(instances, catalog, born.births),
+        Lost(pools, custom, Known(profile_rows, checks, NetworkRows(database), networks)),
         operations,
         events,
         paths.state / "backups",
@@ -269,6 +273,7 @@ def _parts(
         metadata=Metadata(catalog, volumes, events),
         backups=saved.backups,
         restoring=saved.restoring,
+        recovery=saved.recovery,
         shut_down=shut_down,
     )
     return Parts(

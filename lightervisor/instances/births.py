@@ -173,6 +173,28 @@ class Births:
         await self._volumes.write_description(row, pool)
         return row
 
+    async def record(self, plan: Plan, snapshots: Sequence[SnapshotRow]) -> None:
+        """Store an instance that is there, with its snapshots, and may even run; nothing of it is changed.
+
+        Raises Conflict with LXD's text when the name is taken.
+        """
+        row, expanded, pool = plan
+        with self._boot.chosen(row, expanded) as chosen:
+            row = msgspec.structs.replace(row, config={**row.config, **chosen})
+            await self._rows.add(row)
+        await self._snapshots.add_all(snapshots)
+        await self._boot.equip(row)
+        await self._boot.find(row)
+        await self._volumes.write_description(self._rows.get(row.project, row.name), pool)
+
+    async def unrecord(self, project: str, name: str) -> None:
+        """Undo `record`, whose files stay where they are; may be called twice."""
+        with suppress(NotFound):
+            row = self._rows.get(project, name)
+            if self._boot.status(project, name) == "Stopped":
+                await self._boot.forget(row)
+            await self._rows.delete(project, name)
+
     async def undo(self, arguments: Mapping[str, str]) -> None:
         """Remove whatever there is of an instance whose creation did not end; may be called twice.
 

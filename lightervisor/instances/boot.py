@@ -367,6 +367,11 @@ class Boot:
         async with self.containers.changing_together():
             await asyncio.gather(*(self._find(row) for row in self._rows.list()))
 
+    async def find(self, row: InstanceRow) -> None:
+        """Watch an instance that was not known so far, if it runs."""
+        async with self.containers.changing_together():
+            await self._find(row)
+
     async def _find(self, row: InstanceRow) -> None:
         container = volume_name(row.project, row.name)
         self._names[container] = (row.project, row.name)

@@ -2,11 +2,12 @@
 
 from collections.abc import Container, Sequence
 
-from lightervisor.config.merge import expand
+from lightervisor.config.merge import Expanded, expand
 from lightervisor.db.instance_snapshots import SnapshotRow, SnapshotRows
 from lightervisor.db.instances import InstanceRow
+from lightervisor.db.networks import NetworkRows
 from lightervisor.db.profiles import ProfileRow, ProfileRows
-from lightervisor.model.backup_file import BackupConfig, VolumeSnapshot
+from lightervisor.model.backup_file import BackupConfig, BackupNetwork, VolumeSnapshot
 from lightervisor.model.instance import Instance, InstanceSnapshot
 from lightervisor.model.profile import Profile
 from lightervisor.model.storage_pool import StoragePool
@@ -20,8 +21,8 @@ FILE = "backup.yaml"
 class Descriptions:
     """Describes instances with their snapshots, profiles and pool."""
 
-    def __init__(self, pools: Pools, snapshots: SnapshotRows, profiles: ProfileRows) -> None:
-        self._pools, self._snapshots, self._profiles = pools, snapshots, profiles
+    def __init__(self, pools: Pools, snapshots: SnapshotRows, profiles: ProfileRows, networks: NetworkRows) -> None:
+        self._pools, self._snapshots, self._profiles, self._networks = pools, snapshots, profiles, networks
 
     def of(self, row: InstanceRow, pool: str, *, only: Container[str] | None = None) -> BackupConfig:
         """Everything about an instance, as if it were at rest; `only` some snapshots, or all. Raises NotFound."""
@@ -41,7 +42,16 @@ class Descriptions:
             volume_snapshots=[
                 VolumeSnapshot(name=one.name, created_at=one.created_at, expires_at=one.expires_at) for one in snapshots
             ],
+            networks=self._joined(expand(profiles, row.config, row.devices)),
         )
+
+    def _joined(self, expanded: Expanded) -> list[BackupNetwork]:
+        """The managed networks that cards are in."""
+        wanted = [one.get("network", "") for one in expanded.devices.values() if one.get("type") == "nic"]
+        known = [found for name in dict.fromkeys(wanted) if (found := self._networks.find(name)) is not None]
+        return [
+            BackupNetwork(name=one.name, type=one.type, description=one.description, config=one.config) for one in known
+        ]
 
     def _known(self, project: str, names: Sequence[str]) -> list[ProfileRow]:
         return [found for name in names if (found := self._profiles.find(project, name)) is not None]

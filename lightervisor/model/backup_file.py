@@ -22,6 +22,15 @@ class VolumeSnapshot(Struct, frozen=True, kw_only=True):
     config: dict[str, str] = {}
 
 
+class BackupNetwork(Struct, frozen=True, kw_only=True):
+    """A managed network that an instance is in; LXD writes none, and does not mind."""
+
+    name: str
+    type: str = "bridge"
+    description: str = ""
+    config: dict[str, str] = {}
+
+
 class BackupConfig(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """All there is to know of an instance (or of a custom volume, which has only the volume), and of its pool."""
 
@@ -31,6 +40,7 @@ class BackupConfig(Struct, frozen=True, kw_only=True, omit_defaults=True):
     profiles: list[Profile] = []
     volume: StorageVolume | None = None
     volume_snapshots: list[VolumeSnapshot] = []
+    networks: list[BackupNetwork] = []
 
 
 class BackupIndex(Struct, frozen=True, kw_only=True):

@@ -224,8 +224,8 @@ class Networks:
                 await self._revive(row.name)
 
     def _sweep(self, known: set[str]) -> None:
-        """Remove the directories of a rename that a crash interrupted."""
-        if self._directory.is_dir():
+        """Remove what a crash left of a rename; without any network at all the database may be lost."""
+        if known and self._directory.is_dir():
             for entry in self._directory.iterdir():
                 if entry.name not in known:
                     paths.remove_tree(entry)
@@ -279,7 +279,7 @@ class Networks:
     def _check_free(self, name: str, kind: type[NetworkDriver]) -> None:
         if self._rows.find(name):
             raise Invalid("network", name, text="The network already exists")
-        if not kind.OWNS_INTERFACE:
+        if not kind.OWNS_INTERFACE or (self._directory / name).is_dir():  # ours: the database that told so was lost
             return
         with Netlink() as host:
             if host.link(name) is not None:

@@ -15,7 +15,7 @@ from msgspec import Struct
 from lightervisor.config.key import REGISTRY
 from lightervisor.config.merge import without_empty
 from lightervisor.db.storage_pools import PoolRow, PoolRows
-from lightervisor.errors import Conflict, Failure, Invalid, Unavailable, Unsupported
+from lightervisor.errors import Conflict, Failure, Invalid, NotFound, Unavailable, Unsupported
 from lightervisor.events.stream import Events
 from lightervisor.model.event import EventLifecycleRequestor
 from lightervisor.model.resources import ResourcesStoragePool, ResourcesStoragePoolInodes, ResourcesStoragePoolSpace
@@ -153,6 +153,36 @@ class Pools:
                 await self._rows.delete(row.name)
                 raise
         self._publish("created", post.name, requestor, {"driver": kind.name})
+
+    def unadopted(self, post: StoragePoolsPost) -> StorageDriver:
+        """A driver that looks into what may be a pool that no row tells of; to be read only.
+
+        Raises Invalid with LXD's texts, NotFound when there is nothing.
+        """
+        check_name(post.name)
+        kind, wanted = storage_driver(post.driver), without_empty(post.config)
+        check_config(kind, wanted)
+        place = Path(wanted.get("source") or self._directory / post.name)
+        if not place.is_absolute() or not any((place / folder).is_dir() for folder in ("containers", "custom")):
+            text = f'Failed mounting pool "{post.name}": {place} holds no storage pool'
+            raise NotFound("storage pool", post.name, text=text, remedy="give the source that it was made with")
+        return kind(place, wanted)
+
+    async def adopt(self, post: StoragePoolsPost) -> None:
+        """Take a pool over that is there already, as it is. Raises as `unadopted`, and Conflict, HostError."""
+        self.unadopted(post)  # its source, too, if it was told by what is in it
+        root = self._directory / post.name
+        config = {"source": str(root), **without_empty(post.config)}
+        row = PoolRow(name=post.name, driver=post.driver, description=post.description, config=config, state="created")
+        async with self._lock:
+            await asyncio.to_thread(storage_driver(post.driver)(root, config).create)
+            await self._rows.add(row)
+
+    async def forget(self, name: str) -> None:
+        """Undo `adopt`: nothing in the pool is touched. Nothing happens when it is forgotten already."""
+        async with self._lock:
+            await self._rows.delete(name)
+            self._drivers.pop(name, None)
 
     async def replace(self, name: str, put: StoragePoolPut, requestor: EventLifecycleRequestor | None = None) -> None:
         """Replace description and configuration; where the pool is cannot change. Raises Invalid, NotFound."""

@@ -176,6 +176,21 @@ class Volumes:
                 raise
         self._publish("created", row, requestor)
 
+    def names(self, pool: str) -> set[tuple[str, str]]:
+        """Projects and names of a pool's custom volumes, also of those that are being made or removed."""
+        return {(row.project, row.name) for row in self._rows.all(pool)}
+
+    async def adopt(self, pool: str, project: str, name: str) -> None:
+        """Store a volume whose files are there already. Raises Invalid for its name, Conflict when it is known."""
+        check_name(name)
+        await self._rows.add(VolumeRow(pool=pool, project=project, name=name, created_at=now(), state=CREATED))
+
+    async def forget(self, pool: str, project: str, name: str) -> None:
+        """Undo `adopt`: its files stay. Nothing happens when it is forgotten already."""
+        for row in self._rows.all(pool, project):
+            if row.name == name:
+                await self._rows.delete(row)
+
     def _check_nobodys(self, driver: StorageDriver, row: VolumeRow) -> None:
         """Raise Conflict for files that no row tells of: nobody's volume is made of them, and none removes them."""
         volume, known = custom_volume(row.project, row.name), self._rows.all(row.pool, row.project)
