@@ -73,7 +73,8 @@ async def _content(request: web.Request, path: str, found: Found) -> web.StreamR
     headers |= raw.headers_of(path.rstrip("/").rpartition("/")[2])
     if found.kind == "symlink":
         return web.Response(body=found.target.encode(errors="surrogateescape"), headers=headers)
-    return await raw.descriptor(request, found.descriptor, headers, modified_ns=found.modified_ns)
+    work = _files(request).work(*named(request))
+    return await raw.descriptor(request, found.descriptor, headers, modified_ns=found.modified_ns, work=work)
 
 
 async def push(request: web.Request) -> web.StreamResponse:

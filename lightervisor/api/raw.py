@@ -2,15 +2,18 @@
 
 import asyncio
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
 from email.utils import format_datetime
+from functools import partial
+from typing import Any
 
 from aiohttp import web
 
 from lightervisor.api import callers
 from lightervisor.model import times
 
+Work = Callable[..., Awaitable[Any]]
 STREAM = "application/octet-stream"
 BLOCK = 1 << 20
 SMALL_BLOCK = 64 << 10
@@ -31,14 +34,20 @@ def content(data: bytes, name: str) -> web.Response:
 
 
 async def descriptor(
-    request: web.Request, fd: int, headers: Mapping[str, str], *, modified_ns: int | None = None
+    request: web.Request,
+    fd: int,
+    headers: Mapping[str, str],
+    *,
+    modified_ns: int | None = None,
+    work: Work = asyncio.to_thread,
 ) -> web.StreamResponse:
     """A regular file that is open, from its start, whole or the range that was asked for; the caller closes it.
 
     `modified_ns` (since the epoch) is the file's own unless given. A file that shrinks meanwhile ends the connection,
-    as its length has been promised; of one that grows the promised part is sent.
+    as its length has been promised; of one that grows the promised part is sent. What waits for its file system is done
+    by `work`.
     """
-    status = os.fstat(fd)
+    status: os.stat_result = await work(os.fstat, fd)
     modified = times.of_file(status.st_mtime_ns if modified_ns is None else modified_ns)
     headers = {**headers, "Accept-Ranges": "bytes", "Last-Modified": format_datetime(modified, usegmt=True)}
     if (since := request.if_modified_since) is not None and modified <= since:
@@ -55,18 +64,20 @@ async def descriptor(
     response.content_length = end - start
     await response.prepare(request)
     with _block_size(request) as size:
-        start = await _send(response, fd, start, end, size)
+        start = await _send(response, partial(work, os.pread, fd), start, end, size)
     if start < end:
         response.force_close()
     await response.write_eof()
     return response
 
 
-async def _send(response: web.StreamResponse, fd: int, start: int, end: int, size: int) -> int:
+async def _send(
+    response: web.StreamResponse, pread: Callable[..., Awaitable[bytes]], start: int, end: int, size: int
+) -> int:
     """Send a part of a file; up to where it went. The next block is read while TLS encrypts this one."""
 
-    def read(place: int) -> asyncio.Task[bytes]:
-        return asyncio.create_task(asyncio.to_thread(os.pread, fd, min(size, end - place), place))
+    def read(place: int) -> asyncio.Future[bytes]:
+        return asyncio.ensure_future(pread(min(size, end - place), place))
 
     coming = read(start)
     try:

@@ -6,9 +6,12 @@ Source: LXD, /1.0/instances/<name>/files; texts compared with LXD 5.0.2, which s
 import asyncio
 import errno
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from typing import Any
 
+from lightervisor.config.names import volume_name
 from lightervisor.errors import Failure, Forbidden, Invalid, NotFound
 from lightervisor.events.stream import Events
 from lightervisor.instances import guest_files
@@ -17,9 +20,12 @@ from lightervisor.instances.guest_root import GuestRoot
 from lightervisor.instances.guest_roots import GuestRoots
 from lightervisor.instances.snapshot_roots import SnapshotRoots
 from lightervisor.kernel import paths
+from lightervisor.kernel.guest_threads import GuestThreads
 from lightervisor.model.event import EventLifecycleRequestor
 
 __all__ = ["Files", "Found", "Wanted"]
+Work = Callable[..., Awaitable[Any]]
+"""Calls a function with arguments on one of the threads that a guest may hold up."""
 BATCH = 1 << 20
 LONGEST_TARGET = 4095
 
@@ -29,6 +35,11 @@ class Files:
 
     def __init__(self, roots: GuestRoots, snapshots: SnapshotRoots, events: Events) -> None:
         self._roots, self._snapshots, self._events = roots, snapshots, events
+        self._threads = GuestThreads()
+
+    def work(self, project: str, name: str) -> Work:
+        """How to do what may wait for a file system inside an instance: the reading of what `open` has found."""
+        return partial(self._threads.run, volume_name(project, name))
 
     @asynccontextmanager
     async def open(
@@ -42,7 +53,11 @@ class Files:
     ) -> AsyncGenerator[Found, None]:
         """What is at a path, its last part not followed, open while the context lasts. Raises NotFound, Forbidden."""
         path = _clean(path)
-        async with self._roots.opened(project, name) as root, _looked_at(root, path, head=head) as found:
+        work = self.work(project, name)
+        async with (
+            self._roots.opened(project, name) as root,
+            _looked_at(work, self._threads.close, root, path, head=head) as found,
+        ):
             if not head:
                 self._publish("retrieved", project, name, path, requestor)
             yield found
@@ -52,10 +67,10 @@ class Files:
         self, project: str, name: str, snapshot: str, path: str, *, head: bool = False
     ) -> AsyncGenerator[Found, None]:
         """The same in a snapshot of an instance."""
-        path = _clean(path)
+        path, work = _clean(path), self.work(project, name)
         async with self._snapshots.opened(project, name, snapshot) as place:
             with GuestRoot(paths.open_root(place.path), None) as root:
-                async with _looked_at(root, path, head=head) as found:
+                async with _looked_at(work, self._threads.close, root, path, head=head) as found:
                     yield found
 
     async def write(
@@ -72,19 +87,19 @@ class Files:
         A file that is made is there whole or not at all. Raises NotFound for a missing parent, Invalid for ids that
         the instance does not have, Forbidden, and Failure with LXD's texts.
         """
-        path = _clean(path)
+        path, work = _clean(path), self.work(project, name)
         async with self._roots.opened(project, name) as root:
             match wanted.kind:
                 case "file":
                     with _told("open", path):
-                        opened = await asyncio.to_thread(guest_files.open_to_write, root, path, wanted)
-                    await _save(root, opened, path, content)
+                        opened = await work(guest_files.open_to_write, root, path, wanted)
+                    await _save(work, root, opened, path, content)
                     changed = True
                 case "directory":
                     with _told("mkdir", path):
-                        changed = await asyncio.to_thread(guest_files.make_directory, root, path, wanted)
+                        changed = await work(guest_files.make_directory, root, path, wanted)
                 case "symlink":
-                    changed = await _link(root, path, wanted, content)
+                    changed = await _link(work, root, path, wanted, content)
                 case _:
                     raise Invalid("file type", wanted.kind, text=f"Bad file type: {wanted.kind}")
         if changed:
@@ -97,7 +112,7 @@ class Files:
         path = _clean(path)
         async with self._roots.opened(project, name) as root:
             with _told("remove", path):
-                await asyncio.to_thread(guest_files.remove, root, path)
+                await self.work(project, name)(guest_files.remove, root, path)
         self._publish("deleted", project, name, path, requestor)
 
     def _publish(
@@ -109,21 +124,23 @@ class Files:
 
 
 @asynccontextmanager
-async def _looked_at(root: GuestRoot, path: str, *, head: bool) -> AsyncGenerator[Found, None]:
+async def _looked_at(
+    work: Work, close: Callable[[int], Awaitable[None]], root: GuestRoot, path: str, *, head: bool
+) -> AsyncGenerator[Found, None]:
     with _told("lstat", path):
-        found = await asyncio.to_thread(guest_files.look, root, path, head=head)
+        found: Found = await work(partial(guest_files.look, head=head), root, path)
     try:
         yield found
     finally:
         if found.descriptor >= 0:
-            os.close(found.descriptor)
+            await close(found.descriptor)
 
 
-async def _save(root: GuestRoot, opened: Opened, path: str, content: AsyncIterator[bytes]) -> None:
+async def _save(work: Work, root: GuestRoot, opened: Opened, path: str, content: AsyncIterator[bytes]) -> None:
     """Write a stream, one batch on a worker while the next one arrives."""
     batch: list[bytes] = []
     size, is_complete = 0, False
-    writing: asyncio.Task[None] | None = None
+    writing: asyncio.Future[None] | None = None
     try:
         with _told("write", path):
             async for block in content:
@@ -132,20 +149,20 @@ async def _save(root: GuestRoot, opened: Opened, path: str, content: AsyncIterat
                 if size >= BATCH:
                     if writing is not None:
                         await writing
-                    writing = asyncio.create_task(asyncio.to_thread(guest_files.write_all, opened.descriptor, batch))
+                    writing = asyncio.ensure_future(work(guest_files.write_all, opened.descriptor, batch))
                     batch, size = [], 0
             if writing is not None:
                 await writing
-            await asyncio.to_thread(guest_files.write_all, opened.descriptor, batch)
+            await work(guest_files.write_all, opened.descriptor, batch)
         is_complete = True
     finally:
         if writing is not None and not writing.done():
             await asyncio.wait([writing])
         with _told("write", path):
-            await asyncio.to_thread(guest_files.close, root, opened, is_complete=is_complete)
+            await work(partial(guest_files.close, is_complete=is_complete), root, opened)
 
 
-async def _link(root: GuestRoot, path: str, wanted: Wanted, content: AsyncIterator[bytes]) -> bool:
+async def _link(work: Work, root: GuestRoot, path: str, wanted: Wanted, content: AsyncIterator[bytes]) -> bool:
     target = b""
     async for block in content:
         target += block
@@ -155,7 +172,7 @@ async def _link(root: GuestRoot, path: str, wanted: Wanted, content: AsyncIterat
     if "\0" in text:
         raise Invalid("link", path, cause="this cannot be its target")
     with _told(f"symlink {_shown(text)}", path):
-        return await asyncio.to_thread(guest_files.make_link, root, path, text, wanted)
+        return await work(guest_files.make_link, root, path, text, wanted)
 
 
 def _clean(path: str) -> str:

@@ -9,7 +9,7 @@ import stat
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -185,6 +185,29 @@ def test_28_a_file_system_that_never_answers_holds_up_nobody_else(daemon: Daemon
         assert [command.wait() for command in commands] == [0] * 12
         assert max(waits) < 5, max(waits)
     assert lxc("exec", running, "--", "sh", "-c", "echo $PATH").ok().stdout.count(":") == 5
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/fuse"), reason="this kernel has no FUSE")  # noqa: PTH110
+def test_26_a_file_system_that_never_answers_holds_up_its_own_files(
+    daemon: Daemon, lxc: Lxc, running: str, image: str
+) -> None:
+    other = f"{running}-b"
+    lxc("launch", image, other).ok()
+    with ExitStack() as waiting:
+        with that_never_answers(daemon_pid(daemon, running), "/mnt"):
+            for number in range(20):
+                waiting.enter_context(begun(daemon, running, f"/mnt/{number}"))
+            waits: list[float] = []
+            for _ in range(20):
+                started = time.monotonic()
+                assert daemon.request("GET", url(other, "/etc/passwd")).status == 200
+                assert push(daemon, other, "/root/file").status == 200
+                waits.append(time.monotonic() - started)
+            assert max(waits) < 5, max(waits)
+            lxc("exec", other, "--", "true").ok()
+            lxc("config", "set", running, "user.note=x").ok()
+        assert daemon.request("GET", url(running, "/etc/passwd")).status == 200
+    lxc("stop", "--force", running).ok()
 
 
 def test_signs_of_more_programs_are_seen(lxc: Lxc, running: str) -> None:
