@@ -6,7 +6,7 @@ In a container there are none: there the files have the owners of their instance
 import logging
 import threading
 from collections.abc import Callable, Generator
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from lightervisor.errors import NotFound, Unsupported
@@ -79,7 +79,7 @@ class Dir(StorageDriver, name="dir"):
         if image is not None:
             self.layout.trash.behind(self._flush)
 
-    def _begin(self, staged: Path, target: Volume | Snapshot) -> None:
+    def _begin(self, staged: Path, target: Volume | Snapshot | None) -> None:
         """What is made for a volume is of its project from the beginning; what only keeps something is of none."""
         if isinstance(target, Volume):
             self._quotas.begin(staged, self._quotas.project(self.volume_path(target)))
@@ -222,20 +222,19 @@ class Dir(StorageDriver, name="dir"):
     def opened(
         self, source: Volume | Snapshot, still: Still | None = None, watch: Watch | None = None
     ) -> Generator[Path, None, None]:
-        """The directory itself, without what is mounted in it, while nobody writes to it.
+        """The directory itself, without what is mounted in it; a copy of it where somebody writes to it.
 
-        Raises Unsupported in a container for one that runs: its files have other owners meanwhile.
+        Raises Unsupported in a container for one that is in use: its files have other owners meanwhile.
         """
         directory = self.path_of(source)
+        if still is not None:
+            with self._copied(source, None, still, watch) as staged:
+                yield staged
+            return
         if shifted.map_of(directory) is not None:
             cause = "while it runs, its files have the owners of its id map, as there are no id-mapped mounts here"
             raise Unsupported("storage pool volume", directory.name, cause=cause, remedy="stop it first")
-        with self._held(directory, still) as held:
-            yield held
-
-    @contextmanager
-    def _held(self, directory: Path, still: Still | None) -> Generator[Path, None, None]:
-        with self._beneath(directory) as beneath, still() if still else nullcontext():
+        with self._beneath(directory) as beneath:
             yield beneath
 
     @contextmanager
@@ -266,9 +265,9 @@ class Dir(StorageDriver, name="dir"):
 
     @contextmanager
     def _copied(
-        self, source: Volume | Snapshot, target: Volume | Snapshot, still: Still | None, watch: Watch | None
+        self, source: Volume | Snapshot, target: Volume | Snapshot | None, still: Still | None, watch: Watch | None
     ) -> Generator[Path, None, None]:
-        """A directory with what a volume or snapshot holds, to be put in its place."""
+        """A directory with what a volume or snapshot holds, to be put in its place; without a target, to be read."""
         directory = self.path_of(source)
         with self.layout.making("storage volume" if isinstance(target, Volume) else "snapshot") as staged:
             self._begin(staged, target)
