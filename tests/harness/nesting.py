@@ -21,6 +21,7 @@ PACKAGES = (
     "python3", "liblxc1", "liblxc-common", "dnsmasq-base", "nftables", "uidmap", "tar", "gzip", "zstd", "xz-utils",
     "bubblewrap", "busybox-static", "acl", "attr", "util-linux",
 )  # fmt: skip
+EXCLUDED = ("/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/man/*")
 FOLDER = REPOSITORY / ".cache" / "nesting"
 LONGEST_S = 600
 METADATA = images.METADATA.replace("test busybox", "Debian that nests").replace("busybox", "debian")
@@ -28,7 +29,7 @@ METADATA = images.METADATA.replace("test busybox", "Debian that nests").replace(
 
 def image() -> tuple[Path, Path]:
     """Metadata and root file system of the image; fails the test with what mmdebstrap said."""
-    key = hashlib.sha256(" ".join(PACKAGES).encode()).hexdigest()[:16]
+    key = hashlib.sha256(" ".join((*PACKAGES, *EXCLUDED)).encode()).hexdigest()[:16]
     FOLDER.mkdir(parents=True, exist_ok=True)
     rootfs, meta = FOLDER / f"{key}.tar.zst", FOLDER / f"{key}.meta.tar"
     with _alone():
@@ -50,11 +51,7 @@ def _alone() -> Generator[None, None, None]:
 def _make(rootfs: Path) -> None:
     work = FOLDER / "work.tar.zst"
     command = ["mmdebstrap", "--quiet", "--variant=apt", "--mode=root", "--aptopt=Apt::Install-Recommends false"]
-    command += [
-        "--dpkgopt=force-unsafe-io",
-        "--dpkgopt=path-exclude=/usr/share/doc/*",
-        "--dpkgopt=path-exclude=/usr/share/man/*",
-    ]
+    command += ["--dpkgopt=force-unsafe-io", *(f"--dpkgopt=path-exclude={one}" for one in EXCLUDED)]
     command += [f"--include={','.join(PACKAGES)}", RELEASE, str(work), *host_apt.lines(RELEASE)]
     try:
         processes.run(command, env=host_apt.proxies(), timeout_s=LONGEST_S).ok()

@@ -42,6 +42,25 @@ def test_an_overlay_can_be_made_where_container_engines_keep_theirs(
     assert lxc.run(name, "stat", "-c", "%u", f"{place}/up/file").stdout == "1000\n"
 
 
+@pytest.mark.parametrize("kind", POOLS)
+def test_copies_have_what_is_kept_there(lxc: Lxc, image: str, name: str, kind: str) -> None:
+    pool, copies = f"pool-{name}", [f"{name}-snapshot", f"{name}-copy", f"{name}-moved"]
+    lxc("storage", "create", pool, kind).ok()
+    lxc("launch", image, name, "-c", "security.nesting=true").ok()
+    lxc.run(name, "sh", "-ec", "cd /var/lib/docker; mkdir one; echo kept >one/file; chown 1000 one/file")
+    lxc("snapshot", name, "s1").ok()
+    lxc("copy", f"{name}/s1", copies[0], "-s", pool).ok()
+    lxc("stop", "--force", name).ok()
+    lxc("copy", name, copies[1], "-s", pool).ok()
+    lxc("move", name, copies[2], "-s", pool).ok()
+    for copy in copies:
+        lxc("start", copy).ok()
+        script = "cat /var/lib/docker/one/file; stat -c %u /var/lib/docker/one/file"
+        assert lxc.run(copy, "sh", "-c", script).stdout == "kept\n1000\n"
+        lxc("delete", "--force", copy).ok()
+    lxc("storage", "delete", pool).ok()
+
+
 @pytest.fixture(scope="module")
 def debian(daemon: Daemon, module_lxc: Lxc) -> Iterator[str]:
     """The alias of a Debian with docker.io, podman and what this system needs."""
