@@ -163,6 +163,7 @@ def _parts(
     boot_status.append(boot)
     containers = containers_of(spawner, paths.state, boot)
     boot.use(containers)
+    devices.use(containers.set_devices)
     power = Power(instances, catalog, boot, containers, operations, events)
     boot.restart_with(power.start_again)
     removal = Removal(instances, catalog, boot, volumes, operations, events)

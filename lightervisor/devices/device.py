@@ -21,7 +21,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 from lightervisor.config.confinement_keys import INTERCEPT
 from lightervisor.config.key import REGISTRY, Key
@@ -43,7 +43,8 @@ class InstanceFacts:
 
     `devices_dir` is a directory of this instance for host sides of devices ($LXD_DIR/devices/<name>); `idmap` is the
     id map that it runs with or is being started with, None when it is privileged. What neither starts nor plugs
-    a device does not know it.
+    a device does not know it. `set_devices` has a running container open device nodes ("allow", a rule of the devices
+    cgroup) or no longer ("deny"); it raises HostError.
     """
 
     name: str
@@ -52,6 +53,7 @@ class InstanceFacts:
     devices: Mapping[str, Options] = field(default_factory=dict[str, Options])
     devices_dir: Path = Path()
     idmap: IdMap | None = None
+    set_devices: Callable[[Literal["allow", "deny"], str], None] | None = None
 
     @property
     def privileged(self) -> bool:

@@ -8,14 +8,14 @@ import contextlib
 import os
 import stat
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from lightervisor.config.device_rules import is_open, rule
 from lightervisor.config.key import Key, key
 from lightervisor.config.types import Bool, Text, UnixId, integer, is_true, matching
 from lightervisor.devices.device import Device, DeviceStart, Options, Refreshed, Slot, device_scope
 from lightervisor.devices.disk import mount_entry
-from lightervisor.errors import HostError, Invalid, Unsupported
+from lightervisor.errors import HostError, Invalid
 from lightervisor.kernel import cgroup, guest_mounts, syscalls
 from lightervisor.kernel.guests import Guest
 from lightervisor.kernel.sources import open_source
@@ -86,7 +86,7 @@ class UnixNode(Device):
         if numbers is None:
             return DeviceStart()
         if self.instance.may_reach_nodes:
-            self._allow(guest, numbers)
+            self._set_devices("allow", numbers)
         node = self._made(numbers)
         try:
             tree = syscalls.open_tree(node)
@@ -110,7 +110,7 @@ class UnixNode(Device):
             cause = f"cannot unmount /{self.inside}: {error.strerror}"
             raise HostError(self.kind, self.name, cause=cause) from error
         if self.instance.may_reach_nodes and (numbers := self._staged_numbers()) is not None:
-            self._forbid(guest, numbers)
+            self._forbid(numbers)
 
     def follows(self) -> frozenset[str] | None:
         """Its source, unless it must be there or is told by its numbers."""
@@ -185,26 +185,16 @@ class UnixNode(Device):
             raise HostError(self.kind, self.name, cause=f"cannot make the device node: {error.strerror}") from error
         return node
 
-    def _forbid(self, guest: Guest, numbers: tuple[int, int]) -> None:
+    def _forbid(self, numbers: tuple[int, int]) -> None:
         """Let the container not open it any more, unless it may for another reason."""
-        own, group = self._node(), cgroup.payload(guest.pid, self.instance.label).get("devices")
+        own = self._node()
         others = (_numbers_of(one) for one in own.parent.glob("unix.*") if one != own)
-        if group is None or is_open(self.LETTER, *numbers) or numbers in others:
-            return
-        try:
-            (group / "devices.deny").write_text(rule(self.LETTER, *numbers))
-        except OSError as error:
-            raise HostError(self.kind, self.name, cause=f"devices.deny: {error.strerror}") from error
+        if not is_open(self.LETTER, *numbers) and numbers not in others:
+            self._set_devices("deny", numbers)
 
-    def _allow(self, guest: Guest, numbers: tuple[int, int]) -> None:
-        group = cgroup.payload(guest.pid, self.instance.label).get("devices")
-        if group is None:
-            cause = "this container cannot be given a device while it runs where there is no devices controller"
-            raise Unsupported("device", self.name, cause=cause, remedy="stop the instance first")
-        try:
-            (group / "devices.allow").write_text(rule(self.LETTER, *numbers))
-        except OSError as error:
-            raise HostError(self.kind, self.name, cause=f"devices.allow: {error.strerror}") from error
+    def _set_devices(self, verb: Literal["allow", "deny"], numbers: tuple[int, int]) -> None:
+        if self.instance.set_devices is not None:
+            self.instance.set_devices(verb, rule(self.LETTER, *numbers))
 
     @property
     def inside(self) -> str:

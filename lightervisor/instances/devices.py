@@ -3,11 +3,12 @@
 The root disk is the instance's volume and none of these; a device of type "none" is no device, it only masks one.
 """
 
+import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from lightervisor.config.merge import Config, Devices, Expanded, root_device
 from lightervisor.config.names import volume_name
@@ -26,6 +27,8 @@ from lightervisor.storage.volumes import Volumes
 
 log = logging.getLogger(__name__)
 Volatile = dict[str, str | None]
+Verb = Literal["allow", "deny"]
+SetDevices = Callable[[str, Verb, str], Coroutine[Any, Any, None]]
 
 
 class Outcome(NamedTuple):
@@ -42,6 +45,19 @@ class InstanceDevices:
     def __init__(self, networks: Networks, volumes: Volumes, directory: Path) -> None:
         self._networks, self._volumes, self._directory = networks, volumes, directory
         self.followed = Followed()
+        self._set_devices: SetDevices | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def use(self, set_devices: SetDevices) -> None:
+        """Take the runtime's way to say which device nodes a running container may open. On the running loop."""
+        self._set_devices, self._loop = set_devices, asyncio.get_running_loop()
+
+    def _devices_setter(self, container: str) -> Callable[[Verb, str], None] | None:
+        """The same for one container, for devices, which work on threads."""
+        ask, loop = self._set_devices, self._loop
+        if ask is None or loop is None:
+            return None
+        return lambda verb, rule: asyncio.run_coroutine_threadsafe(ask(container, verb, rule), loop).result()
 
     def directory(self, project: str, name: str) -> Path:
         """Where the devices of an instance keep their host sides."""
@@ -163,6 +179,7 @@ class InstanceDevices:
             devices=expanded.devices,
             devices_dir=self.directory(row.project, row.name),
             idmap=idmap,
+            set_devices=self._devices_setter(volume_name(row.project, row.name)),
         )
         return load_device(
             name, options, facts, self._resource(row, options), network_type=self._networks.network_type(options)

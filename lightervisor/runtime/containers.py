@@ -354,6 +354,10 @@ class Containers:
         finally:
             await asyncio.to_thread(self._limiter.rebalance)
 
+    async def set_devices(self, name: str, verb: Literal["allow", "deny"], rule: str) -> None:
+        """Let a running container open device nodes by a rule of the devices cgroup, or no longer. Raises HostError."""
+        await self._spawner.request("devices", name, self._path, verb, rule)
+
     def note_change(self, name: str) -> None:
         """The configuration of a running container is no longer what it was started with."""
         self._mark(name).touch()

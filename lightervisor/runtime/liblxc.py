@@ -161,6 +161,11 @@ class Container:
         """The host's pid of init, or a negative number."""
         return int(self._struct.init_pid(self._pointer))
 
+    def set_devices(self, verb: str, rule: str) -> None:
+        """Let a running container open devices ("allow") or no longer ("deny"), on v1 and v2 alike. Raises Library."""
+        if not self._struct.set_cgroup_item(self._pointer, f"devices.{verb}".encode(), rule.encode()):
+            raise Library(f"liblxc could not {verb} the container device {rule}")
+
     def start(self, config_file: str) -> int:
         """Load a configuration file and start, as a daemon of its own, with all descriptors closed.
 

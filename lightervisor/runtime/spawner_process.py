@@ -159,6 +159,15 @@ class Spawner:
         self._answer(number, (container.state(), container.init_pid()))
         container.close()
 
+    def do_devices(self, number: int, _fds: "list[int]", name: str, lxcpath: str, verb: str, rule: str) -> None:
+        """Let a running container open devices ("allow") or not ("deny"); on v2 its monitor keeps the list."""
+        container = liblxc.Container(self._library, name, lxcpath)
+        try:
+            container.set_devices(verb, rule)
+        finally:
+            container.close()
+        self._answer(number, None)
+
     def do_attach(
         self,
         number: int,
