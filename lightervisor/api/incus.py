@@ -17,11 +17,16 @@ def understood(request: web.Request) -> web.Request:
     return request.clone(headers=CIMultiDict(translated))
 
 
+def asks(request: web.Request) -> bool:
+    """Whether Incus' client asks."""
+    return request.headers.get("User-Agent", "").lower().startswith("incus")
+
+
 def install(application: web.Application) -> None:
     """Have what is said in headers said in Incus' too where its client reads them."""
 
     async def translate(request: web.Request, response: web.StreamResponse) -> None:
-        if request.headers.get("User-Agent", "").lower().startswith("incus"):
+        if asks(request):
             ours = [(name, value) for name, value in response.headers.items() if name.startswith(_OURS)]
             response.headers.extend((_THEIRS + name[len(_OURS) :], value) for name, value in ours)
 

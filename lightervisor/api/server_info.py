@@ -4,7 +4,7 @@ from typing import Any
 
 from aiohttp import web
 
-from lightervisor.api import callers, envelope, etag
+from lightervisor.api import callers, envelope, etag, incus
 from lightervisor.api.extensions import EXTENSIONS
 from lightervisor.api.requests import body, refuse_member, requestor
 from lightervisor.api.services import services
@@ -32,7 +32,9 @@ async def show(request: web.Request) -> web.StreamResponse:
         return envelope.sync(ServerUntrusted(auth="untrusted", **OFFER), etag=etag.of(None))
     refuse_member(request)
     config: Any = services(request).server_config.shown() if caller.is_admin else None
-    server = Server(config=config, auth="trusted", environment=services(request).environment(), **OFFER)
+    # Incus' client has texts only, and would show nothing of a server with a boolean.
+    shown = services(request).server_config.all() if caller.is_admin and incus.asks(request) else config
+    server = Server(config=shown, auth="trusted", environment=services(request).environment(), **OFFER)
     return envelope.sync(server, etag=etag.of(config))
 
 

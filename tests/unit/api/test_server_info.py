@@ -25,6 +25,18 @@ async def test_the_configuration_is_replaced_and_merged(client: Client) -> None:
     assert told == {"user.b": "true", "core.shutdown_timeout": "7"}
 
 
+async def test_a_password_that_is_set_is_true_and_for_incus_a_text(client: Client) -> None:
+    """LXD answers with a boolean, at which Incus' client, which has texts only, stops reading."""
+    assert (await client.patch("/1.0", json={"config": {"core.trust_password": "secret"}})).status == 200
+    answers = [await client.get("/1.0", headers={"User-Agent": agent}) for agent in ("LXD 5.0.2", "incus 6.0")]
+    shown = [(await answer.json())["metadata"]["config"]["core.trust_password"] for answer in answers]
+    assert shown == [True, "true"]
+    put = {"config": {"core.trust_password": "true"}}
+    answer = await client.put("/1.0", json=put, headers={"If-Match": answers[1].headers["ETag"]})
+    assert answer.status == 200
+    assert (await client.patch("/1.0", json={"config": {"core.trust_password": ""}})).status == 200
+
+
 async def test_an_unknown_key_is_named(client: Client) -> None:
     answer = await client.patch("/1.0", json={"config": {"no.such.key": "x"}})
     assert answer.status == 400
