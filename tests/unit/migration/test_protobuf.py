@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lightervisor.errors import Invalid
 from lightervisor.migration.frames import Control, Device, FilesBy, Header, Pair, Range, RsyncFeatures, Snapshot
 
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the machine may be busy
 texts, numbers = st.text(max_size=20), st.integers(-(1 << 63), (1 << 63) - 1)
 pairs = st.builds(Pair, key=texts, value=texts)
 snapshots = st.builds(
@@ -37,11 +38,13 @@ headers = st.builds(
 )
 
 
+@patient
 @given(headers)
 def test_what_is_encoded_is_decoded_again(header: Header) -> None:
     assert Header.decode(header.encode()) == header
 
 
+@patient
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_message_or_refused(data: bytes) -> None:
     try:
@@ -50,6 +53,7 @@ def test_any_bytes_are_a_message_or_refused(data: bytes) -> None:
         assert "message" in failure.sentence()
 
 
+@patient
 @given(headers, st.data())
 def test_a_message_that_is_cut_off_is_refused_or_lacks_its_end(header: Header, data: st.DataObject) -> None:
     whole = header.encode()
