@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from lightervisor.kernel.copies import Watch
 from lightervisor.storage import carrying
 from lightervisor.storage.carrying import Goods, Place
 from lightervisor.storage.driver import Snapshot, StorageDriver, storage_drivers
+from lightervisor.storage.drivers import overlay
 from lightervisor.storage.plain import PlainDirectories
 from tests.contracts.storage_samples import C1, C2, CAPABILITY, DRIVERS, MAP, inside, unpack
 from tests.contracts.test_copies import write
@@ -188,5 +190,25 @@ def test_a_copy_that_fails_leaves_what_was_there(pools: tuple[StorageDriver, Sto
     with pytest.raises(Failure, match="cancelled"):
         carrying.replace(Goods(here, C1, []), Place(there, C2), None, watch)
     assert write(there, C2, "cat note") == "kept\n"
+    rest(here)
+    rest(there)
+
+
+def test_a_copy_is_refreshed_as_often_as_one_likes(
+    pools: tuple[StorageDriver, StorageDriver], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overlay, "HIGHEST", 4)
+    here, there = pools
+    here.create_volume(C1, "img1")
+    carrying.copy(Goods(here, C1, []), Place(there, C2))
+    for number in range(8):
+        root = here.mount(C1, None).path
+        (root / "note").write_text(str(number))
+        here.unmount(C1)
+        carrying.replace(Goods(here, C1, []), Place(there, C2))
+    assert write(there, C2, "cat note; ls bin") == "7ping\nsame\ntool\n"
+    for pool in pools:
+        deepest = [len(json.loads(chain.read_text())["lowers"]) for chain in pool.layout.root.rglob("volume.json")]
+        assert max(deepest, default=0) <= 6
     rest(here)
     rest(there)

@@ -255,12 +255,12 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
     def filling(
         self, target: Volume | Snapshot, like: Volume | Snapshot | None = None
     ) -> Generator[Filling, None, None]:
-        """Mount an empty layer over those of what it is like."""
+        """Mount an empty layer over those of what it is like, unless these are many: then all comes anew."""
         place = self.volume_path(target) if isinstance(target, Volume) else self.snapshot_path(target)
         before: Chain | None = None
         with self.layout.making("storage volume") as staged, ExitStack() as until_placed:
             chain, project = Chain(), self._begin(staged, target)
-            if like is not None:
+            if like is not None and len(self._layers.read(self.path_of(like)).lowers) < HIGHEST:
                 chain = until_placed.enter_context(self._lowers(self.path_of(like), [], None, None))
             Mountpoint(staged).make()
             top = until_placed.enter_context(self._layers.new(chain.lowers, project))
