@@ -30,12 +30,11 @@ class Dir(StorageDriver, name="dir"):
 
     @classmethod
     def probe(cls, root: Path) -> None:
-        """Show a directory with the owners of an id map and write there; in a container, give it those."""
+        """Show a directory with the owners of an id map and write there; in a container, make it."""
         with probe.trying(cls.name, root) as place:
             (place / "source").mkdir()
             (place / "target").mkdir()
-            if shifted.is_needed():
-                owners.shift(place / "source", probe.MAP)
+            if shifted.is_needed():  # which ids there are for instances is seen at their start
                 return
             mounts.bind_idmapped(place / "source", place / "target", namespace_of(probe.MAP))
             probe.check_writable(place / "target")
