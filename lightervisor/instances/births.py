@@ -15,7 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from lightervisor.config import architectures, names
-from lightervisor.config.merge import Expanded, expand
+from lightervisor.config.merge import Expanded, expand, without_empty
 from lightervisor.db.instance_snapshots import SnapshotRow, SnapshotRows
 from lightervisor.db.instances import InstanceRow, InstanceRows
 from lightervisor.errors import Conflict, Failure, Invalid, NotFound, Unsupported
@@ -122,6 +122,8 @@ class Births:
     def plan(self, row: InstanceRow) -> Plan:
         """Check the record of a new instance. Raises Invalid, NotFound or Conflict with LXD's texts."""
         check_runnable(row.architecture)
+        devices = {name: without_empty(device) for name, device in row.devices.items()}
+        row = msgspec.structs.replace(row, config=without_empty(row.config), devices=devices)  # "" is to have none
         layers = self._catalog.profiles_named(row.project, row.profiles, for_new=True)
         expanded = expand(layers, row.config, row.devices)
         with _record_refused():

@@ -132,11 +132,13 @@ def test_flags_of_the_command(either: Lxc, daemon: Daemon, image: str, name: str
     either.snapshot(name, "first")
     either.say("config", "device", "add", name, "root", "disk", "path=/", "pool=default", "size=1GiB")
     flags = ("--instance-only", "--stateless", "--ephemeral", "--no-profiles", "-c", "user.note=x", "-c", "user.more=y")
-    either.say("copy", name, copy, *flags, "--device", "root,size=2GiB")
+    either.say("config", "set", name, "user.gone=x")
+    either.say("copy", name, copy, *flags, "-c", "user.gone=", "--device", "root,size=2GiB")
     found = shown(daemon, copy)
     assert (found["ephemeral"], found["profiles"]) == (True, [])
     assert found["devices"] == {"root": {"type": "disk", "path": "/", "pool": "default", "size": "2GiB"}}
     assert (found["config"]["user.note"], found["config"]["user.more"]) == ("x", "y")
+    assert "user.gone" not in found["config"]
     assert either.snapshots(copy) == []
 
 
