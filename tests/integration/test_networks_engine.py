@@ -99,9 +99,13 @@ class Guest:
         return run("nsenter", f"--net=/proc/{self.process.pid}/ns/net", *argv)
 
     def ask_dhcp(self) -> str:
-        script = Path(__file__).with_name("udhcpc_print.sh")
-        said = self("busybox", "udhcpc", "-i", "eth0", "-n", "-q", "-f", "-t", "10", "-T", "1", "-s", str(script))
-        return said.strip().splitlines()[-1]
+        return self.told_by_dhcp()[-1]
+
+    def told_by_dhcp(self) -> list[str]:
+        """Router, domains to search, and the address."""
+        script = ["-s", str(Path(__file__).with_name("udhcpc_print.sh"))]
+        said = self("busybox", "udhcpc", "-i", "eth0", "-n", "-q", "-f", "-t", "10", "-T", "1", "-O", "search", *script)
+        return said.strip().splitlines()[-3:]
 
     def leave(self) -> None:
         self.process.kill()
@@ -152,6 +156,25 @@ async def test_a_new_bridge_serves_an_address_a_name_and_nat(parts: Parts, name:
     assert chains(name) == {}
     assert not (parts.directory / name).exists()
     assert name not in run("ip", "-o", "link")
+
+
+async def test_what_guests_are_told_and_where_they_go_out(parts: Parts, name: str, guest: Guest) -> None:
+    await parts.service.create(NetworksPost(name=name, config={"ipv6.address": "none"}))
+    config = parts.service.get(name).config
+    subnet = ip_interface(config["ipv4.address"]).network
+    outside = {"ipv4.nat.address": "192.0.2.7", "ipv4.nat.order": "after", "ipv4.routes": "10.255.77.0/24"}
+    told = {"ipv4.dhcp.gateway": str(subnet[9]), "dns.search": "one.example,two.example"}
+    await parts.service.replace(name, NetworkPut(config={**config, **outside, **told, "ipv4.firewall": "false"}))
+    guest.plug()
+    router, search, _ = guest.told_by_dhcp()
+    assert (router, search) == (f"router {subnet[9]}", "search one.example two.example")
+    assert {"snat": {"family": "ip", "addr": "192.0.2.7"}} in chains(name)[f"pstrt.{name}"][0]
+    assert not chains(name).get(f"fwd.{name}")
+    assert name in run("ip", "route", "show", "10.255.77.0/24")
+    await parts.service.replace(name, NetworkPut(config=config))
+    assert run("ip", "route", "show", "10.255.77.0/24") == ""
+    assert "masquerade" in json.dumps(chains(name)[f"pstrt.{name}"])
+    assert chains(name)[f"fwd.{name}"]
 
 
 async def test_a_change_is_on_the_host_at_once(parts: Parts, name: str) -> None:
