@@ -17,6 +17,7 @@ from lightervisor.images.store import Images
 from lightervisor.images.upkeep import Upkeep
 from lightervisor.instances.autostart import Autostart
 from lightervisor.instances.boot import Boot
+from lightervisor.instances.guest_roots import GuestRoots
 from lightervisor.instances.guest_sockets import GuestSockets
 from lightervisor.instances.hotplug import Hotplug
 from lightervisor.instances.logs import Logs
@@ -38,6 +39,7 @@ class Parts:
 
     server: Server
     boot: Boot
+    guest_roots: GuestRoots
     power: Power
     operations: Operations
     journal: Journal
@@ -72,6 +74,7 @@ class Parts:
             log.warning("network %s could not be started", name)
         self.guest_sockets.start()
         await self.boot.find_running()
+        await self.guest_roots.recover()
         await self.journal.recover()
 
     async def tidy(self) -> None:

@@ -280,6 +280,7 @@ def _parts(
     return Parts(
         server=Server(services, doors),
         boot=boot,
+        guest_roots=guest_roots,
         power=power,
         operations=operations,
         journal=journal,

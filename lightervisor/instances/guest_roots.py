@@ -9,10 +9,10 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from lightervisor.config.names import volume_name
-from lightervisor.errors import Conflict
+from lightervisor.errors import Conflict, Failure
 from lightervisor.instances.boot import Boot
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.guest_root import GuestRoot, open_running
@@ -53,6 +53,17 @@ class GuestRoots:
             return
         async with self._stopped(project, name) as root:
             yield root
+
+    async def recover(self) -> None:
+        """The daemon starts, nobody looks into anything: take away what one that was killed had mounted for that."""
+        roots: dict[tuple[str, str], str] = {}
+        for project, name in self._catalog.names(None):
+            with suppress(Failure):  # a pool that cannot be used has nothing mounted
+                roots[project, name] = self._volumes.pool_of(
+                    self._catalog.expand(self._catalog.row(project, name)).devices
+                )
+        running = {place for place in roots if self._boot.containers.init_pid(volume_name(*place)) is not None}
+        await self._volumes.unmount_left(roots, running)
 
     @asynccontextmanager
     async def left_alone(self, project: str, name: str) -> AsyncGenerator[None, None]:

@@ -1,7 +1,7 @@
 """Where an instance lives on disk: its pool, its volume, its description for `lxd recover`."""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Set
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from lightervisor.config.names import volume_name
 from lightervisor.db.instances import InstanceRow
 from lightervisor.errors import Conflict, Failure, Invalid
 from lightervisor.instances.descriptions import FILE, Descriptions
-from lightervisor.kernel import files
+from lightervisor.kernel import files, mounts
 from lightervisor.kernel.idmap import IdMap
 from lightervisor.kernel.threads import finished, in_thread
 from lightervisor.model import yaml_documents
@@ -24,6 +24,7 @@ from lightervisor.storage.driver import (
     Volume,
 )
 from lightervisor.storage.keys_volume import DEFAULTS
+from lightervisor.storage.mountpoint import ROOTFS
 from lightervisor.storage.plain import PlainDirectories, PlainDirectory
 from lightervisor.storage.pools import Pools
 from lightervisor.storage.volumes import custom_volume
@@ -154,6 +155,24 @@ class InstanceVolumes:
         """Unmount the root file system; nothing happens when it is not mounted."""
         await self._left(project, name)
         await in_thread(self._pools.driver(pool).unmount, _volume(project, name))
+
+    async def unmount_left(self, pools: Mapping[tuple[str, str], str], running: Set[tuple[str, str]]) -> None:
+        """Unmount the roots of instances that do not run, and all snapshots, as far as they are mounted.
+
+        `pools` has the pool of each instance, by project and name. For a daemon that starts: nobody reads anything.
+        """
+        mounted = mounts.mountpoints()
+        for (project, name), pool in pools.items():
+            if (project, name) not in running and str(self.directory(pool, project, name) / ROOTFS) in mounted:
+                await self.unmount(pool, project, name)
+        snapshots = [Path(place) for place in mounted if "-snapshots/" in place and place.endswith(f"/{ROOTFS}")]
+        if not snapshots:
+            return
+        for (project, name), pool in pools.items():
+            above = self.snapshot_directory(pool, SnapshotPlace(project, name, "any")).parent
+            for place in [one for one in snapshots if one.parent.parent == above]:
+                found = SnapshotPlace(project, name, place.parent.name)
+                await in_thread(self._pools.driver(pool).unmount_snapshot, _snapshot(found))
 
     def directory(self, pool: str, project: str, name: str) -> Path:
         """The volume's directory, which holds metadata.yaml, templates and backup.yaml."""

@@ -16,6 +16,15 @@ def is_mountpoint(path: Path) -> bool:
     return syscalls.is_mount_root(path)
 
 
+def mountpoints() -> set[str]:
+    """Where something is mounted in this mount namespace. Source: proc_pid_mountinfo(5)."""
+    table = Path("/proc/self/mountinfo").read_text(errors="surrogateescape")
+    places = [line.split(" ", 5)[4] for line in table.splitlines()]
+    for escaped, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        places = [place.replace(escaped, character) for place in places]
+    return set(places)
+
+
 def mount(source: str | Path, target: Path, type: str = "", *, flags: int = 0, data: str = "") -> None:
     """Mount by mount(2). Raises OSError."""
     syscalls.mount(source, target, type, flags, data)

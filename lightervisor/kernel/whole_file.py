@@ -7,6 +7,7 @@ are OSError. Source: open(2), linkat(2), rename(2).
 import errno
 import os
 import stat as modes
+from binascii import crc32
 from contextlib import suppress
 
 from lightervisor.kernel import syscalls
@@ -88,14 +89,26 @@ class WholeFile:
                 try:
                     self._link(self._place.name)
                 except FileExistsError:
-                    self._beside = _new_name()
-                    self._link(self._beside)
+                    self._link_beside()
             if self._beside:
                 directory = self._place.directory
-                os.rename(self._beside, self._place.name, src_dir_fd=directory, dst_dir_fd=directory)
+                # Gone when somebody who writes the same has put this one in its place, after theirs.
+                with suppress(FileNotFoundError):
+                    os.rename(self._beside, self._place.name, src_dir_fd=directory, dst_dir_fd=directory)
                 self._beside = ""
         finally:
             self.abandon()
+
+    def _link_beside(self) -> None:
+        """Give it the name that it has for a moment: always the same one, so that what a killed writer left goes."""
+        beside = NAMELESS.format(f"{crc32(os.fsencode(self._place.name)):08x}")
+        try:
+            self._link(beside)
+        except FileExistsError:
+            with suppress(FileNotFoundError):
+                os.unlink(beside, dir_fd=self._place.directory)
+            self._link(beside)
+        self._beside = beside
 
     def _link(self, name: str | bytes) -> None:
         path, own = self._place.link_of(self.descriptor)

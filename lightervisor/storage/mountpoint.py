@@ -15,6 +15,7 @@ from lightervisor.kernel import mounts, syscalls
 from lightervisor.kernel.idmap import IdMap
 
 MARK = "mounted"
+ROOTFS = "rootfs"
 
 
 class MountedRoot(Struct, frozen=True):
@@ -28,7 +29,7 @@ class Mountpoint:
     """The rootfs of one volume's directory; failures are OSError."""
 
     def __init__(self, directory: Path) -> None:
-        self.path = directory / "rootfs"
+        self.path = directory / ROOTFS
         self._directory = directory
 
     def make(self) -> None:

@@ -148,7 +148,8 @@ class Hook:
         elif event in ONE_PATH:
             self._path_effect(event, arguments)
         elif event in TWO_PATHS:
-            self.effect(event, arguments[0], arguments[1])
+            is_descriptor = os.fsdecode(arguments[0]).isdecimal()  # relative to /proc/self/fd
+            self.effect(event, "DESCRIPTOR" if is_descriptor else arguments[0], arguments[1])
         elif event == "subprocess.Popen":
             self.effect("run", *list(arguments[1])[:2])
 

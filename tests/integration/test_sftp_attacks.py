@@ -182,12 +182,16 @@ def test_sessions_end_with_a_daemon_that_is_killed(fresh_daemon: Daemon, fresh_i
     name = "killed"
     post = {"name": name, "source": {"type": "image", "alias": fresh_image}}
     assert fresh_daemon.operation("POST", "/1.0/instances", post)["err"] == ""
-    with sftp.session(fresh_daemon, name) as session:
+    assert fresh_daemon.operation("POST", f"/1.0/instances/{name}/snapshots", {"name": "snap"})["err"] == ""
+    with sftp.session(fresh_daemon, name) as session, sftp.session(fresh_daemon, name, snapshot="snap") as other:
+        assert ask(other, packets.STAT, string(b"/root")).kind == packets.ATTRS
         handle = sftp.begun_whole(session, "/root/half")
         ask(session, packets.WRITE, handle, u64(0), string(b"half"))
-        (pid,) = sftp.processes_of(fresh_daemon)
+        pids = sftp.processes_of(fresh_daemon)
+        assert len(pids) == 2
         fresh_daemon.kill()
-        eventually(lambda: not Path(f"/proc/{pid}").exists(), what="the process to end")
+        eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), what="the processes to end")
     fresh_daemon.start()
+    assert f"{fresh_daemon.state}/storage-pools" not in Path("/proc/mounts").read_text(), "it is still mounted"
     with sftp.session(fresh_daemon, name) as session:
         assert ask(session, packets.STAT, string(b"/root/half")).code == packets.NO_SUCH_FILE
