@@ -12,12 +12,15 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 
 from lightervisor.config.names import volume_name
+from lightervisor.config.types import is_true
 from lightervisor.errors import Conflict, Failure
 from lightervisor.instances.boot import Boot
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.guest_root import GuestRoot, open_running
+from lightervisor.instances.nesting import NESTING, show
 from lightervisor.instances.volumes import InstanceVolumes
 from lightervisor.kernel import paths
+from lightervisor.kernel.threads import in_thread
 from lightervisor.operations.locks import Locks, instance_lock
 
 PATIENCE_S = 60.0
@@ -120,7 +123,15 @@ class GuestRoots:
         idmap = self._boot.idmap_of(row, expanded)
         pool = self._volumes.pool_of(expanded.devices)
         mounted = await self._volumes.mount(pool, project, name, idmap)
-        return GuestRoot(paths.open_root(mounted.path), idmap if mounted.idmapped else None)
+        root = GuestRoot(paths.open_root(mounted.path), idmap if mounted.idmapped else None)
+        if is_true(expanded.config.get(NESTING)):
+            beside = await self._volumes.plain_directories(pool, project, name)
+            try:
+                await in_thread(show, root.descriptor, root.idmap, beside)
+            except BaseException:
+                os.close(root.descriptor)
+                raise
+        return root
 
     async def _release(self, project: str, name: str) -> None:
         container = volume_name(project, name)

@@ -42,6 +42,19 @@ def test_an_overlay_can_be_made_where_container_engines_keep_theirs(
     assert lxc.run(name, "stat", "-c", "%u", f"{place}/up/file").stdout == "1000\n"
 
 
+@pytest.mark.parametrize("privileged", ["false", "true"])
+def test_what_is_kept_there_is_seen_while_it_is_stopped(lxc: Lxc, image: str, name: str, privileged: str) -> None:
+    lxc("launch", image, name, "-c", "security.nesting=true", "-c", f"security.privileged={privileged}").ok()
+    lxc.run(name, "sh", "-ec", "cd /var/lib/docker; echo one >one; chown 1000 one")
+    lxc("stop", "--force", name).ok()
+    assert lxc.pull(name, "/var/lib/docker/one") == b"one\n"
+    lxc.push(name, "/var/lib/docker/two", b"two\n")
+    assert lxc.pull(name, "/var/lib/docker/two") == b"two\n"
+    lxc("start", name).ok()
+    script = "cd /var/lib/docker; cat one two; stat -c %u one; grep -c ' /var/lib/docker ' /proc/self/mountinfo"
+    assert lxc.run(name, "sh", "-c", script).stdout == "one\ntwo\n1000\n1\n"
+
+
 @pytest.mark.parametrize("kind", POOLS)
 def test_copies_have_what_is_kept_there(lxc: Lxc, image: str, name: str, kind: str) -> None:
     pool, copies = f"pool-{name}", [f"{name}-snapshot", f"{name}-copy", f"{name}-moved"]
