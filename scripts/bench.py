@@ -47,6 +47,18 @@ def small_work(bench: Bench, folder: Path) -> None:
     bench.measure(
         "pull 64 MiB", lambda s, _: s.run("file", "pull", "bench-0/root/blob", folder / "back"), 3, goal=Goal(1.0)
     )
+    tree = many_files(folder / "tree", 500)
+    bench.measure(
+        "push -r of 500 files",
+        lambda s, i: s.run("file", "push", "-r", "-p", tree, f"bench-0/root/tree-{i}"),
+        3,
+        goal=Goal(0.1),
+    )
+    bench.measure(
+        "pull -r of 500 files",
+        lambda s, i: s.run("file", "pull", "-r", "bench-0/root/tree-0", folder / s.name / str(i)),
+        3,
+    )
     bench.measure("stop --force", lambda s, i: s.run("stop", "--force", f"bench-{i}"), n, goal=Goal(0.2))
     bench.measure("start", lambda s, i: s.run("start", f"bench-{i}"), n, goal=Goal(0.4))
     bench.measure("delete --force", lambda s, i: s.run("delete", "--force", f"bench-{i}"), n, goal=Goal(0.3))
@@ -60,6 +72,15 @@ def small_work(bench: Bench, folder: Path) -> None:
         unit="requests",
         goal=Goal(5, is_floor=True),
     )
+
+
+def many_files(tree: Path, count: int) -> Path:
+    """A tree of small files in ten folders."""
+    for number in range(count):
+        folder = tree / str(number % 10)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"file-{number}").write_bytes(os.urandom(1 + number * 16 % 8192))
+    return tree
 
 
 def big_work(bench: Bench, folder: Path, big: str) -> None:
