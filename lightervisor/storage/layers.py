@@ -13,7 +13,7 @@ import shutil
 import stat
 import threading
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -53,6 +53,47 @@ class PoolLayers:
     def __init__(self, layout: PoolLayout, quotas: PoolQuotas) -> None:
         self._layout, self._quotas = layout, quotas
         self.lock = threading.Lock()
+        self._readers, self._is_wanted = 0, False
+        self._unused: Callable[[], None] | None = None
+
+    def when_unused(self, tell: Callable[[], None]) -> None:
+        """Take what is to be told, when that was asked for, once nobody makes anything of a chain any more."""
+        self._unused = tell
+
+    def tell_when_unused(self) -> None:
+        """Tell when somebody has done with a chain, or let a mount go."""
+        self._is_wanted = True
+
+    def let_go(self) -> None:
+        """A mount was let go."""
+        if self._is_wanted and self._unused is not None:
+            self._is_wanted = False
+            self._unused()
+
+    def are_read(self) -> bool:
+        """Whether somebody makes something of a chain now. The lock is held."""
+        return self._readers > 0
+
+    @contextmanager
+    def reading(self) -> Generator[None, None, None]:
+        """What is read of a chain meanwhile stays what volumes and snapshots are made of. The lock is not held."""
+        with self.lock:
+            self._readers += 1
+        try:
+            yield
+        finally:
+            with self.lock:
+                self._readers -= 1
+            if not self._readers:
+                self.let_go()
+
+    def chains(self) -> dict[Path, Chain]:
+        """What every volume and snapshot is made of, by its directory. Raises HostError when one cannot be read."""
+        found: dict[Path, Chain] = {}
+        for directory in self._directories():
+            with suppress(NotFound):
+                found[directory] = self.read(directory)
+        return found
 
     def path(self, layer: str) -> Path:
         """The directory of a layer, which has `upper` and `work`."""
@@ -135,6 +176,13 @@ class PoolLayers:
         text = msgspec.json.format(msgspec.json.encode(chain)).decode()
         files.write_whole(directory / "volume.json", text, 0o600, durable=True)
 
+    def frozen(self, directory: Path, chain: Chain) -> list[str]:
+        """Trees with a volume's own layer, which is no longer its own: it writes to a new one above."""
+        lowers = [f"{chain.top}/upper", *chain.lowers]
+        with self.new(lowers, self._quotas.project(directory)) as top:
+            self.write(directory, Chain(image=chain.image, top=top, lowers=lowers))
+        return lowers
+
     def drop(self, chain: Chain) -> None:
         """A volume or snapshot made of this is gone: discard what nobody else is made of. The lock is held.
 
@@ -153,14 +201,14 @@ class PoolLayers:
     def has_users(self, image: str) -> bool:
         """Whether something lies on an image; also when that cannot be told. The lock is held."""
         try:
-            return any(one.image == image for one in self._chains())
+            return any(one.image == image for one in self.chains().values())
         except HostError:
             return True
 
     def sweep(self) -> None:
         """Discard layers that nothing is made of: for the pool's start, before anything else uses it."""
         try:
-            used = {layer for chain in self._chains() for layer in chain.layers()}
+            used = {layer for chain in self.chains().values() for layer in chain.layers()}
         except HostError as error:
             log.warning("layers of %s that nothing may be made of stay: %s", self._layout.root, error)
             return
@@ -171,16 +219,9 @@ class PoolLayers:
     def _used(self) -> set[str] | None:
         """The layers that volumes and snapshots name; None when one of them cannot be read: it may name any."""
         try:
-            return {layer for chain in self._chains() for layer in chain.layers()}
+            return {layer for chain in self.chains().values() for layer in chain.layers()}
         except HostError:
             return None
-
-    def _chains(self) -> Generator[Chain, None, None]:
-        for directory in self._directories():
-            try:
-                yield self.read(directory)
-            except NotFound:
-                continue
 
     def _directories(self) -> Generator[Path, None, None]:
         root = self._layout.root

@@ -19,11 +19,13 @@ from lightervisor.kernel.idmap import IdMap
 from lightervisor.kernel.moments import Copied
 from lightervisor.storage import layers, plain, probe
 from lightervisor.storage.driver import RESTORED, Filling, MountedRoot, Snapshot, Still, StorageDriver, Volume
+from lightervisor.storage.flattening import Flattening
 from lightervisor.storage.layers import Chain, PoolLayers
 from lightervisor.storage.mountpoint import Mountpoint
 from lightervisor.storage.plain import PlainDirectories, PlainDirectory
 
 Fill = Callable[[Path], None]
+Held = Volume | Snapshot
 HIGHEST = 50
 """Trees below a volume, above which its layer is copied: the kernel allows 500, each makes a mount a little slower."""
 
@@ -37,7 +39,7 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
     def __init__(self, root: Path, config: Mapping[str, str]) -> None:
         super().__init__(root, config)
         self._layers = PoolLayers(self.layout, self._quotas)
-        self._mounting = threading.Lock()
+        self._flattening, self._mounting = Flattening(self.layout, self._layers), threading.Lock()
 
     @classmethod
     def probe(cls, root: Path) -> None:
@@ -58,6 +60,7 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
         self.layout.prepare(self.source())
         self._tidy_all_snapshots()
         self._layers.sweep()
+        self._flattening.begin()
 
     def delete(self) -> None:
         """Remove the directories."""
@@ -133,7 +136,7 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
             self._place_snapshot(staged, snapshot)
 
     @contextmanager
-    def _filled(self, staged: Path, fill: Fill, target: Volume | Snapshot) -> Generator[str, None, None]:
+    def _filled(self, staged: Path, fill: Fill, target: Held) -> Generator[str, None, None]:
         project = self._begin(staged, target)
         fill(staged)
         self.layout.flush()
@@ -162,12 +165,14 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
             self.layout.trash.discard(directory)
             self._layers.drop(chain)
             self._reap(chain.image)
+        self._flattening.begin()
 
     def mount(self, volume: Volume, idmap: IdMap | None) -> MountedRoot:
         """Mount the layers; a volume without any below it is shown as it is."""
         directory = self.volume_path(volume)
-        chain = self._layers.read(directory)
-        return self._mounted(Mountpoint(directory), chain.lowers, chain.top, idmap)
+        with self._layers.reading():
+            chain = self._layers.read(directory)
+            return self._mounted(Mountpoint(directory), chain.lowers, chain.top, idmap)
 
     def _mounted(self, point: Mountpoint, lowers: Sequence[str], top: str, idmap: IdMap | None) -> MountedRoot:
         try:
@@ -203,9 +208,7 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
             self._layers.write(staged, chain)
             self._place_snapshot(staged, snapshot)
 
-    def copy_volume(
-        self, source: Volume | Snapshot, target: Volume, still: Still | None = None, watch: Watch | None = None
-    ) -> None:
+    def copy_volume(self, source: Held, target: Volume, still: Still | None = None, watch: Watch | None = None) -> None:
         """Make an empty layer over those of the source, as if it were a snapshot's."""
         if self.has_volume(target):
             return
@@ -225,7 +228,7 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
             self._place_snapshot(staged, target)
 
     def replace_volume(
-        self, source: Volume | Snapshot, target: Volume, still: Still | None = None, watch: Watch | None = None
+        self, source: Held, target: Volume, still: Still | None = None, watch: Watch | None = None
     ) -> None:
         """Put an empty layer over those of the source in its place."""
         before = self._layers.read(self.volume_path(target))
@@ -240,7 +243,7 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
 
     @contextmanager
     def opened(
-        self, source: Volume | Snapshot, still: Still | None = None, watch: Watch | None = None
+        self, source: Held, still: Still | None = None, watch: Watch | None = None
     ) -> Generator[Path, None, None]:
         """Mount the layers of a snapshot that nobody knows."""
         with self._kept(source, None, still, watch) as (staged, chain):
@@ -252,13 +255,12 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
                 self._drop(Chain(image=chain.image, lowers=chain.lowers))
 
     @contextmanager
-    def filling(
-        self, target: Volume | Snapshot, like: Volume | Snapshot | None = None
-    ) -> Generator[Filling, None, None]:
+    def filling(self, target: Held, like: Held | None = None) -> Generator[Filling, None, None]:
         """Mount an empty layer over those of what it is like, unless these are many: then all comes anew."""
         place = self.volume_path(target) if isinstance(target, Volume) else self.snapshot_path(target)
         before: Chain | None = None
-        with self.layout.making("storage volume") as staged, ExitStack() as until_placed:
+        making = self.layout.making("storage volume")
+        with self._layers.reading(), making as staged, ExitStack() as until_placed:
             chain, project = Chain(), self._begin(staged, target)
             if like is not None and len(self._layers.read(self.path_of(like)).lowers) < HIGHEST:
                 chain = until_placed.enter_context(self._lowers(self.path_of(like), [], None, None))
@@ -287,14 +289,15 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
 
     @contextmanager
     def _kept(
-        self, source: Volume | Snapshot, target: Volume | Snapshot | None, still: Still | None, watch: Watch | None
+        self, source: Held, target: Held | None, still: Still | None, watch: Watch | None
     ) -> Generator[tuple[Path, Chain], None, None]:
         """A directory to be put in its place, and the layers of what a volume or snapshot holds now, which stay so.
 
         Without a target it is for the moment.
         """
         directory = self.path_of(source)
-        with self.layout.making("storage volume" if isinstance(target, Volume) else "snapshot") as staged:
+        making = self.layout.making("storage volume" if isinstance(target, Volume) else "snapshot")
+        with self._layers.reading(), making as staged:
             self._begin(staged, target)
             self.layout.copy_beside(directory, staged)
             Mountpoint(staged).make()
@@ -302,7 +305,7 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
             with self._lowers(directory, beside, still, watch) as chain:
                 yield staged, chain
 
-    def _begin(self, staged: Path, target: Volume | Snapshot | None) -> int:
+    def _begin(self, staged: Path, target: Held | None) -> int:
         """What is made for a volume is of its project from the beginning; what only keeps something is of none."""
         if not isinstance(target, Volume):
             return 0
@@ -330,25 +333,22 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
         if beside:
             moments.copy_trees(beside, still, watch)
             self.layout.flush()
-        yield Chain(image=chain.image, lowers=self._frozen(directory, chain) if is_written else chain.lowers)
+        yield Chain(image=chain.image, lowers=self._layers.frozen(directory, chain) if is_written else chain.lowers)
+
+    def _let_go(self, directory: Path) -> None:
+        super()._let_go(directory)
+        self._layers.let_go()
 
     def _drop(self, chain: Chain) -> None:
         with self._layers.lock:
             self._layers.drop(chain)
             self._reap(chain.image)
 
-    def _frozen(self, directory: Path, chain: Chain) -> list[str]:
-        """The volume's own layer, which is no longer its own; it writes to a new one above."""
-        lowers = [f"{chain.top}/upper", *chain.lowers]
-        with self._layers.new(lowers, self._quotas.project(directory)) as top:
-            self._layers.write(directory, Chain(image=chain.image, top=top, lowers=lowers))
-        return lowers
-
     def restore_snapshot(self, snapshot: Snapshot, mark: str) -> None:
         """Make the volume an empty layer over those of the snapshot."""
         source, directory = self.snapshot_path(snapshot), self.volume_path(snapshot.volume)
-        wanted, before = self._layers.read(source), self._layers.read(directory)
-        with self.layout.making("storage volume") as staged:
+        with self._layers.reading(), self.layout.making("storage volume") as staged:
+            wanted, before = self._layers.read(source), self._layers.read(directory)
             project = self._begin(staged, snapshot.volume)
             self.layout.copy_beside(source, staged)
             if (source / "plain").is_dir():
@@ -372,7 +372,8 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
     def mount_snapshot(self, snapshot: Snapshot) -> MountedRoot:
         """Mount the layers without one to write to."""
         directory = self.snapshot_path(snapshot)
-        return self._mounted(Mountpoint(directory), self._layers.read(directory).lowers, "", None)
+        with self._layers.reading():
+            return self._mounted(Mountpoint(directory), self._layers.read(directory).lowers, "", None)
 
     def snapshot_size(self, snapshot: Snapshot) -> int | None:
         """Bytes of the uppermost layer: what was written since the snapshot before."""

@@ -57,3 +57,21 @@ def test_memory_is_on_no_disk(sys: Path, tmp_path: Path) -> None:
 def test_what_is_not_there_is_told() -> None:
     with pytest.raises(FileNotFoundError):
         block_devices.holding(Path("/no/such/place"))
+
+
+def test_an_overlay_is_written_where_its_upper_directory_is(sys: Path, tmp_path: Path) -> None:
+    upper = tmp_path / "an upper"
+    upper.mkdir()
+    number = upper.stat().st_dev
+    (sys / f"dev/block/{os.major(number)}:{os.minor(number)}").unlink(missing_ok=True)
+    (sys / f"dev/block/{os.major(number)}:{os.minor(number)}").symlink_to(sys / "devices/vda")
+    place, shown = _Placed("/merged"), str(upper).replace(" ", "\\040")
+    place.device = os.makedev(0, 31)
+    (tmp_path / "self").mkdir()
+    options = f"rw,lowerdir=/lower,upperdir={shown},workdir=/work"
+    (tmp_path / "self/mountinfo").write_text(f"31 1 0:31 / /merged rw - overlay overlay {options}\n")
+    if not os.major(number):
+        pytest.skip("the tests' directory is on no device")
+    assert block_devices.holding(place, sys, tmp_path) == [f"{os.major(number)}:{os.minor(number)}"]
+    (tmp_path / "self/mountinfo").write_text("31 1 0:31 / /merged ro - overlay overlay ro,lowerdir=/lower\n")
+    assert block_devices.holding(place, sys, tmp_path) == []
