@@ -77,7 +77,8 @@ class InstanceMetrics:
             if device["path"] == "/":
                 try:
                     # With a quota the file system tells of the volume alone.
-                    found["/"] = self._volumes.directory(device.get("pool", ""), instance.project, instance.name)
+                    directory = self._volumes.directory(device.get("pool", ""), instance.project, instance.name)
+                    found["/"] = directory / "rootfs"
                 except Failure:
                     continue
             elif not device.get("pool") and device.get("source", "").startswith("/"):

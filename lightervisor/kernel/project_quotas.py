@@ -62,6 +62,13 @@ def assign(descriptor: int, project: int) -> None:
     fcntl.ioctl(descriptor, _SET_ATTRIBUTES, _ATTRIBUTES.pack(flags, *rest))
 
 
+def hand_down_no_more(directory: int) -> None:
+    """What is made in an open directory from now on belongs to no project; it stays in its own. Raises OSError."""
+    flags, *rest = _attributes(directory)
+    if flags & _HANDED_DOWN:
+        fcntl.ioctl(directory, _SET_ATTRIBUTES, _ATTRIBUTES.pack(flags & ~_HANDED_DOWN, *rest))
+
+
 def figures(directory: int, project: int) -> Figures:
     """What a project of a directory's file system takes and may take; zeros for one that nothing is in."""
     content = bytearray(_FIGURES.size)

@@ -9,7 +9,7 @@ import errno
 import functools
 import os
 import stat
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -48,6 +48,8 @@ class PoolLayout:
         self.root = root
         self._folders = {**FOLDERS, **own}
         self._replaced: set[Path] = set()
+        self.settle: Callable[[Path], None] = lambda _: None
+        """What is done to a directory before it gets its place."""
         self.trash = Trash(root / "trash")
 
     def prepare(self, source: Path | None) -> None:
@@ -139,6 +141,7 @@ class PoolLayout:
 
     def place(self, staged: Path, target: Path) -> bool:
         """Move what was made to its place; false when someone else put it there meanwhile."""
+        self.settle(staged)
         try:
             staged.rename(target)
         except OSError as error:
@@ -149,6 +152,7 @@ class PoolLayout:
 
     def exchange(self, staged: Path, target: Path) -> None:
         """Put what was made where something is, at once; that is removed behind, at the end of `making`."""
+        self.settle(staged)
         syscalls.exchange(staged, target)
         self._replaced.add(staged)
 

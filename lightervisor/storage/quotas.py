@@ -1,7 +1,8 @@
 """How much the volumes of a pool take and may take, where the pool's file system keeps quotas of projects.
 
 Each volume is a project of its own from its beginning, so that what it takes is known without looking at its files.
-Which one is noted nowhere but in the file system: it is the project of the volume's directory. All that is made for
+Which one is noted nowhere but in the file system: it is the project of the volume's directory, which hands it down
+while the volume is made and not afterwards: what the daemon writes there is its own. All that is made for
 the volume is made in directories of it, also pipes and links, which cannot be put into a project afterwards.
 """
 
@@ -49,6 +50,31 @@ class PoolQuotas:
             raise self._failure(error) from error
         return project
 
+    def begin_in(self, directory: Path, name: str) -> Path:
+        """A directory in a volume's that is of its project: made, where the volume has one and that is not there."""
+        place, project = directory / name, self.project(directory)
+        if project and not place.is_dir():
+            place.mkdir(mode=0o711)
+            self.begin(place, project)
+        return place
+
+    def settle(self, directory: Path) -> None:
+        """What was made in a directory is complete: what is written beside it is the daemon's own, and not counted.
+
+        On xfs the daemon would be held by a full volume, too. Raises OSError.
+        """
+        with _opened(directory) as opened:
+            if self.project_of(opened):
+                project_quotas.hand_down_no_more(opened)
+
+    @staticmethod
+    def project_of(opened: int) -> int:
+        """The project of an open directory, 0 for none; also where nothing is known of it."""
+        try:
+            return project_quotas.project_of(opened)
+        except OSError:
+            return 0
+
     def adopt(self, directories: Iterable[Path]) -> int:
         """Put what is there already into a new project; it takes as long as there are files. Raises HostError."""
         project = 0
@@ -57,6 +83,7 @@ class PoolQuotas:
                 with _opened(directory) as opened:
                     project = project or _unused(opened)
                     project_quotas.assign_tree(opened, project)
+                    project_quotas.hand_down_no_more(opened)
         except OSError as error:
             raise self._failure(error) from error
         return project

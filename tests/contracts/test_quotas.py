@@ -30,6 +30,7 @@ class Quotas:
         self.projects: dict[int, int] = {}
         self.limits: dict[int, int] = {}
         self.used = 0
+        self.complete: set[int] = set()
 
     def project_of(self, descriptor: int) -> int:
         return self.projects.get(os.fstat(descriptor).st_ino, 0)
@@ -37,6 +38,9 @@ class Quotas:
     def assign(self, descriptor: int, project: int) -> None:
         assert not os.listdir(descriptor), "what is there already does not get a project by this"
         self.projects[os.fstat(descriptor).st_ino] = project
+
+    def hand_down_no_more(self, directory: int) -> None:
+        self.complete.add(os.fstat(directory).st_ino)
 
     def assign_tree(self, directory: int, project: int) -> None:
         self.projects[os.fstat(directory).st_ino] = project
@@ -56,7 +60,7 @@ class Quotas:
 def quotas(pool: StorageDriver, monkeypatch: pytest.MonkeyPatch) -> Quotas:
     """A kernel that keeps them."""
     made = Quotas()
-    for name in ("project_of", "assign", "assign_tree", "figures", "limit"):
+    for name in ("project_of", "assign", "assign_tree", "hand_down_no_more", "figures", "limit"):
         monkeypatch.setattr(project_quotas, name, getattr(made, name))
     monkeypatch.setattr(project_quotas, "are_kept", lambda _: True)
     return made
@@ -74,6 +78,7 @@ def test_every_volume_is_a_project_from_its_beginning(pool: StorageDriver, quota
     pool.create_volume(C1, "img1")
     pool.create_volume(V1, None)
     first, second = ({quotas.of(one) for one in parts(pool, volume)} for volume in (C1, V1))
+    assert pool.volume_path(C1).stat().st_ino in quotas.complete, "what the daemon writes there does not count"
     assert len(first) == len(second) == 1 and first != second and 0 not in first | second
     pool.resize(C1, 5 * MIB)
     quotas.used = 3 * MIB

@@ -387,7 +387,7 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
         directory = self.volume_path(volume)
         chain = self._layers.read(directory)
         below = [self._layers.path(chain.top) / "upper", *(self.layout.root / lower for lower in chain.lowers)]
-        return plain.provided(directory / "plain", below)
+        return plain.provided(self._quotas.begin_in(directory, "plain"), below)
 
     def snapshot_directories(self, snapshot: Snapshot) -> list[PlainDirectory]:
         """The copies beside the snapshot's description."""

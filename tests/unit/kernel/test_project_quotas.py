@@ -110,3 +110,10 @@ def test_this_hosts_kernel_answers(tmp_path: Path) -> None:
         assert project_quotas.project_of(directory) >= 0
     finally:
         os.close(directory)
+
+
+def test_a_directory_that_is_complete_hands_nothing_down(kernel: Kernel, directory: int) -> None:
+    project_quotas.assign(directory, 7)
+    project_quotas.hand_down_no_more(directory)
+    assert kernel.projects[os.fstat(directory).st_ino] == (0x10, 7)
+    assert project_quotas.project_of(directory) == 7
