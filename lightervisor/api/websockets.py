@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 
 from aiohttp import WSMsgType, web
 
+from lightervisor.client.websockets import is_loopback
 from lightervisor.errors import Invalid
 
 PING_S = 10
@@ -17,8 +18,9 @@ PING_S = 10
 class Websocket:
     """One websocket: text frames are str, binary frames are bytes, None is the end."""
 
-    def __init__(self, response: web.WebSocketResponse) -> None:
+    def __init__(self, response: web.WebSocketResponse, remote: str | None = None) -> None:
         self.response = response
+        self.is_on_this_host = is_loopback(remote or "")
         self.unanswered = 0
         self.pinger: asyncio.Task[None] | None = None
 
@@ -67,7 +69,7 @@ async def upgraded(
     require(request)
     response = web.WebSocketResponse(max_msg_size=longest, compress=False, autoping=False)
     await response.prepare(request)
-    websocket = Websocket(response)
+    websocket = Websocket(response, request.remote)
     websocket.pinger = asyncio.create_task(_keep_alive(websocket, patience), name="websocket keepalive")
     try:
         yield websocket

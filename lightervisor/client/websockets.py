@@ -1,5 +1,7 @@
 """A websocket to another server: frames in and out, as `operations.Channel` has them."""
 
+import ipaddress
+
 import aiohttp
 
 
@@ -8,6 +10,8 @@ class Dialled:
 
     def __init__(self, response: aiohttp.ClientWebSocketResponse) -> None:
         self._response = response
+        peer = response.get_extra_info("peername")
+        self.is_on_this_host = bool(peer) and is_loopback(str(peer[0]))
 
     async def receive(self) -> bytes | str | None:
         """The next frame; None when the server has closed."""
@@ -30,3 +34,11 @@ class Dialled:
     async def close(self) -> None:
         """Close; safe to call twice."""
         await self._response.close()
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an address is one of the loopback interface; what is none is not."""
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False

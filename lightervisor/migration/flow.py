@@ -28,7 +28,7 @@ class Line:
 
     def __init__(self, channel: Channel, silence_s: float) -> None:
         self._channel, self._silence_s = channel, silence_s
-        self.moved = 0
+        self.is_on_this_host, self.moved = channel.is_on_this_host, 0
 
     async def receive(self) -> bytes | str | None:
         """The next frame, None at the end."""

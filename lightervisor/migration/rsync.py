@@ -49,9 +49,9 @@ def _options(features: RsyncFeatures) -> list[str]:
     return words
 
 
-def offered(config: Mapping[str, str]) -> RsyncFeatures:
-    """What we can do, by the configuration of the pool."""
-    is_compressed = is_true(config.get("rsync.compression", "true"))
+def offered(config: Mapping[str, str], *, is_far: bool = True) -> RsyncFeatures:
+    """What we can do, by the configuration of the pool. On one host compression takes longer than it saves."""
+    is_compressed = is_far and is_true(config.get("rsync.compression", "true"))
     return RsyncFeatures(xattrs=True, delete=True, compress=is_compressed, bidirectional=True)
 
 

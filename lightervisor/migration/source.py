@@ -122,7 +122,7 @@ class Sending:
             snapshot_names=tuple(row.name for row in rows),
             snapshots=tuple(descriptions.told(row) for row in rows),
             predump=False,
-            rsync=offered(config),
+            rsync=offered(config, is_far=not talk.is_on_this_host),
             index_version=descriptions.INDEX_VERSION,
         )
         await talk.control.tell(offer)

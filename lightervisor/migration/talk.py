@@ -34,6 +34,7 @@ class Talk:
 
     def __init__(self, control: Channel, fs: Channel, silence_s: float = SILENCE_S) -> None:
         self.control, self.fs = Line(control, silence_s), Line(fs, silence_s)
+        self.is_on_this_host = fs.is_on_this_host
         self._ending: asyncio.Task[Control] | None = None
         self._silence_s = silence_s
         self.index_version = 0

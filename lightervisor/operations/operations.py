@@ -35,6 +35,11 @@ log = logging.getLogger(__name__)
 class Channel(Protocol):
     """One websocket, as `api` gives it: text frames are str, binary frames are bytes, None is the end."""
 
+    @property
+    def is_on_this_host(self) -> bool:
+        """Whether the other end is reached through the loopback interface."""
+        ...
+
     async def receive(self) -> bytes | str | None:
         """The next frame, or None when the peer has closed."""
         ...
