@@ -43,7 +43,10 @@ def deleted(rows: list[SnapshotRow], retentions: dict[str, str], moment: datetim
         for name, value in retentions.items()
     ]
     schedule = SnapshotSchedule(
-        SimpleNamespace(everything=lambda: rows),  # type: ignore[arg-type]
+        SimpleNamespace(  # type: ignore[arg-type]
+            ended=lambda now: [one for one in rows if ZERO_TIME < one.expires_at <= now],
+            scheduled=lambda: [one for one in rows if one.scheduled],
+        ),
         SimpleNamespace(expanded=lambda: owners),  # type: ignore[arg-type]
         SimpleNamespace(),  # type: ignore[arg-type]
         SimpleNamespace(delete=delete),  # type: ignore[arg-type]
