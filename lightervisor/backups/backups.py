@@ -106,6 +106,10 @@ class Backups:
         self._catalog.row(project, instance)
         return self._rows.get(project, instance, name)
 
+    def _made(self, file: str) -> Path:
+        """Where a file is written until it is whole."""
+        return self._packer.directory / file.rpartition("_")[2]
+
     def _path(self, row: BackupRow) -> Path:
         return self._directory / row.file
 
@@ -128,7 +132,7 @@ class Backups:
             created_at=now(),
             expires_at=in_utc(post.expires_at) if post.expires_at.year > 1 else ZERO_TIME,
             instance_only=_is_alone(post),
-            file=f"{volume_name(project, instance)}_{name}_{secrets.token_hex(8)}",
+            file=f"{volume_name(project, instance)}_{name}_{secrets.token_hex(16)}",
         )
         self._being_made.add(place)
 
@@ -143,7 +147,7 @@ class Backups:
         return self._start("Backing up instance", work, row, cancellable=True)
 
     async def _make(self, run: Run, row: BackupRow, arguments: Mapping[str, str], algorithm: str) -> None:
-        made = self._packer.directory / row.file
+        made = self._made(row.file)
         await self._packer.into_file(run, arguments, algorithm, instance_only=row.instance_only, place=made)
         await in_thread(made.rename, self._path(row))
         await self._rows.add(row)
@@ -151,8 +155,8 @@ class Backups:
     async def undo(self, arguments: Mapping[str, str]) -> None:
         """Remove what there is of a backup whose making did not end; may be called twice."""
         if not any(row.file == arguments["file"] for row in self._rows.everything()):
-            for directory in (self._packer.directory, self._directory):
-                await in_thread(_remove, directory / arguments["file"])
+            for file in (self._made(arguments["file"]), self._directory / arguments["file"]):
+                await in_thread(_remove, file)
         else:  # what failed came after all was done: nobody was told of it
             await self._rows.delete(arguments["project"], arguments["name"], arguments["backup"])
             await in_thread(_remove, self._directory / arguments["file"])

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from msgspec import Struct
 
 from lightervisor.config import architectures
+from lightervisor.config.instance_keys import SCOPE
+from lightervisor.config.key import REGISTRY
 from lightervisor.config.merge import Devices, root_device
 from lightervisor.db.instance_snapshots import SnapshotRow
 from lightervisor.db.instances import InstanceRow
@@ -95,6 +97,7 @@ def _config(told: Mapping[str, str], taken: Collection[str], *, is_here: bool) -
         if (is_here or not key.startswith(OF_ANOTHER_HOST))
         and (is_here or not (key.startswith("volatile.") and key.endswith(OF_ONE_RUN)))
         and not (key.startswith("volatile.") and key.endswith(MAC) and value in taken)
+        and not (key.startswith("volatile.") and REGISTRY.lookup(SCOPE, key) is None)  # another server's own notes
     }
     if kept.get(IDENTITY, "") in ("", *taken):
         kept[IDENTITY] = str(uuid.uuid4())

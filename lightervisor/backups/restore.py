@@ -101,7 +101,12 @@ class Restoring:
     async def _work(self, run: Run, archive: Archive, config: BackupConfig, place: Place) -> None:
         self._check_free(place)
         adopted, maps = self._adoption.checked(config, place), maps_of(config)
-        await self._adoption.adopt(run, adopted, lambda: self._unpack(run, archive, place, maps))
+
+        async def make() -> None:
+            await self._unpack(run, archive, place, maps)
+            await self._volumes.resize(place.project, place.name, adopted.plan.expanded.devices)
+
+        await self._adoption.adopt(run, adopted, make)
 
     async def _unpack(self, run: Run, archive: Archive, place: Place, maps: Maps) -> None:
         """The files, in the pool; cancelling ends it at once."""

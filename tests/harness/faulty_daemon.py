@@ -94,7 +94,8 @@ class Hook:
         text = re.sub(r"/[0-9a-f]{64}", "/IMAGE", text)
         text = re.sub(r"/\.incoming/[0-9a-f]{32}", "/.incoming/FILE", text)
         return re.sub(
-            r"(?<=trash/)[^/]+|(?<=layers/)[0-9a-f]{16}|(?<=/proc/)\d+|(?<=veth)[0-9a-f]{8}|(?<=lvt)[0-9a-f]{6}",
+            r"(?<=trash/)[^/]+|(?<=layers/)[0-9a-f]{16}|(?<=backups/instances/)[^/ ]+"
+            r"|(?<=/proc/)\d+|(?<=veth)[0-9a-f]{8}|(?<=lvt)[0-9a-f]{6}",
             "*",
             text,
         )

@@ -43,6 +43,7 @@ def test_ours_come_back_there(
     lxc("export", "ours:c1", tmp_path / "backup", *words).ok()
     native("import", "theirs:", tmp_path / "backup").ok()
     check(lxc, "theirs", "c1")
+    lxc("delete", "theirs:c1").ok()
     lxc("import", "theirs:", tmp_path / "backup", "c2").ok()
     check(lxc, "theirs", "c2")
 

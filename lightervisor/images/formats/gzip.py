@@ -8,8 +8,8 @@ from typing import ClassVar
 from lightervisor.images import gzip_program
 from lightervisor.images.formats.tar import Tar
 
-LEVEL = "-5"
-"""When none is asked for: a little larger than gzip's own 6, in two thirds of the time."""
+LEVEL = "-4"
+"""When none is asked for: a fiftieth larger than gzip's own 6, in less than half the time."""
 
 
 class Gzip(Tar, name="gz"):
