@@ -21,7 +21,7 @@ class Trash:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._one_at_a_time = threading.Lock()
+        self._one_at_a_time, self._starting = threading.Lock(), threading.Lock()
         self._workers: set[threading.Thread] = set()
 
     def new(self) -> Path:
@@ -64,10 +64,13 @@ class Trash:
                 self._workers.discard(threading.current_thread())
 
         worker = threading.Thread(target=run, name="storage-trash", daemon=True)
-        self._workers.add(worker)
-        worker.start()
+        with self._starting:  # who waits meets no thread that cannot be waited for yet
+            self._workers.add(worker)
+            worker.start()
 
     def wait(self, timeout_s: float | None = None) -> None:
         """Wait until all that was asked for so far is done."""
-        for worker in list(self._workers):
+        with self._starting:
+            workers = list(self._workers)
+        for worker in workers:
             worker.join(timeout_s)
