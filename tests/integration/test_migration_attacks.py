@@ -6,12 +6,15 @@ Attack 44 of the list: each fails with a reason that names it, nothing of it sta
 from __future__ import annotations
 
 import asyncio
+import os
+import stat
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 
 from lightervisor.client.websockets import Dialled
@@ -129,11 +132,11 @@ def test_headers_that_are_none_are_refused(daemon: Daemon, name: str, cause: str
     nothing_stays(daemon, name)
 
 
-def sender(tree: Path, *, cut_at: int | None = None) -> Peer:
+def sender(tree: Path, *, cut_at: int | None = None, offer: Header = OFFER) -> Peer:
     """A source with this tree in the place of an instance's; with `cut_at` it goes after so many bytes."""
 
     async def peer(talk: Talk) -> None:
-        await talk.control.tell(OFFER)
+        await talk.control.tell(offer)
         answer = await talk.control.message(Header)
         assert answer.rsync == ALL
         talk.agreed(0)
@@ -171,8 +174,6 @@ def test_something_else_in_the_place_of_the_root_directory_is_refused(
     elif shape == "file":
         (tree / "rootfs").write_text("no directory")
     else:
-        import os
-
         os.mkfifo(tree / "rootfs")
     ended = pushed(daemon, name, quietly(sender(tree)))
     assert ended["status"] == "Failure", ended
@@ -198,6 +199,25 @@ def test_what_describes_volumes_here_cannot_be_sent(daemon: Daemon, name: str, t
     assert not (directory / "templates").exists()
     pulled = daemon.request("GET", f"/1.0/instances/{name}/files?path=/etc/note")
     assert pulled.body == b"sent"
+
+
+def test_owners_of_an_older_source_become_plain(daemon: Daemon, name: str, tmp_path: Path) -> None:
+    """LXD on a kernel without id-mapped mounts keeps files with the host's ids, and says which map that is."""
+    tree = tmp_path / "tree"
+    (tree / "rootfs").mkdir(parents=True)
+    for file, owner in (("root", 1_000_000), ("user", 1_001_000), ("nobody", 7)):
+        (tree / "rootfs" / file).write_text(file)
+        os.chown(tree / "rootfs" / file, owner, owner)
+    (tree / "rootfs/user").chmod(0o4755)
+    os.chown(tree / "rootfs", 1_000_000, 1_000_000)
+    idmap = (Range(is_uid=True, is_gid=True, host=1_000_000, guest=0, count=65536),)
+    ended = pushed(daemon, name, sender(tree, offer=Header(files_by=FilesBy.RSYNC, rsync=ALL, idmap=idmap)))
+    assert ended["status"] == "Success", ended
+    chain = msgspec.json.decode((daemon.state / "storage-pools/default/containers" / name / "volume.json").read_bytes())
+    layer = daemon.state / "storage-pools/default" / chain["top"] / "upper"
+    for file, owner, mode in (("root", 0, 0o644), ("user", 1000, 0o4755), ("nobody", 65534, 0o644), (".", 0, 0o755)):
+        found = (layer / file).stat()
+        assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (owner, owner, mode)
 
 
 def test_a_source_that_goes_in_the_middle_leaves_nothing(daemon: Daemon, name: str, tmp_path: Path) -> None:
