@@ -57,7 +57,9 @@ class TreePush:
         yield Ask(sftp_packets.MKDIR, string(place), Attributes(mode=status.st_mode & 0o777).packed(), lenient=True)
         (made,) = yield None
         if made.code == sftp_packets.OK:
-            yield Ask(sftp_packets.SETSTAT, string(place), _owned(status).packed())
+            owned = _owned(status)
+            yield Ask(sftp_packets.SETSTAT, string(place), Attributes(uid=owned.uid, gid=owned.gid).packed())
+            yield Ask(sftp_packets.SETSTAT, string(place), Attributes(mode=owned.mode).packed())
             yield None
             return
         yield Ask(sftp_packets.STAT, string(place), lenient=True)
@@ -107,7 +109,9 @@ class TreePush:
         (opened,) = yield None
         if opened.kind == sftp_packets.HANDLE:
             handle = string(opened.fields.bytes())
-            yield Ask(sftp_packets.FSETSTAT, handle, wanted.packed())
+            # Go's server takes the fields of one request in another order than they have.
+            yield Ask(sftp_packets.FSETSTAT, handle, Attributes(uid=wanted.uid, gid=wanted.gid).packed())
+            yield Ask(sftp_packets.FSETSTAT, handle, Attributes(mode=wanted.mode).packed())
             return handle
         yield Ask(sftp_packets.OPEN, string(place), u32(flags | sftp_packets.TRUNCATING), Attributes().packed())
         (opened,) = yield None

@@ -163,9 +163,12 @@ class Opener:
         try:
             if wanted & sftp.CREATING and wanted & sftp.EXCLUSIVE:
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
-            check_regular(os.fstat(handle))
+            status = os.fstat(handle)
             if flags & os.O_ACCMODE:
+                check_regular(status)
                 self._check_ordinary(handle)
+            elif not modes.S_ISDIR(status.st_mode):  # a directory can be opened, as with Go's server, and not read
+                check_regular(status)
             flags |= os.O_TRUNC if wanted & sftp.TRUNCATING else 0
             return OpenFile(os.open(str(handle), flags, dir_fd=self._own), is_appending=appends)
         finally:
