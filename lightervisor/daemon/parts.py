@@ -22,6 +22,7 @@ from lightervisor.instances.guest_sockets import GuestSockets
 from lightervisor.instances.hotplug import Hotplug
 from lightervisor.instances.logs import Logs
 from lightervisor.instances.power import Power
+from lightervisor.instances.sftp import Sftp
 from lightervisor.instances.snapshot_schedule import SnapshotSchedule
 from lightervisor.networks.managed import Networks
 from lightervisor.operations.journal import Journal
@@ -40,6 +41,7 @@ class Parts:
     server: Server
     boot: Boot
     guest_roots: GuestRoots
+    sftp: Sftp
     power: Power
     operations: Operations
     journal: Journal
@@ -93,6 +95,7 @@ class Parts:
         """End what still runs, and take what was deleted off the disks; listeners are told."""
         await self.network_api.close()
         await self.metrics_api.close()
+        await self.sftp.close()
         await self.operations.close(timeout_s=5)
         self.guest_sockets.stop()
         self.events.close()

@@ -90,6 +90,13 @@ class Sftp:
         for session in [one for one, its in self._sessions.items() if its == owner]:
             await session.end()
 
+    async def close(self) -> None:
+        """The daemon ends: end all sessions, which would hold it up."""
+        if self._starting:
+            await asyncio.wait(list(self._starting))
+        for session in list(self._sessions):
+            await session.end()
+
     @asynccontextmanager
     async def _session(self, root: GuestRoot, owner: Owner, container: str) -> AsyncGenerator[socket.socket, None]:
         """One session, known from the first moment on; without a container nothing may be changed in it."""

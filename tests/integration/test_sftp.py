@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
+from lightervisor.api.upgrades import GOODBYE_S
 from lightervisor.client import sftp_packets as packets
 from lightervisor.client.light import ApiError
 from lightervisor.client.sftp_packets import Attributes, string, u32, u64
@@ -168,6 +170,16 @@ def test_a_snapshot_is_read_and_not_changed(daemon: Daemon, lxc: Lxc, running: s
             assert "read-only file system" in refused.text
         lxc("delete", f"{running}/snap").failed("is being read")
     eventually(lambda: lxc("delete", f"{running}/snap").status == 0, what="the snapshot to be read no more")
+
+
+def test_a_session_does_not_keep_the_daemon_from_ending(fresh_daemon: Daemon, fresh_image: str) -> None:
+    post = {"name": "mounted", "source": {"type": "image", "alias": fresh_image}}
+    assert fresh_daemon.operation("POST", "/1.0/instances", post)["err"] == ""
+    with sftp.session(fresh_daemon, "mounted") as session:
+        assert ask(session, packets.STAT, string(b"/")).kind == packets.ATTRS
+        begun = time.monotonic()
+        fresh_daemon.restart()
+        assert time.monotonic() - begun < GOODBYE_S
 
 
 def test_who_asks_for_no_upgrade_is_told(daemon: Daemon, running: str) -> None:
