@@ -89,7 +89,7 @@ def whole(work: Work, name: str) -> bool:
     return True
 
 
-def strike(crew: list[Work], mode: str, part: Part, prepare: Part, check: Part) -> None:
+def strike(crew: list[Work], mode: str, part: Part, prepare: Part, check: Part, least: int = LEAST) -> None:
     """Strike every effect of a part."""
 
     def look(work: Work, name: str, done: list[Outcome]) -> None:
@@ -103,7 +103,7 @@ def strike(crew: list[Work], mode: str, part: Part, prepare: Part, check: Part) 
     effects = crew[0].faults.of(name, lambda: succeeded(part(crew[0], name)))
     look(crew[0], name, [])
     struck = (lambda work, name: work.die_during(lambda one: part(work, one), name)) if mode == "kill" else part
-    Strikes(mode, struck, look, prepare).strike(crew, effects, least=LEAST)
+    Strikes(mode, struck, look, prepare).strike(crew, effects, least=least)
 
 
 MODES = pytest.mark.parametrize("mode", ["fail", "kill"])
@@ -137,7 +137,7 @@ def test_a_backup_is_deleted_or_stays_whole(crew: list[Work], mode: str) -> None
         work.make_whole(name)
         return []
 
-    strike(crew, mode, remove, exported(stopped), check)
+    strike(crew, mode, remove, exported(stopped), check, least=1)
 
 
 @MODES
