@@ -122,7 +122,7 @@ class StorageDriver(ABC):
         self.layout = PoolLayout(root, self.FOLDERS)
         self.config = config
         self._quotas = PoolQuotas(root)
-        self.layout.settle = self._quotas.settle
+        self.layout.settle, self.layout.replaced = self._quotas.settle, self._quotas.forget_of
 
     def __init_subclass__(cls, *, name: str) -> None:
         super().__init_subclass__()

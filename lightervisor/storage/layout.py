@@ -50,6 +50,8 @@ class PoolLayout:
         self._replaced: set[Path] = set()
         self.settle: Callable[[Path], None] = lambda _: None
         """What is done to a directory before it gets its place."""
+        self.replaced: Callable[[Path], None] = lambda _: None
+        """What is done with one that has lost its place to another."""
         self.trash = Trash(root / "trash")
 
     def prepare(self, source: Path | None) -> None:
@@ -155,6 +157,7 @@ class PoolLayout:
         self.settle(staged)
         syscalls.exchange(staged, target)
         self._replaced.add(staged)
+        self.replaced(staged)
 
     def rename(self, old: Path, new: Path) -> None:
         """Move a volume; nothing happens when that was done already. Raises Conflict when the name is taken."""

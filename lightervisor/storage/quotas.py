@@ -50,6 +50,16 @@ class PoolQuotas:
             raise self._failure(error) from error
         return project
 
+    def begin_for(self, directory: Path, volume: Path) -> int:
+        """As `begin`, for what is to be in a volume's place: a project of its own, as both are there for a while.
+
+        It may take as much as the one that is there.
+        """
+        project, before = self.begin(directory), self.figures(volume)
+        if project and before is not None and before.limit:
+            self.limit(project, before.limit)
+        return project
+
     def begin_in(self, directory: Path, name: str) -> Path:
         """A directory in a volume's that is of its project: made, where the volume has one and that is not there."""
         place, project = directory / name, self.project(directory)
@@ -138,6 +148,10 @@ class PoolQuotas:
                 self.limit(project, 0)
             except HostError as error:
                 log.warning("the quota of project %d stays: %s", project, error)
+
+    def forget_of(self, directory: Path) -> None:
+        """As `forget`, by the directory of the volume."""
+        self.forget(self.project(directory))
 
     def _failure(self, error: OSError) -> HostError:
         return HostError("quota", self._root.name, cause=error.strerror or str(error))

@@ -81,7 +81,7 @@ class Dir(StorageDriver, name="dir"):
     def _begin(self, staged: Path, target: Volume | Snapshot | None) -> None:
         """What is made for a volume is of its project from the beginning; what only keeps something is of none."""
         if isinstance(target, Volume):
-            self._quotas.begin(staged, self._quotas.project(self.volume_path(target)))
+            self._quotas.begin_for(staged, self.volume_path(target))
 
     def _flush(self) -> None:
         """Behind a launch, which does not wait for it: what was copied is still in the image."""

@@ -99,7 +99,7 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
         """A new volume in a directory, to be put where it belongs while the context lasts; the layers' lock is held."""
         if image is not None and not self.has_image(image):
             raise NotFound("image", image, text=f"Image {image} is not in this storage pool")
-        project, lowers = self._quotas.begin(staged, self._quotas.project(self.volume_path(volume))), list[str]()
+        project, lowers = self._quotas.begin_for(staged, self.volume_path(volume)), list[str]()
         if image is not None:
             lowers = [f"images/{image}/rootfs"]
             self.layout.copy_beside(self.layout.image_path(image), staged)
@@ -309,7 +309,7 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
         """What is made for a volume is of its project from the beginning; what only keeps something is of none."""
         if not isinstance(target, Volume):
             return 0
-        return self._quotas.begin(staged, self._quotas.project(self.volume_path(target)))
+        return self._quotas.begin_for(staged, self.volume_path(target))
 
     @contextmanager
     def _lowers(
