@@ -109,8 +109,10 @@ def strike(crew: list[Work], mode: str, part: Part, prepare: Part, check: Part, 
 MODES = pytest.mark.parametrize("mode", ["fail", "kill"])
 
 
-@MODES
-@pytest.mark.parametrize(("prepare", "status"), [(stopped, "Stopped")])
+@pytest.mark.parametrize(
+    ("mode", "prepare", "status"),
+    [("fail", stopped, "Stopped"), ("kill", stopped, "Stopped"), ("kill", running, "Running")],
+)
 def test_a_backup_is_made_whole_or_not_at_all(crew: list[Work], mode: str, prepare: Part, status: str) -> None:
     def check(work: Work, name: str) -> list[Outcome]:
         assert work.says(name) == status
