@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -200,3 +202,17 @@ def test_who_waits_may_cancel_it(source: Path, tmp_path: Path) -> None:
         moments.copy_trees([Copied(source, tmp_path / "copy")], still, watch)
     with pytest.raises(Failure, match="cancelled"):
         moments.copy_trees([Copied(source, tmp_path / "copy")], None, watch)
+
+
+def test_what_is_written_to_a_mapping_is_seen(tmp_path: Path) -> None:
+    """The kernel changes the times of a file with the first write to a page of it only, until the page is on disk."""
+    (tmp_path / "source").mkdir()
+    with (tmp_path / "source/db").open("w+b") as file:
+        file.truncate(mmap.PAGESIZE)
+        with mmap.mmap(file.fileno(), mmap.PAGESIZE) as mapped:
+            tree = tree_copy.Tree(os.fsencode(tmp_path / "source"), os.fsencode(tmp_path / "copy"))
+            for word in (b"one", b"two", b"six", b"ten", b"all"):
+                mapped[:3] = word
+                time.sleep(0.1)  # what has just changed is copied again anyway
+                tree.bring_up_to_date(is_still=False)
+                assert (tmp_path / "copy/db").read_bytes()[:3] == word
