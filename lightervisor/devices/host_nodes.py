@@ -115,9 +115,12 @@ class HostNodes(Device):
         return [self._node(path) for path in self.nodes()]
 
     def _node(self, path: Path) -> UnixNode:
-        kind = UnixBlock if path.is_block_device() else UnixChar
         options = {name: self.options[name] for name in ("uid", "gid", "mode") if self.options.get(name)}
         inside = f"/{INSIDE}{path.relative_to(self.dev)}"
+        # Of a node that has gone the one that was made of it tells.
+        made = self.host_side("unix", inside.strip("/"))
+        is_block = (path if path.exists() else made).is_block_device()
+        kind = UnixBlock if is_block else UnixChar
         return kind(self.name, {**options, "source": str(path), "path": inside}, self.instance)
 
     def _staged(self) -> list[UnixNode]:

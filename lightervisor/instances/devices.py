@@ -130,9 +130,10 @@ class InstanceDevices:
         def work() -> Refreshed:
             found = Refreshed()
             for device in devices:
+                more = Refreshed(is_changed=True)  # how far one that fails has come is not known
                 with _logged(device):
                     more = device.refresh(guest)
-                    found = Refreshed(found.is_changed or more.is_changed, found.nodes | more.nodes)
+                found = Refreshed(found.is_changed or more.is_changed, found.nodes | more.nodes)
             return found
 
         return await in_thread(work)

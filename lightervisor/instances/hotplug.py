@@ -128,13 +128,17 @@ class Hotplug:
         try:
             while place in self._due:
                 async with self._locks.hold([instance_lock(*place)]):
-                    await self._refresh(place, self._due.pop(place))
+                    await self._try(place, self._due.pop(place))
+        finally:
+            del self._works[place]
+
+    async def _try(self, place: Place, events: Sequence[Uevent]) -> None:
+        try:
+            await self._refresh(place, events)
         except NotFound:
             log.debug("instance %s has gone", place[1])
         except (Failure, OSError) as failure:
             log.warning("instance %s: its devices do not follow the host's: %s", place[1], failure)
-        finally:
-            del self._works[place]
 
     async def _refresh(self, place: Place, events: Sequence[Uevent]) -> None:
         row, container = self._rows.get(*place), volume_name(*place)

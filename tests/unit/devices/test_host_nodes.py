@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -141,3 +143,22 @@ def test_all_nodes_that_are_found_are_shown_and_taken_back(tmp_path: Path) -> No
     device.nodes = list  # pyright: ignore[reportAttributeAccessIssue] # unplugged meanwhile
     device.stop()
     assert not (tmp_path / "c1").exists()
+
+
+def test_a_disk_that_has_gone_is_still_one(tmp_path: Path) -> None:
+    """What it may no longer open is told by kind and numbers, and those of another kind are another device's."""
+    told: list[tuple[str, str]] = []
+    facts = InstanceFacts(
+        name="c1", devices_dir=tmp_path / "c1", set_devices=lambda verb, rule: told.append((verb, rule))
+    )
+    device = UnixHotplug("d", {"type": "unix-hotplug", "vendorid": "0403"}, facts)
+    device.dev = tmp_path / "dev"
+    device.dev.mkdir()
+    os.mknod(device.dev / "sdz", stat.S_IFBLK | 0o600, os.makedev(7, 77))
+    device.nodes = lambda: [device.dev / "sdz"]  # pyright: ignore[reportAttributeAccessIssue]
+    start_devices([device])
+    (device.dev / "sdz").unlink()
+    (gone,) = device._staged()
+    assert gone.kind == "unix-block"
+    gone._forbid((7, 77))
+    assert told == [("deny", "b 7:77 rwm")]
