@@ -1,5 +1,6 @@
 """Watching for paths that come and go, also those whose directories are not there yet. Source: inotify(7)."""
 
+import errno
 import os
 import struct
 from collections.abc import Iterable, Iterator, Mapping
@@ -62,7 +63,9 @@ class PathWatch:
             for directory in steps:
                 try:
                     watch = syscalls.inotify_add_watch(self._descriptor, directory, _CHANGES)
-                except (FileNotFoundError, NotADirectoryError):
+                except OSError as error:  # not there, no directory, too long, a circle, somebody else's (FUSE)
+                    if error.errno in (errno.ENOSPC, errno.ENOMEM):
+                        raise
                     continue
                 known.setdefault(watch, set()).add(directory)
             is_settled = known == self._directories
