@@ -92,18 +92,19 @@ def assign_tree(directory: int, project: int) -> None:
     """Put all that is in an open directory, and itself, into a project; not what is mounted in it. Raises OSError.
 
     The kernel keeps the project of directories and regular files alone where they have to be opened for it: links,
-    devices and pipes stay outside, and take no blocks.
+    devices and pipes stay outside, and take no blocks. The directory itself is the last: it tells that all is done.
     """
-    assign(directory, project)
     device = os.fstat(directory).st_dev
-    for _, folders, names, parent in os.fwalk(".", dir_fd=directory, follow_symlinks=False):
+    for place, folders, names, parent in os.fwalk(".", dir_fd=directory, follow_symlinks=False):
         here = os.fstat(parent)
         if here.st_dev != device:
             folders.clear()
             continue
-        assign(parent, project)
+        if place != ".":
+            assign(parent, project)
         for name in names:
             _assign_file(parent, name, project)
+    assign(directory, project)
 
 
 def _assign_file(parent: int, name: str, project: int) -> None:

@@ -86,10 +86,13 @@ class PoolQuotas:
             return 0
 
     def adopt(self, directories: Iterable[Path]) -> int:
-        """Put what is there already into a new project; it takes as long as there are files. Raises HostError."""
+        """Put what is there already into a new project; it takes as long as there are files. Raises HostError.
+
+        The volume's own directory, which tells its project, is the first of them and done last.
+        """
         project = 0
         try:
-            for directory in directories:
+            for directory in reversed([*directories]):
                 with _opened(directory) as opened:
                     project = project or _unused(opened)
                     project_quotas.assign_tree(opened, project)
