@@ -72,6 +72,8 @@ class Archive:
             if found != set(snapshots):
                 odd = sorted(found ^ set(snapshots))
                 raise Invalid(KIND, cause=f"its index and its files disagree about the snapshot {odd[0]!r}")
+            for name in snapshots:  # a link would lead out of it, as what is moved then is below
+                _check_directory(staged / SNAPSHOTS, name)
             driver.fill_volume(volume, _moving(driver, staged / INSTANCE))
             for name in snapshots:
                 driver.fill_snapshot(Snapshot(volume, name), _moving(driver, staged / _tree_of(name)))

@@ -92,7 +92,7 @@ FAILING: dict[str, tuple[bytes, str]] = {
     "snapshots is a link": (backup(*TREE, link("backup/snapshots", "/etc")), "not a directory"),
     "snapshot is a link": (
         backup(*TREE, folder("backup/snapshots"), link("backup/snapshots/s1", "../container"), **with_snapshots("s1")),
-        "it has no rootfs",
+        "its s1 is not a directory",
     ),
     "hard link outside": (backup(*TREE, hard_link("backup/container/rootfs/s", "/etc/shadow")), "cannot be unpacked"),
     "cut short": (
@@ -164,6 +164,17 @@ def test_nothing_reaches_out_of_the_archive(daemon: Daemon, untouched: None, vau
         if f"evil{number}" in daemon.instance_names():
             daemon.operation("DELETE", f"/1.0/instances/evil{number}")
     assert list(vault.iterdir()) == []
+
+
+def test_a_snapshot_that_is_a_link_takes_nothing_from_others(daemon: Daemon) -> None:
+    daemon.operation("POST", "/1.0/instances", {"name": "victim", "source": {"type": "none"}})
+    root = daemon.state / "storage-pools/default/containers/victim/rootfs"
+    assert root.is_dir()
+    way = link("backup/snapshots/s1", "../../../../containers/victim")
+    status, said = send(daemon, backup(*TREE, folder("backup/snapshots"), way, **with_snapshots("s1")))
+    assert (status, "its s1 is not a directory" in said) == (202, True), said
+    assert root.is_dir()
+    daemon.operation("DELETE", "/1.0/instances/victim")
 
 
 def test_a_bomb_is_stopped(daemon: Daemon, untouched: None, tmp_path: Path) -> None:
