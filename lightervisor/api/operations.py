@@ -10,7 +10,7 @@ from lightervisor.api.services import services
 from lightervisor.auth.caller import refused
 from lightervisor.errors import Invalid, NotFound
 
-LONGEST_FRAME, LONGEST_CONTROL = 64 << 20, 1 << 16
+LONGEST_FRAME = 64 << 20
 """Most bytes of one message: whoever has a secret may send any number of them, but not hold one in memory for ever.
 
 Not less: pylxd sends the whole standard input of a command as one.
@@ -75,7 +75,7 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     operations.get(identity)
     websockets.require(request)  # before the secret is used up
     name = operations.claim(identity, request.query.get("secret", ""))
-    longest = LONGEST_CONTROL if name == "control" else LONGEST_FRAME
+    longest = operations.longest_control(identity) if name == "control" else LONGEST_FRAME
     async with websockets.upgraded(request, longest=longest) as channel:
         await operations.connect(identity, name, channel)
     return channel.response

@@ -31,7 +31,7 @@ from lightervisor.model.event import EventLifecycleRequestor
 from lightervisor.model.instance import InstancesPost
 from lightervisor.model.operation import Operation
 from lightervisor.operations.locks import instance_lock
-from lightervisor.operations.operations import Operations, Run
+from lightervisor.operations.operations import LONGEST_CONTROL, Operations, Run
 
 _BAD_CONFIG = "Invalid config: "
 Kept = Callable[[InstanceRow], Sequence[SnapshotRow]]
@@ -82,6 +82,7 @@ class BirthActs:
             sockets=sockets.names if sockets else (),
             secrets_below="",
             connect=sockets.connect if sockets else None,
+            longest_control=sockets.longest_control if sockets else LONGEST_CONTROL,
         )
 
     def publish(self, plan: Plan, requestor: EventLifecycleRequestor | None) -> None:

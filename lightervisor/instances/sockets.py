@@ -5,16 +5,23 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 from lightervisor.errors import Failure
-from lightervisor.operations.operations import Channel
+from lightervisor.operations.operations import LONGEST_CONTROL, Channel
 
 CONNECT_S = 5
 
 
 class Sockets:
-    """Websockets by name; those in `optional` may come later or never."""
+    """Websockets by name; those in `optional` may come later or never; `longest_control` as of `Operations.start`."""
 
-    def __init__(self, names: Sequence[str], *, optional: Sequence[str] = (), connect_s: float = CONNECT_S) -> None:
-        self.names, self._connect_s = names, connect_s
+    def __init__(
+        self,
+        names: Sequence[str],
+        *,
+        optional: Sequence[str] = (),
+        connect_s: float = CONNECT_S,
+        longest_control: int = LONGEST_CONTROL,
+    ) -> None:
+        self.names, self.longest_control, self._connect_s = names, longest_control, connect_s
         self._needed = set(names) - set(optional)
         self._channels: dict[str, Channel] = {}
         self._arrivals = {name: asyncio.Event() for name in names}

@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from lightervisor.errors import Invalid
 
-LARGEST = 32 << 20
-"""Most bytes of one message: a hundred thousand snapshots' descriptions."""
+LARGEST = 4 << 20
+"""Most bytes of one message: some four thousand snapshots' descriptions."""
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _FIXED = {_FIXED64: 8, _FIXED32: 4}
 

@@ -23,6 +23,7 @@ from lightervisor.instances.templates import PENDING
 from lightervisor.instances.volumes import InstanceVolumes, SnapshotPlace
 from lightervisor.migration.frames import Control
 from lightervisor.migration.intake import Coming, Intake, agree
+from lightervisor.migration.protobuf import LARGEST
 from lightervisor.migration.talk import Talk
 from lightervisor.model.instance import InstancesPost
 from lightervisor.model.operation import Operation
@@ -86,6 +87,7 @@ class Refreshing:
             sockets=sockets.names if sockets else (),
             secrets_below="",
             connect=sockets.connect if sockets else None,
+            longest_control=LARGEST,
         )
 
     async def _refresh(self, run: Run, talk: Talk, project: str, name: str, post: InstancesPost) -> None:

@@ -20,6 +20,7 @@ from lightervisor.instances.snapshots import Snapshots
 from lightervisor.instances.sockets import Sockets
 from lightervisor.migration import descriptions
 from lightervisor.migration.frames import FilesBy, Header, RsyncFeatures
+from lightervisor.migration.protobuf import LARGEST
 from lightervisor.migration.roots import SentRoots, Tree
 from lightervisor.migration.rsync import OLD, limit_of, offered, sending
 from lightervisor.migration.talk import CONNECT_S, CONTROL, FS, Talk, There, awaited, dialled, refused
@@ -105,6 +106,7 @@ class Sending:
             sockets=sockets.names if is_asked else (),
             secrets_below="",
             connect=sockets.connect,
+            longest_control=LARGEST,
         )
 
     def _connected(self, sockets: Sockets, target: InstancePostTarget | None) -> AbstractAsyncContextManager[Talk]:

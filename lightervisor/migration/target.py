@@ -27,6 +27,7 @@ from lightervisor.instances.templates import PENDING
 from lightervisor.instances.volumes import InstanceVolumes
 from lightervisor.migration.frames import Control
 from lightervisor.migration.intake import Intake, agree
+from lightervisor.migration.protobuf import LARGEST
 from lightervisor.migration.refresh import Refreshing
 from lightervisor.migration.talk import CONNECT_S, CONTROL, FS, MEMORY, Talk, There, awaited, dialled
 from lightervisor.model.event import EventLifecycleRequestor
@@ -82,7 +83,9 @@ class Receiving:
         if source.secrets.get(MEMORY):
             remedy = "stop it, or add --stateless: its files are received as they are at this moment"
             raise Unsupported("migration", cause="what processes have in memory cannot be received yet", remedy=remedy)
-        sockets = Sockets((CONTROL, FS), connect_s=CONNECT_S) if source.mode == "push" else None
+        sockets = (
+            Sockets((CONTROL, FS), connect_s=CONNECT_S, longest_control=LARGEST) if source.mode == "push" else None
+        )
         name = self._births.name(project, post)
         if source.refresh and self._refreshing.is_there(project, name):
             return self._refreshing.refresh(project, name, post, lambda: self._connected(sockets, source), sockets)

@@ -53,6 +53,8 @@ class Channel(Protocol):
         ...
 
 
+LONGEST_CONTROL = 1 << 16
+"""Most bytes of one message on `control`, but where it describes an instance with its snapshots: a window's size."""
 Connect = Callable[[str, Channel], Awaitable[None]]
 Work = Callable[["Run"], Awaitable[None]]
 
@@ -107,6 +109,7 @@ class _Live:
         self.task: asyncio.Task[None] | None = None
         self.connect: Connect | None = None
         self.secrets: dict[str, str] = {}
+        self.longest_control = LONGEST_CONTROL
         self.finished = asyncio.Event()
 
     def view(self) -> Operation:
@@ -138,17 +141,19 @@ class Operations:
         sockets: Sequence[str] = (),
         secrets_below: str = "fds",
         connect: Connect | None = None,
+        longest_control: int = LONGEST_CONTROL,
     ) -> Operation:
         """Start work in the background and return its operation as it is now.
 
         `resources` maps kinds to URLs. With `sockets` (names of websockets) and `connect` the operation is of
         class websocket: each name gets a secret in `metadata.fds`, or in `metadata` itself where `secrets_below` is
-        empty, and `connect(name, channel)` is called when a client brings it. `locks` are held while the work runs.
+        empty, and `connect(name, channel)` is called when a client brings it; a message on the one named `control` has
+        at most `longest_control` bytes. `locks` are held while the work runs.
         """
         live = _Live(description, project, "websocket" if sockets else "task")
         live.resources = {kind: list(urls) for kind, urls in resources.items()} if resources else None
         live.metadata = dict(metadata) if metadata else None
-        live.cancellable, live.connect = cancellable, connect
+        live.cancellable, live.connect, live.longest_control = cancellable, connect, longest_control
         if sockets:
             live.secrets = {name: secrets.token_hex(32) for name in sockets}
             told = {secrets_below: dict(live.secrets)} if secrets_below else live.secrets
@@ -294,6 +299,10 @@ class Operations:
                 del live.secrets[name]
                 return name
         raise Forbidden("operation", operation_id, text="not authorized")
+
+    def longest_control(self, operation_id: str) -> int:
+        """Most bytes of one message on the operation's `control`. Raises NotFound."""
+        return self._find(operation_id).longest_control
 
     async def connect(self, operation_id: str, name: str, channel: Channel) -> None:
         """Hand a claimed websocket to the operation; returns when it has no more use for it."""

@@ -19,7 +19,7 @@ import pytest
 
 from lightervisor.client.websockets import Dialled
 from lightervisor.migration.flow import END
-from lightervisor.migration.frames import Control, FilesBy, Header, MemoryBy, Range, RsyncFeatures, Snapshot
+from lightervisor.migration.frames import Control, FilesBy, Header, MemoryBy, Pair, Range, RsyncFeatures, Snapshot
 from lightervisor.migration.rsync import SOURCE, offered, sending
 from lightervisor.migration.talk import Talk
 from tests.harness.daemon import Daemon
@@ -313,3 +313,21 @@ def test_a_target_that_goes_leaves_the_source_as_it_was(daemon: Daemon, instance
     assert ended["status"] == "Failure"
     start = {"action": "start", "timeout": 30}
     assert daemon.operation("PUT", f"/1.0/instances/{instance}/state", start)["status"] == "Success"
+
+
+def test_a_hundred_and_fifty_snapshots_are_described_in_one_message(daemon: Daemon, name: str) -> None:
+    config = tuple(Pair(key=f"user.{number}", value="x" * 100) for number in range(10))
+    names = tuple(f"snap{number}" for number in range(150))
+    snapshots = tuple(Snapshot(name=one, config=config) for one in names)
+    offer = Header(files_by=FilesBy.RSYNC, rsync=ALL, snapshot_names=names, snapshots=snapshots).encode()
+    assert len(offer) > 1 << 16
+    taken: list[Header] = []
+
+    async def peer(talk: Talk) -> None:
+        await talk.control.send(offer)
+        taken.append(await talk.control.message(Header))
+        await talk.control.tell(Control(success=False, message="this was all"))
+
+    assert pushed(daemon, name, peer)["err"] == "this was all"
+    assert taken[0].snapshot_names == names
+    nothing_stays(daemon, name)
