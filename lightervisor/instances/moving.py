@@ -107,6 +107,7 @@ class Moving:
             await volumes.size_new(project, new.name, expanded.devices)
             if new.name != old.name:
                 await self._boot.forget(old)
+            await volumes.keep(there)  # what is in the old pool goes then
             await self._rows.move(old.name, new, [self._sources.moved(one, expanded) for one in kept])
             await self._finish(arguments)
 

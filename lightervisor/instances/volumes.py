@@ -192,6 +192,13 @@ class InstanceVolumes:
             return []
         return await in_thread(driver.snapshot_directories, _snapshot(place))
 
+    async def keep(self, pool: str) -> None:
+        """Have all that has its place in a pool outlast a power cut, with its name. Raises HostError.
+
+        For those after whom another copy of it goes: the database, on another file system, says nothing of this one.
+        """
+        await in_thread(self._pools.driver(pool).layout.keep)
+
     def exists(self, pool: str, project: str, name: str) -> bool:
         """Whether the volume is there."""
         return self.directory(pool, project, name).is_dir()

@@ -114,6 +114,7 @@ class Refreshing:
             changes[BASE] = post.source.base_image
         await self._rows.merge_config(project, name, changes)
         await self._volumes.write_description(self._rows.get(project, name), pool)
+        await self._volumes.keep(pool)  # the other server may delete what it has
 
     async def _add(
         self, run: Run, intake: Intake, one: SnapshotRow, pool: str, like: Volume | Snapshot, *, known: set[str]

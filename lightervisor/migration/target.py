@@ -94,6 +94,7 @@ class Receiving:
         async def work(run: Run) -> None:
             async with self._connected(sockets, source) as talk:
                 await self._bring(run, talk, plan)
+                await self._volumes.keep(plan.pool)  # the other server deletes what it has
                 await run.commit()
                 await talk.control.tell(Control(success=True))
 

@@ -141,6 +141,16 @@ class PoolLayout:
         finally:
             os.close(root)
 
+    def keep(self) -> None:
+        """Bring what has its name to disk, name included: a rename after a `flush` may be lost. Raises HostError.
+
+        Source: syncfs(2).
+        """
+        try:
+            self.flush()
+        except OSError as error:
+            raise self.failure("storage pool", error) from error
+
     def place(self, staged: Path, target: Path) -> bool:
         """Move what was made to its place; false when someone else put it there meanwhile."""
         self.settle(staged)
