@@ -100,6 +100,7 @@ class Moving:
         }
 
         async def carry_out() -> None:
+            await volumes.leave(project, old.name)  # what is written from now on would not come along
             kept = [] if is_alone else self._sources.snapshots.of(project, old.name)
             target = Target(there, project, new.name)
             await self._sources.copies.copy(origin, target, [one.name for one in kept], None, shown(run))

@@ -1,7 +1,7 @@
 """SFTP sessions: the files of an instance or of a snapshot, served by a process that is inside. See docs/adr/0019.
 
 A session does not hold the instance's lock. It ends with its connection, and before the instance's root file system is
-unmounted: with its stop, deletion or rename.
+unmounted or exchanged: with its stop, deletion, rename, restore, rebuild, refresh or move to another pool.
 """
 
 import asyncio

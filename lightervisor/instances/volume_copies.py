@@ -64,6 +64,7 @@ class VolumeCopies:
 
     async def replace(self, origin: Origin, target: Target, still: Still | None, told: Told) -> None:
         """Make the volume of a stopped instance what the source is; its own snapshots are not affected."""
+        await self.volumes.leave(target.project, target.instance)
         goods = Goods(self.volumes.driver(origin.pool), origin.files, [])
         await self._watched(target, told, carrying.replace, goods, self._place(target), still)
 

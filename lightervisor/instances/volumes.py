@@ -53,7 +53,8 @@ class InstanceVolumes:
         """
         self._before_leaving.append(end)
 
-    async def _left(self, project: str, name: str) -> None:
+    async def leave(self, project: str, name: str) -> None:
+        """Have those let go of a root file system who use it without the instance's lock, which the caller holds."""
         for end in self._before_leaving:
             await end(project, name)
 
@@ -118,7 +119,7 @@ class InstanceVolumes:
 
     async def delete(self, pool: str, project: str, name: str) -> None:
         """Unmount and remove the volume; nothing happens when it is gone."""
-        await self._left(project, name)
+        await self.leave(project, name)
         driver = self._pools.driver(pool)
 
         def remove() -> None:
@@ -129,7 +130,7 @@ class InstanceVolumes:
 
     async def rename(self, pool: str, project: str, name: str, new_name: str) -> None:
         """Give the volume another name."""
-        await self._left(project, name)
+        await self.leave(project, name)
         driver = self._pools.driver(pool)
 
         def move() -> None:
@@ -153,7 +154,7 @@ class InstanceVolumes:
 
     async def unmount(self, pool: str, project: str, name: str) -> None:
         """Unmount the root file system; nothing happens when it is not mounted."""
-        await self._left(project, name)
+        await self.leave(project, name)
         await in_thread(self._pools.driver(pool).unmount, _volume(project, name))
 
     async def unmount_left(self, pools: Mapping[tuple[str, str], str], running: Set[tuple[str, str]]) -> None:
@@ -224,11 +225,12 @@ class InstanceVolumes:
 
     async def restore_snapshot(self, pool: str, place: SnapshotPlace, mark: str) -> None:
         """Make the volume of a stopped instance what it was; `restored` tells afterwards that this was done."""
-        await self._left(place.project, place.instance)
+        await self.leave(place.project, place.instance)
         await in_thread(self._pools.driver(pool).restore_snapshot, _snapshot(place), mark)
 
     async def rebuild(self, pool: str, project: str, name: str, image: str | None, mark: str) -> None:
         """Give a stopped instance the files of an unpacked image, or none; `restored` tells of it afterwards."""
+        await self.leave(project, name)
         await in_thread(self._pools.driver(pool).rebuild_volume, _volume(project, name), image, mark)
 
     def restored(self, pool: str, project: str, name: str) -> str:

@@ -79,7 +79,10 @@ def processes_of(daemon: Daemon) -> list[str]:
     """The pids of the processes that serve this daemon's sessions; each is a child of some thread of it."""
     found: list[str] = []
     for thread in Path(f"/proc/{daemon.pid}/task").iterdir():
-        for pid in (thread / "children").read_text().split():
+        children: list[str] = []
+        with suppress(FileNotFoundError):  # the thread has ended
+            children = (thread / "children").read_text().split()
+        for pid in children:
             with suppress(FileNotFoundError):
                 if b"lightervisor.sftp.process" in Path(f"/proc/{pid}/cmdline").read_bytes():
                     found.append(pid)

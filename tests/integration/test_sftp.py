@@ -123,21 +123,32 @@ def test_a_file_appears_when_it_is_whole_or_not_at_all(daemon: Daemon, lxc: Lxc,
     assert inside(lxc, running, "cd /root; cat old; ls -A") == "after\nnew\nold\none\ntwo\n"
 
 
-@pytest.mark.parametrize("end", ["stop", "delete", "rename", "restore"])
+@pytest.mark.parametrize("end", ["stop", "delete", "rename", "restore", "rebuild", "refresh"])
 def test_a_session_ends_before_what_it_uses_goes(daemon: Daemon, lxc: Lxc, image: str, name: str, end: str) -> None:
     lxc.create(image, name)
     lxc("snapshot", name, "snap").ok()
     if end == "stop":
         lxc("start", name).ok()
+    elif end == "refresh":
+        lxc("copy", name, f"{name}-of").ok()
     with sftp.session(daemon, name) as session:
         assert ask(session, packets.STAT, string(b"/etc/passwd")).kind == packets.ATTRS
         assert len(sftp.processes_of(daemon)) == 1
-        words = {"stop": ["stop", "--force", name], "rename": ["rename", name, f"{name}-2"]}
-        lxc(*words.get(end, [end, name, *(["snap"] if end == "restore" else [])])).ok()
+        words = {
+            "stop": ["stop", "--force", name],
+            "delete": ["delete", name],
+            "rename": ["rename", name, f"{name}-2"],
+            "restore": ["restore", name, "snap"],
+            "rebuild": ["rebuild", image, name],
+            "refresh": ["copy", "--refresh", f"{name}-of", name],
+        }
+        lxc(*words[end]).ok()
         with pytest.raises(ApiError, match="connection was closed"):
             ask(session, packets.STAT, string(b"/etc/passwd"))
     assert sftp.processes_of(daemon) == []
     discard(daemon, f"{name}-2" if end == "rename" else name)
+    if end == "refresh":
+        discard(daemon, f"{name}-of")
 
 
 def test_a_session_of_a_stopped_instance_goes_on_when_it_is_started(
