@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from lightervisor.errors import Invalid
+from lightervisor.kernel.deep_walk import walk
 from lightervisor.kernel.idmap import IdMap
 
 Owner = Callable[[int, Literal["uid", "gid"]], int]
@@ -58,8 +59,8 @@ def _walk(root: Path, owner: Owner, capability: Callable[[bytes], bytes]) -> Non
     descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         _one(descriptor, ".", owner, capability, seen)
-        for _, folders, files, folder in os.fwalk(".", dir_fd=descriptor, follow_symlinks=False):
-            for name in (*folders, *files):
+        for folder, names in walk(descriptor):
+            for name in names:
                 _one(folder, name, owner, capability, seen)
     finally:
         os.close(descriptor)

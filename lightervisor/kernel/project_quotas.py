@@ -14,6 +14,7 @@ import struct
 from msgspec import Struct
 
 from lightervisor.kernel import syscalls
+from lightervisor.kernel.deep_walk import walk
 
 _GET_ATTRIBUTES, _SET_ATTRIBUTES = 0x801C581F, 0x401C5820
 _ATTRIBUTES = struct.Struct("=IIIII8x")  # flags, extent size, extents, project, extent size of copies
@@ -94,14 +95,11 @@ def assign_tree(directory: int, project: int) -> None:
     The kernel keeps the project of directories and regular files alone where they have to be opened for it: links,
     devices and pipes stay outside, and take no blocks. The directory itself is the last: it tells that all is done.
     """
-    device = os.fstat(directory).st_dev
-    for place, folders, names, parent in os.fwalk(".", dir_fd=directory, follow_symlinks=False):
-        here = os.fstat(parent)
-        if here.st_dev != device:
-            folders.clear()
-            continue
-        if place != ".":
+    is_top = True
+    for parent, names in walk(directory):
+        if not is_top:
             assign(parent, project)
+        is_top = False
         for name in names:
             _assign_file(parent, name, project)
     assign(directory, project)
