@@ -18,6 +18,8 @@ from lightervisor.operations.operations import Channel
 
 END = ""
 _EVERY_S = 0.5
+_LARGE = 1 << 16
+"""Bytes of a message that takes so long to read that others must not wait for it."""
 LONGEST_TEXT = 64 << 20
 """Most bytes of a stream that is read as one text: an index of a hundred thousand snapshots."""
 Kind = TypeVar("Kind", bound=Message)
@@ -64,6 +66,8 @@ class Line:
             _gone()
         if isinstance(frame, str):
             raise Invalid("migration message", text="Only binary messages allowed")
+        if len(frame) > _LARGE:
+            return await asyncio.to_thread(kind.decode, frame)
         return kind.decode(frame)
 
     async def tell(self, message: Message) -> None:

@@ -5,7 +5,7 @@ not known are skipped, what is cut off or of another shape is Invalid. Source: p
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Self, TypeVar, cast
 
 from msgspec import Struct
 
@@ -13,8 +13,11 @@ from lightervisor.errors import Invalid
 
 LARGEST = 4 << 20
 """Most bytes of one message: some four thousand snapshots' descriptions."""
+MOST_FIELDS = LARGEST // 8
+"""Most fields of one message with those in it: what describes snapshots has one in some fifteen bytes."""
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _FIXED = {_FIXED64: 8, _FIXED32: 4}
+Kind = TypeVar("Kind", bound="Message")
 
 
 class Message(Struct, frozen=True, kw_only=True):
@@ -38,20 +41,27 @@ class Message(Struct, frozen=True, kw_only=True):
         """A message from its bytes. Raises Invalid."""
         if len(data) > LARGEST:
             raise _broken(f"it has more than {LARGEST >> 20} MiB")
-        found: dict[str, Any] = {}
-        lists = {name for name, default in _defaults(cls).items() if isinstance(default, tuple)}
-        for number, value in _fields(memoryview(data)):
-            if number not in cls.WIRE:
-                continue
-            name, kind = cls.WIRE[number]
-            read = _read(kind, value)
-            if name in lists:
-                found.setdefault(name, []).append(read)
-            else:
-                found[name] = read
-        if missing := [name for name in cls.REQUIRED if name not in found]:
-            raise _broken(f"{missing[0]} is missing")
-        return cls(**{name: tuple(value) if name in lists else value for name, value in found.items()})
+        return _decoded(cls, memoryview(data), iter(range(MOST_FIELDS)))
+
+
+def _decoded(kind: type[Kind], data: memoryview, left: Iterator[int]) -> Kind:
+    """A message; `left` has one item for each field that there may still be."""
+    found: dict[str, Any] = {}
+    lists = {name for name, default in _defaults(kind).items() if isinstance(default, tuple)}
+    for number, value in _fields(data):
+        if next(left, None) is None:
+            raise _broken(f"it has more than {MOST_FIELDS} fields")
+        if number not in kind.WIRE:
+            continue
+        name, of = kind.WIRE[number]
+        read = _read(of, value, left)
+        if name in lists:
+            found.setdefault(name, []).append(read)
+        else:
+            found[name] = read
+    if missing := [name for name in kind.REQUIRED if name not in found]:
+        raise _broken(f"{missing[0]} is missing")
+    return kind(**{name: tuple(value) if name in lists else value for name, value in found.items()})
 
 
 def _defaults(kind: type[Message]) -> dict[str, Any]:
@@ -111,14 +121,16 @@ def _varint(data: memoryview, place: int) -> tuple[int, int]:
     raise _broken("a number in it has no end")
 
 
-def _read(kind: type[bool | int | str | Message], value: int | memoryview) -> bool | int | str | Message:
+def _read(
+    kind: type[bool | int | str | Message], value: int | memoryview, left: Iterator[int]
+) -> bool | int | str | Message:
     if isinstance(value, int):
         if kind is bool:
             return bool(value)
         if kind is int:
             return value - (1 << 64) if value >> 63 else value
     elif issubclass(kind, Message):
-        return kind.decode(bytes(value))
+        return _decoded(kind, value, left)
     elif kind is str:
         try:
             return str(value, "utf-8")

@@ -12,6 +12,7 @@ from lightervisor.errors import Failure, Invalid, Unavailable
 from lightervisor.instances.sockets import Sockets
 from lightervisor.migration.flow import Line
 from lightervisor.migration.frames import Control
+from lightervisor.migration.protobuf import LARGEST
 from lightervisor.operations.operations import Channel
 
 CONTROL, FS, MEMORY = "control", "fs", "criu"
@@ -119,7 +120,7 @@ async def dialled(outgoing: Outgoing, there: There, silence_s: float = SILENCE_S
     async with outgoing.to(there.certificate) as peer:
         base = there.operation.rstrip("/") + "/websocket"
         async with (
-            peer.websocket(base, {"secret": there.secrets[CONTROL]}, longest=LONGEST_FRAME) as control,
+            peer.websocket(base, {"secret": there.secrets[CONTROL]}, longest=LARGEST) as control,
             peer.websocket(base, {"secret": there.secrets[FS]}, longest=LONGEST_FRAME) as fs,
             _told(Talk(control, fs, silence_s)) as talk,
         ):

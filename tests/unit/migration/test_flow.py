@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from typing import Self
 
 import pytest
 
@@ -77,3 +79,18 @@ async def test_what_failed_here_is_said_unless_the_other_side_knows_better() -> 
     with pytest.raises(Unavailable, match="cut"):
         await gone.unless_ended(fail())
     await gone.close()
+
+
+async def test_a_large_message_is_read_beside_the_loop() -> None:
+    readers: list[int] = []
+
+    class Noted(Control, frozen=True, kw_only=True):
+        @classmethod
+        def decode(cls, data: bytes) -> Self:
+            readers.append(threading.get_ident())
+            return super().decode(data)
+
+    small, large = (Noted(success=True, message="x" * size) for size in (10, 1 << 17))
+    line = Line(Wire(small.encode(), large.encode()), 1)
+    assert [await line.message(Noted), await line.message(Noted)] == [small, large]
+    assert readers[0] == threading.get_ident() != readers[1]

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from lightervisor.errors import Invalid
 from lightervisor.migration.frames import Control, Device, FilesBy, Header, Pair, Range, RsyncFeatures, Snapshot
+from lightervisor.migration.protobuf import LARGEST, MOST_FIELDS
 
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the machine may be busy
 texts, numbers = st.text(max_size=20), st.integers(-(1 << 63), (1 << 63) - 1)
@@ -75,6 +76,16 @@ def test_the_bytes_are_those_of_protocol_buffers() -> None:
         .encode()
         .endswith(b"\x42\x08\x08\x00\x10\x01\x18\x00\x20\x00")
     )
+
+
+def test_a_message_has_no_more_fields_than_can_be_read_soon() -> None:
+    with pytest.raises(Invalid, match=f"more than {MOST_FIELDS} fields"):
+        Header.decode(b"\x08\x00" + b"\x7a\x00" * MOST_FIELDS)
+    whole = Header(files_by=0, rsync=RsyncFeatures()).encode() + b"\x42\x02\x08\x00" * (MOST_FIELDS // 2)
+    with pytest.raises(Invalid, match=f"more than {MOST_FIELDS} fields"):
+        Header.decode(whole)  # those of messages in it count as well
+    with pytest.raises(Invalid, match="MiB"):
+        Header.decode(bytes(LARGEST + 1))
 
 
 def test_fields_that_are_not_known_are_skipped() -> None:
