@@ -17,6 +17,7 @@ from tests.harness.daemon import Daemon
 
 pytest_plugins = ["tests.harness.workers"]
 IMAGE = "test-busybox"
+STRUCK = "struck"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -31,6 +32,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.filterwarnings("ignore::ResourceWarning"))
             item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))
             item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell how many effects were made to fail, to kill or to be cancelled (tests/faults)."""
+    reports = [one for one in terminalreporter.stats.get("", []) if isinstance(one, pytest.TestReport)]  # teardowns
+    properties = [int(str(value)) for one in reports for name, value in one.user_properties if name == STRUCK]
+    if properties:
+        terminalreporter.write_line(f"{sum(properties)} effects were struck")
 
 
 class Foreign(Daemon):

@@ -203,10 +203,12 @@ class BridgedNic(CableNic, type="nic", variant="bridged"):
     def remove(self) -> None:
         """Forget the reservation and what was given out."""
         if self._port.hosts:
-            self._port.hosts.remove(self.label)
             hwaddr = self.options.get("hwaddr") or self.volatile("hwaddr")
-            if hwaddr:
-                self._port.hosts.release(hwaddr)
+            try:
+                self._port.hosts.remove(self.label)
+            finally:
+                if hwaddr:
+                    self._port.hosts.release(hwaddr)
 
     @property
     def _is_filtered(self) -> bool:

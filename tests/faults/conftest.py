@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.conftest import STRUCK
+from tests.faults.strikes import struck
 from tests.faults.work import Work
 from tests.harness import images, leaks
 from tests.harness.faults import Faults
@@ -42,3 +44,12 @@ def work(crew: list[Work]) -> Iterator[Work]:
         crew[0].daemon.start()
     for name in crew[0].daemon.instance_names():
         crew[0].delete(name)
+
+
+@pytest.fixture(autouse=True)
+def counted(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Note how many effects the test has struck, for the summary."""
+    before = struck[0]
+    yield
+    if struck[0] > before:
+        request.node.user_properties.append((STRUCK, struck[0] - before))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults.test_steps import Part, Strikes, told
+from tests.faults.strikes import Part, Strikes, told
 from tests.faults.work import START, STOP, Outcome, Work
 from tests.harness.processes import eventually
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.faults.strikes import Part, Strikes, told
 from tests.faults.test_snapshots import (
     LEAST,
     MODES,
@@ -23,7 +24,6 @@ from tests.faults.test_snapshots import (
     take,
     write,
 )
-from tests.faults.test_steps import Part, Strikes, told
 from tests.faults.work import STOP, Outcome, Work
 
 POOLS = {"default": "overlay", "other": "dir", "third": "overlay"}

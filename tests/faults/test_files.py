@@ -11,7 +11,7 @@ import http.client
 from lightervisor.client import sftp_packets as packets
 from lightervisor.client.light_errors import ApiError
 from lightervisor.client.sftp_packets import string, u64
-from tests.faults.test_steps import Part, Strikes, told
+from tests.faults.strikes import Part, Strikes, told
 from tests.faults.work import Outcome, Work
 from tests.harness import leaks, sftp
 from tests.harness.processes import eventually

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.faults.test_steps import Strikes, told
+from tests.faults.strikes import Strikes, told
 from tests.faults.work import STOP, Outcome, Work
 
 LEAST = 8

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.faults.strikes import Part
 from tests.faults.test_snapshots import MODES, configured, end, note, snapshots, stopped, strike, succeeded, take, write
-from tests.faults.test_steps import Part
 from tests.faults.work import Outcome, Work
 
 NAMED = "image.description"

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.test_steps import Part, Strikes, told
+from tests.faults.strikes import Part, Strikes, told
 from tests.faults.work import STOP, Outcome, Work
 from tests.harness.processes import eventually
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.test_steps import Part, Strikes, told
+from tests.faults.strikes import Part, Strikes, told
 from tests.faults.work import Outcome, Work
 
 VOLUMES = "/1.0/storage-pools/default/volumes/custom"

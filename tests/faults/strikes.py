@@ -1,0 +1,99 @@
+"""Striking every effect of a piece of work: each fails, is the daemon's last, or is cancelled.
+
+The effects are not listed anywhere: they are recorded first (see tests/harness/faulty_daemon.py), and one that turns up
+on the way is tried too. `make test` strikes a sample of most parts, `make test-faults` all.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import random
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+from tests.faults.work import Outcome, Work
+
+Part = Callable[[Work, str], list[Outcome]]
+Check = Callable[[Work, str, list[Outcome]], None]
+LEAST = 15  # effects of either part: fewer would mean that they are not seen
+MOST = 8  # problems that are told at once
+SAMPLE = 6  # effects of each part that are struck when not all are wanted (`make test-faults` wants all)
+ALL = os.environ.get("FAULTS") == "all"
+struck = [0]  # how many effects were struck in this process; conftest.py tells the sum
+
+
+class Strikes:
+    """All effects of a part are struck, shared among the crew; what is wrong is told at once."""
+
+    def __init__(self, mode: str, part: Part, check: Check, prepare: Part | None = None) -> None:
+        self._mode, self._part, self._check, self._prepare = mode, part, check, prepare
+        self._waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._known: set[str] = set()
+        self._problems: list[str] = []
+        self._every = ALL
+
+    def strike(self, crew: list[Work], effects: list[str], *, least: int = LEAST, every: bool = ALL) -> None:
+        """Strike every of these effects and of those that turn up on the way, or the same sample each time."""
+        assert len(effects) > least, effects
+        self._add(effects if every else random.Random(len(effects)).sample(effects, min(SAMPLE, len(effects))))
+        self._every = every
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(self._take_turns, crew))
+        assert not self._problems, "\n\n".join([f"{len(self._problems)} of {len(self._known)}:", *self._problems])
+
+    def _add(self, effects: list[str]) -> None:
+        for label in effects:
+            if label not in self._known:
+                self._known.add(label)
+                self._waiting.put(label)
+
+    def _take_turns(self, work: Work) -> None:
+        with suppress(queue.Empty):
+            while len(self._problems) < MOST:
+                self._one(work, self._waiting.get_nowait())
+
+    def _one(self, work: Work, label: str) -> None:
+        try:
+            if not self._struck(work, label):
+                work.daemon.restart()  # some things a daemon does once
+                assert self._struck(work, label), "it did not come to pass again"
+        except AssertionError as error:
+            self._problems.append(f"{self._mode} at {label}: {str(error)[:500]}")
+
+    def _struck(self, work: Work, label: str) -> bool:
+        name = work.new_name()
+        if self._prepare is not None:
+            self._prepare(work, name)
+        work.rest()
+        work.faults.arm(self._mode, name, label)
+        try:
+            done = self._part(work, name)
+        finally:
+            met = work.faults.disarm()
+        if label not in met:
+            is_whole_or_gone(work, name, [])
+            return False
+        struck[0] += 1
+        self._check(work, name, done)
+        if self._every:
+            self._add(met)
+        return True
+
+
+def is_whole_or_gone(work: Work, name: str, _done: list[Outcome]) -> None:
+    """What a killed daemon may leave."""
+    if work.status(name) != "gone":
+        work.make_whole(name)
+
+
+def told(done: list[Outcome]) -> bool:
+    """Whether the last operation failed, which it must say in words for a person."""
+    last = done[-1]
+    if last["status"] == "Success":
+        return False
+    assert last["status"] == "Failure", last
+    assert "njected" in last["err"], last["err"]
+    assert "Error(" not in last["err"], last["err"]
+    return True
