@@ -10,6 +10,7 @@ from lightervisor.config import architectures
 from lightervisor.config.instance_keys import SCOPE
 from lightervisor.config.key import REGISTRY
 from lightervisor.config.merge import Devices, root_device
+from lightervisor.config.volatile_keys import of_no_host
 from lightervisor.db.instance_snapshots import SnapshotRow
 from lightervisor.db.instances import InstanceRow
 from lightervisor.errors import Invalid
@@ -17,8 +18,6 @@ from lightervisor.model.backup_file import BackupConfig
 from lightervisor.model.instance import Instance, InstanceSnapshot
 from lightervisor.model.times import EPOCH, now
 
-OF_ANOTHER_HOST = ("volatile.idmap.", "volatile.last_state.")
-OF_ONE_RUN = (".host_name", ".last_state.created", ".last_state.mtu", ".last_state.hwaddr", ".last_state.ip_addresses")
 IDENTITY, IDMAP, MAC = "volatile.uuid", "volatile.last_state.idmap", ".hwaddr"
 
 
@@ -93,10 +92,8 @@ def _config(told: Mapping[str, str], taken: Collection[str], *, is_here: bool) -
     """Its keys without those that hold for the host or the run that they were written in, unless it is this one."""
     kept = {
         key: value
-        for key, value in told.items()
-        if (is_here or not key.startswith(OF_ANOTHER_HOST))
-        and (is_here or not (key.startswith("volatile.") and key.endswith(OF_ONE_RUN)))
-        and not (key.startswith("volatile.") and key.endswith(MAC) and value in taken)
+        for key, value in (told if is_here else of_no_host(told)).items()
+        if not (key.startswith("volatile.") and key.endswith(MAC) and value in taken)
         and not (key.startswith("volatile.") and REGISTRY.lookup(SCOPE, key) is None)  # another server's own notes
     }
     if kept.get(IDENTITY, "") in ("", *taken):

@@ -1,5 +1,7 @@
 """What the daemon notes in an instance's configuration. Source: LXD 5.0, volatile configuration."""
 
+from collections.abc import Mapping
+
 from lightervisor.config.key import INSTANCE, key
 from lightervisor.config.types import Text, matching
 
@@ -7,6 +9,8 @@ from lightervisor.config.types import Text, matching
 HardwareAddress = matching("MAC address", r"(?i)[0-9a-f]{2}(:[0-9a-f]{2}){5,19}", 'Invalid MAC address "{value}"')
 Uuid = matching("UUID", r"(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "Invalid UUID")
 TYPES = {"uuid": Uuid, "*.hwaddr": HardwareAddress}
+_OF_A_HOST = ("volatile.idmap.", "volatile.last_state.")
+_OF_A_RUN = (".host_name", ".last_state.created", ".last_state.mtu", ".last_state.hwaddr", ".last_state.ip_addresses")
 
 for _name, _help in (
     ("apply_nvram", "For virtual machines"),
@@ -40,3 +44,15 @@ for _name, _help in (
     ("*.last_state.vf.parent", "The card that the virtual function is of"),
 ):
     key(f"volatile.{_name}", TYPES.get(_name, Text), scope=INSTANCE, group="volatile", help=_help)
+
+
+def of_no_host(config: Mapping[str, str]) -> dict[str, str]:
+    """A configuration from elsewhere without what holds on the host, or for the run, that it was noted on.
+
+    What is stopped or deleted takes back what was done to the interfaces that these keys name: here they are others'.
+    """
+    return {
+        key: value
+        for key, value in config.items()
+        if not key.startswith(_OF_A_HOST) and not (key.startswith("volatile.") and key.endswith(_OF_A_RUN))
+    }

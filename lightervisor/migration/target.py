@@ -14,6 +14,7 @@ from lightervisor.client.https import Outgoing
 from lightervisor.config import architectures
 from lightervisor.config.merge import expand
 from lightervisor.config.names import volume_name
+from lightervisor.config.volatile_keys import of_no_host
 from lightervisor.db.instance_snapshots import SnapshotRow
 from lightervisor.db.instances import InstanceRow
 from lightervisor.errors import Invalid, Unsupported
@@ -38,7 +39,6 @@ from lightervisor.operations.operations import Run
 from lightervisor.storage.driver import Snapshot, Volume
 
 _IDENTITY = ("volatile.uuid", cloud_init.IDENTITY)
-_NOT_OURS = ("volatile.last_state.", "volatile.idmap.")
 
 
 class Bases:
@@ -89,7 +89,7 @@ class Receiving:
         name = self._births.name(project, post)
         if source.refresh and self._refreshing.is_there(project, name):
             return self._refreshing.refresh(project, name, post, lambda: self._connected(sockets, source), sockets)
-        plan = self._births.plan(_row(project, name, post))
+        plan = self._births.plan(arrived_row(project, name, post))
 
         async def work(run: Run) -> None:
             async with self._connected(sockets, source) as talk:
@@ -137,9 +137,9 @@ class Receiving:
         return found
 
 
-def _row(project: str, name: str, post: InstancesPost) -> InstanceRow:
+def arrived_row(project: str, name: str, post: InstancesPost) -> InstanceRow:
     """The record. What brings its identity along is moved; what does not is a copy, which gets another one."""
-    config = {key: value for key, value in post.config.items() if not key.startswith(_NOT_OURS)}
+    config = of_no_host(post.config)
     if post.source.base_image:
         config["volatile.base_image"] = post.source.base_image
     born = volatile_at_birth("copy")
