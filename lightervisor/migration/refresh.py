@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from lightervisor.config.names import volume_name
 from lightervisor.db.instance_snapshots import SnapshotRow, SnapshotRows
-from lightervisor.db.instances import InstanceRows
+from lightervisor.db.instances import InstanceRow, InstanceRows
 from lightervisor.errors import Failure
 from lightervisor.instances import snapshot_take
 from lightervisor.instances.boot import Boot
@@ -31,7 +31,7 @@ from lightervisor.operations.locks import instance_lock
 from lightervisor.operations.operations import Operations, Run
 from lightervisor.storage.driver import Snapshot, Volume
 
-BASE = "volatile.base_image"
+BASE, IDENTITY = "volatile.base_image", "volatile.uuid"
 
 
 class Records(NamedTuple):
@@ -109,10 +109,7 @@ class Refreshing:
         await self._volumes.unmount(pool, project, name)
         await intake.take(volume, like, name, passes=coming.passes)
         await self._drop(run, coming, has)
-        changes: dict[str, str | None] = {PENDING: row.config.get(PENDING, "copy")}
-        if post.source.base_image:
-            changes[BASE] = post.source.base_image
-        await self._rows.merge_config(project, name, changes)
+        await self._rows.merge_config(project, name, noted(row, post))
         await self._volumes.write_description(self._rows.get(project, name), pool)
         await self._volumes.keep(pool)  # the other server may delete what it has
 
@@ -140,6 +137,20 @@ class Refreshing:
         for one in has:
             if one.name not in offered:
                 await self._snapshots.remove(run, SnapshotPlace(one.project, one.instance, one.name))
+
+
+def noted(row: InstanceRow, post: InstancesPost) -> dict[str, str | None]:
+    """What a refresh changes of the configuration.
+
+    Templates for copies are due in what is another one than the source; what has the source's own identity is being
+    moved, file by file, and no template may write over what its guest wrote.
+    """
+    changes: dict[str, str | None] = {}
+    if post.config.get(IDENTITY, "") != row.config.get(IDENTITY):
+        changes[PENDING] = row.config.get(PENDING, "copy")
+    if post.source.base_image:
+        changes[BASE] = post.source.base_image
+    return changes
 
 
 def _is_alone(post: InstancesPost) -> bool:
