@@ -145,10 +145,12 @@ class Hotplug:
         guest = guest_of(self._containers.init_pid(container))
         if guest is None:
             return
-        refreshed = await self._devices.refresh(row, self._catalog.expand(row), guest)
+        expanded = self._catalog.expand(row)
+        is_first = self._containers.note_change(container)  # its monitor knows the devices of its start
+        refreshed = await self._devices.refresh(row, expanded, guest)
         self._nodes[place] = refreshed.nodes
-        if refreshed.is_changed:
-            self._containers.note_change(container)  # its monitor knows the devices of its start
+        if is_first and not refreshed.is_changed:
+            self._containers.forget_change(container)
         await asyncio.to_thread(_tell, guest, [one for one in events if one.node in refreshed.nodes])
 
 

@@ -78,6 +78,7 @@ class LiveChanges:
         if guest is not None:
             await in_thread(modules.load, modules.wanted(after.config, besides=before.config))
         limits_changed = guest is not None and _limits_of(before) != _limits_of(after)
+        is_first = guest is not None and containers.note_change(name)
         try:
             if limits_changed:
                 await in_thread(self._limit, row, after)
@@ -91,12 +92,13 @@ class LiveChanges:
                 raise outcome.failure
         except BaseException:
             await finished(self._put_back(row, before, after, is_limited=limits_changed))
+            if is_first:
+                containers.forget_change(name)
             raise
         if cloud_init.is_to_run_again(before, after):
             await self._rows.merge_config(row.project, row.name, {cloud_init.IDENTITY: cloud_init.new_identity()})
         if guest is not None:
             await containers.confinement.change(name, before.config, after.config)
-            containers.note_change(name)
             self._guest_api.tell(row, before, after, outcome.replaced)
 
     async def _size_back(self, row: InstanceRow, before: Expanded) -> None:

@@ -358,9 +358,19 @@ class Containers:
         """Let a running container open device nodes by a rule of the devices cgroup, or no longer. Raises HostError."""
         await self._spawner.request("devices", name, self._path, verb, rule)
 
-    def note_change(self, name: str) -> None:
-        """The configuration of a running container is no longer what it was started with."""
-        self._mark(name).touch()
+    def note_change(self, name: str) -> bool:
+        """A running container is not what it was started with, from now on; gives whether that was not noted yet.
+
+        To be called before anything is changed: a guest that reboots after the daemon was killed is started anew then.
+        """
+        mark = self._mark(name)
+        is_new = not mark.exists()
+        mark.touch()
+        return is_new
+
+    def forget_change(self, name: str) -> None:
+        """What `note_change` noted first has changed nothing in the end."""
+        self._mark(name).unlink(missing_ok=True)
 
     def _mark(self, name: str) -> Path:
         return hooks.changed_mark(self._exits.path, name)
