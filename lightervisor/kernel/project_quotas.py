@@ -2,7 +2,7 @@
 
 A file or directory belongs to a project, which is a number; what is made in a directory that hands its project down
 belongs to it too. Who has CAP_SYS_RESOURCE in the host's user namespace is not held by a limit. Source: quotactl(2),
-quotactl_fd (Linux 5.14), ioctl_fsgetxattr(2), linux/quota.h, linux/fs.h.
+quotactl_fd (Linux 5.14), ioctl_fsgetxattr(2), linux/quota.h, linux/dqblk_xfs.h (fs_quota_stat), linux/fs.h.
 """
 
 import errno
@@ -19,7 +19,10 @@ from lightervisor.kernel.deep_walk import walk
 _GET_ATTRIBUTES, _SET_ATTRIBUTES = 0x801C581F, 0x401C5820
 _ATTRIBUTES = struct.Struct("=IIIII8x")  # flags, extent size, extents, project, extent size of copies
 _HANDED_DOWN = 0x200
-_INFO, _GET, _SET = 0x800005, 0x800007, 0x800008
+_STATUS, _GET, _SET = 0x5805, 0x800007, 0x800008
+_STATUS_HEAD = struct.Struct("=bxH")  # version, flags
+_STATUS_SIZE = 80
+_ENFORCED = 0x20
 _PROJECTS = 2
 _FIGURES = struct.Struct("=8QI4x")
 _LIMIT_OF_BLOCKS = 1
@@ -35,14 +38,16 @@ class Figures(Struct, frozen=True, kw_only=True):
 
 
 def are_kept(directory: int) -> bool:
-    """Whether the file system of an open directory keeps quotas of projects. Raises OSError."""
+    """Whether the file system of an open directory holds projects to their limits, not only counts. Raises OSError."""
+    content = bytearray(_STATUS_SIZE)
     try:
-        syscalls.quotactl(directory, _command(_INFO), 0, bytearray(_FIGURES.size))
+        syscalls.quotactl(directory, _command(_STATUS), 0, content)
     except OSError as error:
         if error.errno in _ABSENT:
             return False
         raise
-    return True
+    _, flags = _STATUS_HEAD.unpack_from(content)
+    return bool(flags & _ENFORCED)
 
 
 def project_of(descriptor: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shutil
 import struct
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from lightervisor.kernel import project_quotas, syscalls
 from lightervisor.kernel.project_quotas import Figures
+from tests.harness import processes
 
 
 class Kernel:
@@ -21,6 +23,7 @@ class Kernel:
         self.projects: dict[int, tuple[int, int]] = {}
         self.limits: dict[int, int] = {}
         self.error = 0
+        self.status = 0x30  # FS_QUOTA_PDQ_ACCT, FS_QUOTA_PDQ_ENFD
 
     def ioctl(self, descriptor: int, request: int, content: bytes) -> bytes:
         inode = os.fstat(descriptor).st_ino
@@ -39,7 +42,10 @@ class Kernel:
         if self.error:
             raise OSError(self.error, os.strerror(self.error))
         match command >> 8:
-            case 0x800005:
+            case 0x5805:  # Q_XGETQSTAT
+                assert len(content) >= 80, "struct fs_quota_stat"
+                struct.pack_into("=bxH", content, 0, 1, self.status)
+            case 0x800005:  # Q_GETINFO: there is accounting, at least
                 return
             case 0x800007:
                 units = self.limits.get(number, 0)
@@ -86,6 +92,33 @@ def test_figures_and_limits(kernel: Kernel, directory: int) -> None:
 def test_a_file_system_without_them(kernel: Kernel, directory: int, error: int) -> None:
     kernel.error = error
     assert not project_quotas.are_kept(directory)
+
+
+@pytest.mark.parametrize(("status", "kept"), [(0x30, True), (0x10, False), (0x0F, False), (0x3F, True)])
+def test_what_is_only_counted_is_not_kept(kernel: Kernel, directory: int, status: int, kept: bool) -> None:
+    """ext4 with the feature but without the mount option, xfs with pqnoenforce: limits are taken, and do not hold."""
+    kernel.status = status
+    assert project_quotas.are_kept(directory) is kept
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("mkfs.ext4") is None, reason="needs root and mkfs.ext4")
+@pytest.mark.parametrize(("options", "kept"), [("loop,prjquota", True), ("loop", False)])
+def test_ext4_keeps_them_by_its_mount_option(tmp_path: Path, options: str, kept: bool) -> None:
+    image, place = tmp_path / "image", tmp_path / "mounted"
+    with image.open("wb") as file:
+        file.truncate(16 << 20)
+    place.mkdir()
+    processes.run(["mkfs.ext4", "-q", "-O", "quota,project", image]).ok()
+    if processes.run(["mount", "-o", options, image, place]).status != 0:
+        pytest.skip("this kernel's ext4 has no quotas")
+    try:
+        directory = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            assert project_quotas.are_kept(directory) is kept
+        finally:
+            os.close(directory)
+    finally:
+        processes.run(["umount", place]).ok()
 
 
 def test_a_project_is_handed_down(kernel: Kernel, directory: int) -> None:
