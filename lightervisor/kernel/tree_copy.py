@@ -22,19 +22,22 @@ import time
 _CLONE = 0x40049409
 _WAIT_BEFORE_WRITE_WAIT_AFTER = 0x7
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_QUIET_NS = 50_000_000
-"""A file that changed so recently may have changed again without showing it: clocks of file systems are coarse."""
+_QUIET_NS = 2_000_000_000
+"""A file that changed so recently may change again without showing it: clocks of file systems are coarse, and a long
+write, or one that waits for the disk, sets the times when it begins."""
+_IN_MEMORY = (0x01021994, 0x858458F6)
+"""File systems (tmpfs, ramfs) that never write out, so that stores to a mapping do not show. Source: linux/magic.h."""
 _BLOCK = 8 << 20
 _PASSES, _SHORT_S = 4, 0.2
 _GONE = (errno.ENOENT, errno.ESTALE, errno.ELOOP, errno.ENXIO, errno.ENOTDIR)
-Seen = tuple[int, int]
+Seen = tuple[int, int, int]
 
 
 class Tree:
     """One tree and its copy.
 
-    `seen` are inode and time of change of what was copied when it was at rest. Of files with several names, `links` is
-    the first of each in this pass, and `copied` those of them that are new files.
+    `seen` are inode, time of change and size of what was copied when it was at rest, where another change would show.
+    Of files with several names, `links` is the first of each in this pass, and `copied` those that are new files.
     """
 
     def __init__(self, source: bytes, target: bytes) -> None:
@@ -43,6 +46,7 @@ class Tree:
             os.mkdir(target, 0o700)  # noqa: PTH102 - bytes
         self._target = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         self._device = os.fstat(self._source).st_dev
+        self._is_in_memory = _type(self._source) in _IN_MEMORY
         self._seen: dict[bytes, Seen] = {}
         self._links: dict[int, bytes] = {}
         self._copied: set[bytes] = set()
@@ -70,13 +74,14 @@ class Tree:
         _describe(source, target, os.fstat(source))
 
     def _entry(self, source: int, target: int, path: bytes, name: bytes, *, is_here: bool) -> None:
-        found, place = os.stat(name, dir_fd=source, follow_symlinks=False), path + b"/" + name
+        begun, place = time.time_ns(), path + b"/" + name
+        found = os.stat(name, dir_fd=source, follow_symlinks=False)
         if found.st_dev != self._device:
             return
         if stat.S_ISDIR(found.st_mode):
             self._folder(source, target, place, name, is_here=is_here)
             return
-        identity = (found.st_ino, found.st_ctime_ns)
+        identity = (found.st_ino, found.st_ctime_ns, found.st_size)
         first = self._links.get(found.st_ino) if found.st_nlink > 1 else None
         if is_here and self._seen.get(place) == identity and first not in self._copied:
             if found.st_nlink > 1:
@@ -86,13 +91,15 @@ class Tree:
             _remove(target, name)
         self._seen.pop(place, None)
         if first is not None:
+            shows = self._seen.get(first) == identity
             os.link(first[1:], name, src_dir_fd=self._target, dst_dir_fd=target, follow_symlinks=False)
         else:
-            _copy(source, target, name, found, is_still=self._is_still)
+            shows = _copy(source, target, name, found, is_still=self._is_still)
             if found.st_nlink > 1:
                 self._links[found.st_ino] = place
                 self._copied.add(place)
-        if time.time_ns() - found.st_ctime_ns > _QUIET_NS:
+        shows &= not (self._is_in_memory and stat.S_ISREG(found.st_mode))
+        if shows and begun - found.st_ctime_ns > _QUIET_NS:
             self._seen[place] = identity
 
     def _folder(self, source: int, target: int, path: bytes, name: bytes, *, is_here: bool) -> None:
@@ -112,11 +119,11 @@ class Tree:
             os.close(opened)
 
 
-def _copy(source: int, target: int, name: bytes, found: os.stat_result, *, is_still: bool) -> None:
+def _copy(source: int, target: int, name: bytes, found: os.stat_result, *, is_still: bool) -> bool:
+    """Whether what changes in it from now on shows in its times."""
     mode = found.st_mode
     if stat.S_ISREG(mode):
-        _copy_file(source, target, name, is_still=is_still)
-        return
+        return _copy_file(source, target, name, is_still=is_still)
     if stat.S_ISLNK(mode):
         os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=target)
     else:
@@ -126,34 +133,43 @@ def _copy(source: int, target: int, name: bytes, found: os.stat_result, *, is_st
         os.chmod(_path(target, name), stat.S_IMODE(mode))  # noqa: PTH101 - bytes
     _copy_attributes(_path(source, name), _path(target, name))
     os.utime(name, ns=(found.st_atime_ns, found.st_mtime_ns), dir_fd=target, follow_symlinks=False)
+    return True
 
 
-def _copy_file(source: int, target: int, name: bytes, *, is_still: bool) -> None:
+def _copy_file(source: int, target: int, name: bytes, *, is_still: bool) -> bool:
     opened = os.open(name, _OPEN | os.O_NOATIME, dir_fd=source)
     try:
         found = os.fstat(opened)
         if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.ESTALE, "it is no file any more")
-        if not is_still:
-            _write_out(opened)
+        shows = is_still or _write_out(opened)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         copy = os.open(name, flags, 0o600, dir_fd=target)
         try:
             _copy_content(opened, copy, found.st_size)
             _describe(opened, copy, found)
+            return shows
         finally:
             os.close(copy)
     finally:
         os.close(opened)
 
 
-def _write_out(file: int) -> None:
+def _write_out(file: int) -> bool:
     """Have what is written to a mapping of a file from now on show in its times, as it does in pages that are clean.
 
-    Source: sync_file_range(2); the kernel's page_mkclean.
+    False where that cannot be. Source: sync_file_range(2); the kernel's page_mkclean.
     """
     zero = ctypes.c_int64(0)
-    ctypes.CDLL(None).sync_file_range(file, zero, zero, ctypes.c_uint(_WAIT_BEFORE_WRITE_WAIT_AFTER))
+    return ctypes.CDLL(None).sync_file_range(file, zero, zero, ctypes.c_uint(_WAIT_BEFORE_WRITE_WAIT_AFTER)) == 0
+
+
+def _type(descriptor: int) -> int:
+    """The kernel's number for the type of a file system, 0 when it does not tell. Source: statfs(2)."""
+    buffer = ctypes.create_string_buffer(256)
+    if ctypes.CDLL(None).fstatfs(descriptor, buffer):
+        return 0
+    return ctypes.c_long.from_buffer(buffer).value & 0xFFFFFFFF
 
 
 def _copy_content(source: int, target: int, size: int) -> None:

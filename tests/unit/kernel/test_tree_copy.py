@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -204,15 +205,49 @@ def test_who_waits_may_cancel_it(source: Path, tmp_path: Path) -> None:
         moments.copy_trees([Copied(source, tmp_path / "copy")], None, watch)
 
 
-def test_what_is_written_to_a_mapping_is_seen(tmp_path: Path) -> None:
+@pytest.fixture(params=["disk", "memory"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """A directory on a file system that writes out, and on one that does not."""
+    if request.param == "disk":
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+        yield Path(directory)
+
+
+def test_what_is_written_to_a_mapping_is_seen(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernel changes the times of a file with the first write to a page of it only, until the page is on disk."""
-    (tmp_path / "source").mkdir()
-    with (tmp_path / "source/db").open("w+b") as file:
+    monkeypatch.setattr(tree_copy, "_QUIET_NS", 50_000_000)
+    (place / "source").mkdir()
+    with (place / "source/db").open("w+b") as file:
         file.truncate(mmap.PAGESIZE)
         with mmap.mmap(file.fileno(), mmap.PAGESIZE) as mapped:
-            tree = tree_copy.Tree(os.fsencode(tmp_path / "source"), os.fsencode(tmp_path / "copy"))
+            tree = tree_copy.Tree(os.fsencode(place / "source"), os.fsencode(place / "copy"))
             for word in (b"one", b"two", b"six", b"ten", b"all"):
                 mapped[:3] = word
                 time.sleep(0.1)  # what has just changed is copied again anyway
                 tree.bring_up_to_date(is_still=False)
-                assert (tmp_path / "copy/db").read_bytes()[:3] == word
+                assert (place / "copy/db").read_bytes()[:3] == word
+
+
+@pytest.mark.parametrize("can", [True, False], ids=["slow", "cannot write out"])
+def test_what_may_change_without_showing_it_is_copied_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, can: bool
+) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source/new").write_text("new")
+    quiet_ns = 300_000_000 if can else 0
+    copied: list[int] = []
+
+    def slow(_source: int, _target: int, size: int) -> None:
+        copied.append(size)
+        time.sleep(quiet_ns / 1e9)  # it had changed just before, however long this takes
+
+    monkeypatch.setattr(tree_copy, "_QUIET_NS", quiet_ns)
+    monkeypatch.setattr(tree_copy, "_copy_content", slow)
+    monkeypatch.setattr(tree_copy, "_write_out", lambda _: can)
+    tree = tree_copy.Tree(os.fsencode(tmp_path / "source"), os.fsencode(tmp_path / "copy"))
+    tree.bring_up_to_date(is_still=False)
+    tree.bring_up_to_date(is_still=True)
+    tree.bring_up_to_date(is_still=True)
+    assert copied == [3, 3]
