@@ -87,7 +87,16 @@ class UnixNode(Device):
             return DeviceStart()
         if self.instance.may_reach_nodes:
             self._set_devices("allow", numbers)
-        node = self._made(numbers)
+        try:
+            self._attach(self._made(numbers), guest)
+        except BaseException:
+            if self.instance.may_reach_nodes:
+                with contextlib.suppress(HostError):  # what failed first is told
+                    self._forbid(numbers)
+            raise
+        return DeviceStart()
+
+    def _attach(self, node: Path, guest: Guest) -> None:
         try:
             tree = syscalls.open_tree(node)
             try:
@@ -100,7 +109,6 @@ class UnixNode(Device):
             self.stop()
             cause = f"cannot be shown at /{self.inside}: {error.strerror}"
             raise HostError(self.kind, self.name, cause=cause) from error
-        return DeviceStart()
 
     def unplug(self, guest: Guest) -> None:
         """Take the node away inside."""
@@ -139,7 +147,8 @@ class UnixNode(Device):
 
     def _staged_numbers(self) -> tuple[int, int] | None:
         """Major and minor of the node that was made, None without."""
-        return _numbers_of(self._node())
+        device = _device_of(self._node())
+        return device[1:] if device is not None else None
 
     def stop(self) -> None:
         """Remove the node."""
@@ -188,8 +197,8 @@ class UnixNode(Device):
     def _forbid(self, numbers: tuple[int, int]) -> None:
         """Let the container not open it any more, unless it may for another reason."""
         own = self._node()
-        others = (_numbers_of(one) for one in own.parent.glob("unix.*") if one != own)
-        if not is_open(self.LETTER, *numbers) and numbers not in others:
+        others = (_device_of(one) for one in own.parent.glob("unix.*") if one != own)
+        if not is_open(self.LETTER, *numbers) and (self.FORMAT, *numbers) not in others:
             self._set_devices("deny", numbers)
 
     def _set_devices(self, verb: Literal["allow", "deny"], numbers: tuple[int, int]) -> None:
@@ -211,12 +220,13 @@ class UnixNode(Device):
         return self.host_side("unix", self.inside)
 
 
-def _numbers_of(node: Path) -> tuple[int, int] | None:
+def _device_of(node: Path) -> tuple[int, int, int] | None:
+    """Kind, major and minor: numbers alone are those of a block and of a character device."""
     try:
         found = node.stat()
     except OSError:
         return None
-    return os.major(found.st_rdev), os.minor(found.st_rdev)
+    return stat.S_IFMT(found.st_mode), os.major(found.st_rdev), os.minor(found.st_rdev)
 
 
 class UnixChar(UnixNode, type="unix-char"):
