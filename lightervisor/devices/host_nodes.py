@@ -4,6 +4,7 @@ What is found is shown by a `unix-char` or `unix-block` device each, at the plac
 again, as devices come and go while the instance runs.
 """
 
+import logging
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,6 +29,7 @@ IDS: tuple[tuple[str, ValueType, str, str], ...] = (
     ("vendorid", HexId, "", "Vendor"),
     ("productid", HexId, "", "Product"),
 )
+log = logging.getLogger(__name__)
 DEV, INSIDE = Path("/dev"), "dev/"
 REQUIRED: tuple[str, ValueType, str, str] = ("required", Bool, "false", "Fail to start when there is none")
 
@@ -94,10 +96,9 @@ class HostNodes(Device):
         return frozenset()
 
     def refresh(self, guest: Guest) -> Refreshed:
-        """Show those that there are now and no others; one that fails does not keep the others from their turn."""
+        """Show those that there are now and no others; one that fails is logged and not among the nodes."""
         there, before = {node.inside: node for node in self._shown()}, {node.inside: node for node in self._staged()}
-        is_changed = False
-        failures: list[Failure] = []
+        is_changed, nodes = False, set[str]()
         for inside, node in sorted((before | there).items()):
             try:
                 if inside in there:
@@ -105,11 +106,11 @@ class HostNodes(Device):
                 else:
                     is_changed = True
                     node.take_away(guest)
+                nodes.add(inside.removeprefix(INSIDE))
             except Failure as failure:
-                failures.append(failure)
-        if failures:
-            raise failures[0]
-        return Refreshed(is_changed, frozenset(inside.removeprefix(INSIDE) for inside in there | before))
+                is_changed = True  # how far it has come is not known
+                log.warning("%s: device %s does not follow the host's: %s", self.instance.label, self.name, failure)
+        return Refreshed(is_changed, frozenset(nodes))
 
     def _shown(self) -> list[UnixNode]:
         return [self._node(path) for path in self.nodes()]

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from lightervisor.devices.device import InstanceFacts, check_device, load_device
+from lightervisor.devices.device import InstanceFacts, Refreshed, check_device, load_device
 from lightervisor.devices.gpu import PhysicalGpu
 from lightervisor.devices.lifecycle import start_devices
 from lightervisor.devices.unix_hotplug import UnixHotplug
+from lightervisor.devices.unix_node import UnixNode
 from lightervisor.devices.usb import Usb
-from lightervisor.errors import Failure, Invalid
+from lightervisor.errors import Failure, HostError, Invalid
 
 FACTS = InstanceFacts(name="c1")
 PCI = "devices/pci0000:00/0000:00:02.0"
@@ -162,3 +164,21 @@ def test_a_disk_that_has_gone_is_still_one(tmp_path: Path) -> None:
     assert gone.kind == "unix-block"
     gone._forbid((7, 77))
     assert told == [("deny", "b 7:77 rwm")]
+
+
+def test_what_fails_takes_nothing_from_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The guest is told of those that were shown."""
+
+    def refresh(node: UnixNode, _guest: object) -> Refreshed:
+        if node.inside == "dev/full":
+            raise HostError(node.kind, node.name, cause="no room")
+        return Refreshed(is_changed=True)
+
+    monkeypatch.setattr(UnixNode, "refresh", refresh)
+    device = Usb("u", {"type": "usb"}, InstanceFacts(name="c1", devices_dir=tmp_path / "c1"))
+    device.nodes = lambda: [Path("/dev/full"), Path("/dev/null")]  # pyright: ignore[reportAttributeAccessIssue]
+    guest: Any = None
+    assert device.refresh(guest) == Refreshed(is_changed=True, nodes=frozenset({"null"}))
+    assert "no room" in caplog.text
