@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 ENTRIES = 128
 """How many a directory's packet has at most: a name and a line for each, 1 KiB with the longest names."""
 FILE_MODE = 0o644
+_LINKS = 40  # the kernel's own limit
 
 
 class OpenFile:
@@ -152,14 +153,21 @@ class Opener:
             flags = os.O_RDWR if wanted & sftp.FOR_READING else os.O_WRONLY
         appends = bool(wanted & sftp.APPENDING)
         flags |= (os.O_APPEND if appends else 0) | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-        try:
-            handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        except FileNotFoundError:
-            if not wanted & sftp.CREATING:
-                raise
-            return OpenFile(
-                _made(path, flags | (os.O_EXCL if wanted & sftp.EXCLUSIVE else 0), attributes), is_appending=appends
-            )
+        for _ in range(_LINKS):
+            try:
+                handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
+                break
+            except FileNotFoundError:
+                if not wanted & sftp.CREATING:
+                    raise
+            try:
+                return OpenFile(self._made(path, flags, attributes), is_appending=appends)
+            except FileExistsError:  # a link to where nothing is, or somebody has put something there
+                if wanted & sftp.EXCLUSIVE:
+                    raise
+                path = _followed(path)
+        else:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         try:
             if wanted & sftp.CREATING and wanted & sftp.EXCLUSIVE:
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
@@ -199,6 +207,17 @@ class Opener:
             if handle >= 0:
                 os.close(handle)
 
+    def _made(self, path: bytes, flags: int, attributes: Attributes) -> int:
+        """A new file. What is there already is not opened unseen: FileExistsError."""
+        descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            self._check_ordinary(descriptor)
+            _dress(descriptor, attributes)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
+
     def _check_ordinary(self, handle: int) -> None:
         if self._is_host_root:
             kernel_files.refuse(handle)
@@ -224,15 +243,16 @@ def _begun(place: Place, handle: int, attributes: Attributes) -> WholeFile:
     return whole
 
 
-def _made(path: bytes, flags: int, attributes: Attributes) -> int:
-    descriptor = os.open(path, flags | os.O_CREAT, 0o600)
+def _followed(path: bytes) -> bytes:
+    """Where a link leads; the path itself if it is none, or no more."""
     try:
-        check_regular(os.fstat(descriptor))  # somebody may have put something else there
-        _dress(descriptor, attributes)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
+        target = os.readlink(path)  # noqa: PTH115 - bytes
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOENT):
+            raise
+        return path
+    head, slash, _ = path.rpartition(b"/")
+    return target if target[:1] == b"/" else head + slash + target
 
 
 def _dress(descriptor: int, attributes: Attributes) -> None:
