@@ -8,6 +8,7 @@ unix-char and unix-block with required=false.
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from lightervisor.config.names import volume_name
@@ -54,12 +55,17 @@ class Hotplug:
 
     async def run(self) -> None:
         """For ever: follow the host's devices."""
-        try:
-            watch = PathWatch()
-        except OSError as error:
-            log.warning("devices that come and go are not followed: %s", error)
-            return
-        loop, listener = asyncio.get_running_loop(), Listener()
+        with ExitStack() as opened:
+            try:
+                opened.callback((watch := PathWatch()).close)
+                opened.callback((listener := Listener()).close)
+            except OSError as error:
+                log.warning("devices that come and go are not followed: %s", error)
+                return
+            await self._run(watch, listener)
+
+    async def _run(self, watch: PathWatch, listener: Listener) -> None:
+        loop = asyncio.get_running_loop()
         self._devices.followed.on_change = lambda: self._follow(watch)
         try:
             loop.add_reader(listener.fileno(), _logged(lambda: self._told(listener.read())))
@@ -70,8 +76,6 @@ class Hotplug:
             self._devices.followed.on_change = None
             loop.remove_reader(listener.fileno())
             loop.remove_reader(watch.fileno())
-            listener.close()
-            watch.close()
             for work in [*self._works.values(), *([self._telling] if self._telling else [])]:
                 work.cancel()
 
