@@ -12,7 +12,7 @@ from lightervisor.config import names
 from lightervisor.config.merge import expand
 from lightervisor.errors import Failure, Invalid, NotFound
 from lightervisor.instances.descriptions import FILE
-from lightervisor.instances.moment_roots import MARK
+from lightervisor.instances.snapshot_names import HIDDEN
 from lightervisor.kernel import paths
 from lightervisor.kernel.idmap import from_json
 from lightervisor.model import yaml_documents
@@ -93,7 +93,7 @@ def _instance(driver: StorageDriver, volume: Volume, project: str, name: str) ->
     if any(from_json(one.get("volatile.last_state.idmap", "")) for one in (told.config, *_configs(config))):
         remedy = "have LXD export it (lxc export), and import that"
         raise Invalid("instance", cause="the owners of its files are shifted on disk", remedy=remedy)
-    there = {one.name for one in driver.snapshots(volume) if not one.name.startswith(MARK)}
+    there = {one.name for one in driver.snapshots(volume) if not one.name.startswith(HIDDEN)}
     if extra := sorted(there - {one.name for one in config.snapshots}):
         raise Invalid("instance", cause=f"its {FILE} does not tell of its snapshot {extra[0]!r}")
     kept = [one for one in config.snapshots if one.name in there]

@@ -3,8 +3,7 @@
     async with moment_roots.opened(moment_roots.arguments(project, name)) as root:
         root.path, root.directory, root.row, root.plain    # as of `still_roots`
 
-A stopped instance stays stopped meanwhile. Of a running one there is a snapshot for as long, which nobody else sees:
-its name has a blank in it, as no user's can.
+A stopped instance stays stopped meanwhile. Of a running one there is a snapshot for as long, which nobody else sees.
 """
 
 import secrets
@@ -18,13 +17,13 @@ from lightervisor.errors import Failure, NotFound
 from lightervisor.instances.boot import Boot
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.nesting import over
+from lightervisor.instances.snapshot_names import HIDDEN
 from lightervisor.instances.still import held_still
 from lightervisor.instances.still_roots import Runs, StillRoot, StillRoots
 from lightervisor.instances.volumes import InstanceVolumes, SnapshotPlace
 from lightervisor.operations.locks import Locks, instance_lock
 
 UNDO = "end reading of instance"
-MARK = "moment "
 
 
 class MomentRoot(NamedTuple):
@@ -52,7 +51,7 @@ class MomentRoots:
         pool = self._volumes.pool_of(self._catalog.expand(self._catalog.row(project, name)).devices)
         held = "yes" if self._catalog.status(project, name) == "Running" else ""
         return {
-            "project": project, "name": name, "pool": pool, "moment": f"{MARK}{secrets.token_hex(4)}", "held": held,
+            "project": project, "name": name, "pool": pool, "moment": f"{HIDDEN}{secrets.token_hex(4)}", "held": held,
         }  # fmt: skip
 
     @asynccontextmanager

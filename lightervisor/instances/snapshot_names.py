@@ -7,6 +7,9 @@ from lightervisor.errors import Invalid
 
 DEFAULT_PATTERN = "snap%d"
 LONGEST = 255
+HIDDEN = "moment "
+"""How the names begin of snapshots that the daemon takes to read what runs; nobody sees them, and with this blank they
+are no user's. After a crash they may lie in a pool until the next start."""
 
 
 def check(name: str) -> None:

@@ -12,6 +12,7 @@ from lightervisor.errors import Failure, NotFound
 from lightervisor.instances.boot import Boot
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.nesting import over
+from lightervisor.instances.snapshot_names import HIDDEN
 from lightervisor.instances.snapshot_roots import SnapshotRoot, SnapshotRoots
 from lightervisor.instances.still import still_of
 from lightervisor.instances.still_roots import UNDO as UNDO_MOUNT
@@ -72,7 +73,7 @@ class SentRoots:
 
     @asynccontextmanager
     async def _moment(self, run: Run, project: str, name: str) -> AsyncGenerator[Tree, None]:
-        place = SnapshotPlace(project, name, f".sent-{run.id}")
+        place = SnapshotPlace(project, name, f"{HIDDEN}{run.id}")
         async with self._locks.hold([instance_lock(project, name)]):
             pool = self._volumes.pool_of(self._catalog.expand(self._catalog.row(project, name)).devices)
             still = still_of(self._boot, self._catalog, project, name)

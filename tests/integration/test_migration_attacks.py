@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -22,6 +23,9 @@ from lightervisor.migration.flow import END
 from lightervisor.migration.frames import Control, FilesBy, Header, MemoryBy, Pair, Range, RsyncFeatures, Snapshot
 from lightervisor.migration.rsync import SOURCE, offered, sending
 from lightervisor.migration.talk import Talk
+from tests.conftest import home
+from tests.harness import images
+from tests.harness.client_lxc import OURS, Lxc
 from tests.harness.daemon import Daemon
 
 Peer = Callable[[Talk], Awaitable[None]]
@@ -331,3 +335,25 @@ def test_a_hundred_and_fifty_snapshots_are_described_in_one_message(daemon: Daem
     assert pushed(daemon, name, peer)["err"] == "this was all"
     assert taken[0].snapshot_names == names
     nothing_stays(daemon, name)
+
+
+def test_one_that_was_being_sent_at_a_crash_can_be_recovered(fresh_daemon: Daemon, tmp_path: Path) -> None:
+    lxc = Lxc(OURS, fresh_daemon.env, home(tmp_path / "home"))
+    lxc("image", "import", images.unified(tmp_path / "image.tar.gz"), "--alias", "box").ok()
+    lxc("launch", "box", "c1").ok()
+    request = {"name": "c1", "migration": True, "live": False}
+    operation = fresh_daemon.request("POST", "/1.0/instances/c1", request).metadata
+
+    async def interrupted() -> None:
+        async with talking(fresh_daemon, operation) as talk:
+            await talk.control.message(Header)
+            await talk.control.tell(Header(files_by=FilesBy.RSYNC, rsync=ALL))
+            assert await talk.fs.receive()  # rsync speaks: the files of this moment are there
+            fresh_daemon.kill()
+
+    asyncio.run(interrupted())
+    shutil.rmtree(fresh_daemon.state / "database")
+    fresh_daemon.start()
+    recovered = fresh_daemon.run("recover", "--auto").ok()
+    assert fresh_daemon.instance_names() == ["c1"], recovered.stderr
+    assert fresh_daemon.request("GET", "/1.0/instances/c1/snapshots").metadata == []
