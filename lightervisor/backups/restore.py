@@ -69,10 +69,7 @@ class Restoring:
             raise
 
         async def work(run: Run) -> None:
-            try:
-                await self._work(run, archive, config, place)
-            finally:
-                archive.discard()
+            await self._work(run, archive, config, place)
             url, context = f"/1.0/instances/{place.name}", {"type": "container", "storage-pool": place.pool}
             self._events.lifecycle("instance-created", url, project=project, context=context, requestor=requestor)
 
@@ -83,6 +80,7 @@ class Restoring:
             resources={"instances": [f"/1.0/instances/{place.name}"], "containers": [f"/1.0/containers/{place.name}"]},
             locks=[instance_lock(project, place.name)],
             cancellable=True,
+            at_end=archive.discard,
         )
 
     def _pool(self, project: str, index: BackupIndex) -> str:

@@ -10,6 +10,7 @@ import logging
 import secrets
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import ExitStack
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
@@ -142,6 +143,7 @@ class Operations:
         secrets_below: str = "fds",
         connect: Connect | None = None,
         longest_control: int = LONGEST_CONTROL,
+        at_end: Callable[[], None] | None = None,
     ) -> Operation:
         """Start work in the background and return its operation as it is now.
 
@@ -149,6 +151,7 @@ class Operations:
         class websocket: each name gets a secret in `metadata.fds`, or in `metadata` itself where `secrets_below` is
         empty, and `connect(name, channel)` is called when a client brings it; a message on the one named `control` has
         at most `longest_control` bytes. `locks` are held while the work runs.
+        `at_end` is called before the operation is final, also when it was cancelled before its work began.
         """
         live = _Live(description, project, "websocket" if sockets else "task")
         live.resources = {kind: list(urls) for kind, urls in resources.items()} if resources else None
@@ -161,7 +164,9 @@ class Operations:
         self._live[live.id] = live
         self.announce(live)
         view = live.view()
-        live.task = asyncio.create_task(self._carry_out(live, work, locks), name=f"operation {description} {live.id}")
+        live.task = asyncio.create_task(
+            self._carry_out(live, work, locks, at_end), name=f"operation {description} {live.id}"
+        )
         return view
 
     def add_token(
@@ -194,18 +199,23 @@ class Operations:
         live.updated_at = now()
         self._events.operation(live.view(), live.project)
 
-    async def _carry_out(self, live: _Live, work: Work, locks: Sequence[str]) -> None:
+    async def _carry_out(
+        self, live: _Live, work: Work, locks: Sequence[str], at_end: Callable[[], None] | None
+    ) -> None:
         run = Run(live, self, self._journal)
         status, err = SUCCESS, ""
         try:
-            async with self.locks.hold(locks):
-                try:
-                    await work(run)
-                    live.cancellable = False
-                    await self.settle_steps(run)
-                except BaseException:
-                    await finished(self._journal.undo(run.steps))
-                    raise
+            with ExitStack() as stack:
+                if at_end is not None:
+                    stack.callback(at_end)
+                async with self.locks.hold(locks):
+                    try:
+                        await work(run)
+                        live.cancellable = False
+                        await self.settle_steps(run)
+                    except BaseException:
+                        await finished(self._journal.undo(run.steps))
+                        raise
         except asyncio.CancelledError:
             status, err = CANCELLED, "Operation cancelled"
         except Failure as failure:

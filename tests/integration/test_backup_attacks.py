@@ -194,6 +194,17 @@ def test_a_bomb_is_stopped(daemon: Daemon, untouched: None, tmp_path: Path) -> N
     assert "unpacks to more than" in said
 
 
+def test_an_import_that_is_cancelled_before_its_turn_leaves_nothing(daemon: Daemon, untouched: None) -> None:
+    source = {"type": "migration", "mode": "push"}  # nobody comes: it holds the name for ten seconds
+    holds = daemon.request("POST", "/1.0/instances", {"name": "evil", "source": source}).envelope["operation"]
+    headers = {"Content-Type": "application/octet-stream"}
+    waits = daemon.request("POST", "/1.0/instances", backup(*TREE), headers=headers).envelope["operation"]
+    assert list((daemon.state / "backups/.incoming").iterdir()) != []
+    for operation in (waits, holds):
+        assert daemon.request("DELETE", operation).status == 200
+        assert daemon.request("GET", f"{operation}/wait").metadata["status"] == "Cancelled"
+
+
 def test_an_upload_that_breaks_off_leaves_nothing(daemon: Daemon, untouched: None) -> None:
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(str(daemon.state / "unix.socket"))

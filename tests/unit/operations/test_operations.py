@@ -56,6 +56,18 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     database.close()
 
 
+async def test_the_end_is_told_also_of_what_never_began(bench: Bench) -> None:
+    async def work(_run: Run) -> None:
+        bench.log.append("work")
+
+    async with bench.operations.locks.hold(["a"]):
+        waits = bench.operations.start("W", work, locks=["a"], cancellable=True, at_end=lambda: bench.log.append("end"))
+        await asyncio.sleep(0)
+        bench.operations.cancel(waits.id)
+        assert (await bench.operations.wait(waits.id, 5)).status == "Cancelled"
+    assert bench.log == ["end"]
+
+
 async def test_what_ends_well_is_not_undone(bench: Bench) -> None:
     async def work(run: Run) -> None:
         await bench.step(run, "one")
