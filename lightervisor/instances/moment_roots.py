@@ -7,8 +7,8 @@ A stopped instance stays stopped meanwhile. Of a running one there is a snapshot
 """
 
 import secrets
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Generator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,6 +45,7 @@ class MomentRoots:
     def __init__(self, catalog: Catalog, boot: Boot, volumes: InstanceVolumes, still: StillRoots, locks: Locks) -> None:
         self._catalog, self._boot, self._volumes = catalog, boot, volumes
         self._still, self._locks = still, locks
+        self._process, self._held = secrets.token_hex(8), set[str]()
 
     def arguments(self, project: str, name: str) -> dict[str, str]:
         """What one reading is about, for `opened` and for the journal. Raises NotFound."""
@@ -52,6 +53,7 @@ class MomentRoots:
         held = "yes" if self._catalog.status(project, name) == "Running" else ""
         return {
             "project": project, "name": name, "pool": pool, "moment": f"{HIDDEN}{secrets.token_hex(4)}", "held": held,
+            "process": self._process,
         }  # fmt: skip
 
     @asynccontextmanager
@@ -88,7 +90,7 @@ class MomentRoots:
                 return
             container = self._boot.container_name(project, name)
             is_frozen = self._catalog.status(project, name) == "Frozen"
-            still = None if is_frozen else lambda: held_still(pid, container)
+            still = None if is_frozen else lambda: self._holding(moment, pid, container)
             await self._volumes.create_snapshot(pool, place, still)
             mounted = await self._volumes.mount_snapshot(pool, place)
         try:
@@ -99,13 +101,31 @@ class MomentRoots:
                 await self._volumes.unmount_snapshot(pool, place)
                 await self._volumes.delete_snapshot(pool, place)
 
+    @contextmanager
+    def _holding(self, moment: str, pid: int, container: str) -> Generator[None, None, None]:
+        self._held.add(moment)
+        with held_still(pid, container):
+            yield
+        self._held.discard(moment)
+
+    def _is_held(self, arguments: Mapping[str, str]) -> bool:
+        """Whether it may be this reading that still holds the instance still, and not somebody who paused it."""
+        if not arguments["held"]:
+            return False
+        project, name, pool, moment = (arguments[key] for key in ("project", "name", "pool", "moment"))
+        if arguments.get("process") == self._process:
+            return moment in self._held
+        # Of a daemon that died: a snapshot gets its place when its instance has been let go.
+        return not self._volumes.has_snapshot(pool, SnapshotPlace(project, name, moment))
+
     async def undo(self, arguments: Mapping[str, str]) -> None:
         """Take away what an interrupted reading left, and let the instance go on; may be called twice."""
         project, name = arguments["project"], arguments["name"]
         place = SnapshotPlace(project, name, arguments["moment"])
-        if arguments["held"] and self._catalog.status(project, name) == "Frozen":
+        if self._is_held(arguments) and self._catalog.status(project, name) == "Frozen":
             with suppress(Failure):  # it has ended meanwhile
                 await self._boot.containers.unfreeze(self._boot.container_name(project, name))
+        self._held.discard(arguments["moment"])
         with suppress(NotFound):
             await self._volumes.delete_snapshot(arguments["pool"], place)
         await self._still.undo(arguments)
