@@ -223,7 +223,8 @@ def test_a_download_that_breaks_off_ends_the_packing(daemon: Daemon, running: st
         client.sendall(f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
         assert client.recv(4096).startswith(b"HTTP/1.1 200 OK")
     eventually(lambda: "running" not in daemon.request("GET", "/1.0/operations").metadata, what="the operation to end")
-    assert not list((daemon.state / "storage-pools/default/containers-snapshots").glob(f"{running}/*"))
+    moments = daemon.state / "storage-pools/default/containers-snapshots" / running
+    eventually(lambda: not list(moments.glob("*")), what="what was read from to go")
 
 
 def test_a_good_one_is_taken(daemon: Daemon, untouched: None) -> None:

@@ -10,6 +10,7 @@ import pytest
 from tests.harness import processes
 from tests.harness.client_lxc import Lxc
 from tests.harness.daemon import Daemon
+from tests.harness.processes import eventually
 
 NET = Path("/sys/class/net")
 SUBNET = "10.233.21"
@@ -21,8 +22,15 @@ def three(lxc: Lxc, image: str, name: str) -> Iterator[list[str]]:
     names = [f"{name}-{number}" for number in range(3)]
     for number, one in enumerate(names):
         lxc("launch", image, one).ok()
+    for number, one in enumerate(names):
+        settled(lxc, one)
         address(lxc, one, number)
     yield names
+
+
+def settled(lxc: Lxc, name: str) -> None:
+    """Wait for the address by DHCP, which takes any other one away."""
+    eventually(lambda: "inet " in lxc.run(name, "ip", "-4", "address", "show", "eth0").stdout, what="an address")
 
 
 def address(lxc: Lxc, name: str, number: int) -> None:
@@ -49,6 +57,7 @@ def test_isolated_ports_do_not_hear_each_other(lxc: Lxc, daemon: Daemon, three: 
     assert reaches(lxc, first, 2), "one that is not isolated"
     assert reaches(lxc, third, 1)
     lxc("restart", "--force", second).ok()
+    settled(lxc, second)
     address(lxc, second, 1)
     assert not reaches(lxc, first, 1), "after a restart, too"
     lxc("config", "device", "set", second, "eth0", "security.port_isolation=false").ok()

@@ -33,7 +33,7 @@ def inside(lxc: Lxc, name: str, script: str) -> str:
 def test_files_are_the_guests_whatever_lies_below(
     daemon: Daemon, lxc: Lxc, image: str, name: str, driver: str, config: dict[str, str]
 ) -> None:
-    pool = f"t-{driver}"
+    pool = f"t-sftp-{driver}"
     lxc("storage", "create", pool, driver).ok()
     try:
         flags = [word for key, value in config.items() for word in ("-c", f"{key}={value}")]
