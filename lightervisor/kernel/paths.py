@@ -192,12 +192,11 @@ def remove_beneath(root: Root, path: str) -> None:
 def _remove(directory: int, name: str, top: tuple[int, list[str]], depth: int) -> None:
     try:
         os.unlink(name, dir_fd=directory)
+        return
     except FileNotFoundError:
         return
     except IsADirectoryError:
         pass
-    else:
-        return
     if depth == _DEEPEST:  # a guest may nest as deep as it likes: such a branch becomes a tree of its own
         top_directory, waiting = top
         waiting.append(f".deep-{secrets.token_hex(8)}")
@@ -212,12 +211,13 @@ def _remove(directory: int, name: str, top: tuple[int, list[str]], depth: int) -
             os.close(opened)
         try:
             os.rmdir(name, dir_fd=directory)
+            return
+        except FileNotFoundError:
+            return  # who removes it, too, was faster
         except OSError as error:
             # Someone still writes there (a copy whose daemon was killed) and gives up when it is gone.
             if error.errno != errno.ENOTEMPTY or attempt == _ATTEMPTS - 1:
                 raise
-        else:
-            return
 
 
 def tree_size(root: Root, path: str) -> int:

@@ -110,7 +110,9 @@ def test_cve_2026_28384_and_48755_a_compression_algorithm_is_no_command(
         daemon.request("PATCH", "/1.0", {"config": {key: wanted}}),
         daemon.request("POST", "/1.0/images", posted),
     ):
-        is_told = "Invalid compression algorithm" in answer.error or "control characters are not allowed" in answer.error
+        is_told = (
+            "Invalid compression algorithm" in answer.error or "control characters are not allowed" in answer.error
+        )
         assert (answer.status, is_told) == (400, True), answer.error
     assert daemon.request("GET", "/1.0").metadata["config"].get(key) == before
     assert not (tmp_path / "ran").exists()

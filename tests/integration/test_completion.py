@@ -23,7 +23,7 @@ Open = Callable[[str], Terminal]
 
 
 @pytest.fixture
-def open_shell(lxc: Lxc) -> Iterator[Open]:
+def open_shell(lxc: Lxc, tmp_path: Path) -> Iterator[Open]:
     """Starts a shell that has read our script."""
     opened: list[Terminal] = []
 
@@ -32,6 +32,7 @@ def open_shell(lxc: Lxc) -> Iterator[Open]:
             pytest.skip(f"{name} is not installed here")
         argv, setup = SHELLS[name]
         env = {**lxc.env, "PATH": f"{REPOSITORY / 'bin'}:/usr/bin:/bin", "PS1": "$ ", "HISTFILE": ""}
+        env |= {"TMPDIR": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)}  # fish, when it is killed, leaves files there
         terminal = Terminal(argv, env)
         opened.append(terminal)
         terminal.resize(200, 50)

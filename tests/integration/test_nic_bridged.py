@@ -20,7 +20,7 @@ SUBNET = "10.233.21"
 def three(lxc: Lxc, image: str, name: str) -> Iterator[list[str]]:
     """Three running containers on the bridge, with addresses of their own in a subnet that nobody else has."""
     names = [f"{name}-{number}" for number in range(3)]
-    for number, one in enumerate(names):
+    for one in names:
         lxc("launch", image, one).ok()
     for number, one in enumerate(names):
         settled(lxc, one)
