@@ -32,7 +32,7 @@ def open_shell(lxc: Lxc, tmp_path: Path) -> Iterator[Open]:
             pytest.skip(f"{name} is not installed here")
         argv, setup = SHELLS[name]
         env = {**lxc.env, "PATH": f"{REPOSITORY / 'bin'}:/usr/bin:/bin", "PS1": "$ ", "HISTFILE": ""}
-        env |= {"TMPDIR": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)}  # fish, when it is killed, leaves files there
+        env |= {"TMPDIR": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)}  # fish leaves files there when it is killed
         terminal = Terminal(argv, env)
         opened.append(terminal)
         terminal.resize(200, 50)
