@@ -32,7 +32,7 @@ class Descriptions:
         profiles = self._known(row.project, row.profiles)
         return BackupConfig(
             container=_instance(row, profiles),
-            snapshots=[_snapshot(one, self._known(row.project, one.profiles)) for one in snapshots],
+            snapshots=[snapshot_view(one, self._known(row.project, one.profiles)) for one in snapshots],
             pool=self._pool(pool),
             profiles=[
                 Profile(name=one.name, description=one.description, config=one.config, devices=one.devices)
@@ -91,7 +91,8 @@ def _instance(row: InstanceRow, profiles: Sequence[ProfileRow]) -> Instance:
     )
 
 
-def _snapshot(row: SnapshotRow, profiles: Sequence[ProfileRow]) -> InstanceSnapshot:
+def snapshot_view(row: SnapshotRow, profiles: Sequence[ProfileRow]) -> InstanceSnapshot:
+    """A snapshot as the API shows it, without its size."""
     expanded = expand(profiles, row.config, row.devices)
     return InstanceSnapshot(
         architecture=row.architecture,

@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 
-from lightervisor.config.merge import expand
+import msgspec
+
 from lightervisor.db.instance_snapshots import SnapshotRow, SnapshotRows, renamed_to_taken
 from lightervisor.db.profiles import ProfileRow
 from lightervisor.errors import NotFound
 from lightervisor.instances import snapshot_names
 from lightervisor.instances.catalog import Catalog
+from lightervisor.instances.descriptions import snapshot_view
 from lightervisor.instances.snapshot_acts import SnapshotActs, arguments_of, place_of
 from lightervisor.instances.volumes import InstanceVolumes, SnapshotPlace
 from lightervisor.model.event import EventLifecycleRequestor
@@ -170,19 +172,4 @@ class Snapshots:
 
 
 def _view(row: SnapshotRow, profiles: list[ProfileRow], size: int | None = None) -> InstanceSnapshot:
-    expanded = expand(profiles, row.config, row.devices)
-    return InstanceSnapshot(
-        architecture=row.architecture,
-        config=row.config,
-        created_at=row.created_at,
-        devices=row.devices,
-        ephemeral=row.ephemeral,
-        expanded_config=expanded.config,
-        expanded_devices=expanded.devices,
-        expires_at=row.expires_at,
-        last_used_at=row.last_used_at,
-        name=row.name,
-        profiles=row.profiles,
-        stateful=row.stateful,
-        size=SIZE_UNKNOWN if size is None else size,
-    )
+    return msgspec.structs.replace(snapshot_view(row, profiles), size=SIZE_UNKNOWN if size is None else size)
