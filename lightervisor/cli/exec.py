@@ -57,12 +57,18 @@ def run(session: Session, arguments: list[str], flags: Flags) -> int:
         "cwd": flags.text("cwd"),
     }
     operation = server.post(url("instances", name, "exec"), request)["metadata"]
-    if is_interactive:
-        with terminal.raw(0):
-            _pump(server, operation, is_interactive=True, has_stdin=not flags.on("disable-stdin"))
-    else:
-        _pump(server, operation, is_interactive=False, has_stdin=not flags.on("disable-stdin"))
-    return _status(session, light_operations.wait_for_end(server, operation))
+    sockets = _connected(server, operation, is_interactive=is_interactive)
+    has_stdin = not flags.on("disable-stdin")
+    try:
+        if is_interactive:
+            with terminal.raw(0):
+                _pump(sockets, is_interactive=True, has_stdin=has_stdin)
+        else:
+            _pump(sockets, is_interactive=False, has_stdin=has_stdin)
+        return _status(session, light_operations.wait_for_end(server, operation))
+    finally:
+        for socket in sockets.values():
+            socket.close()
 
 
 def _status(session: Session, operation: dict[str, Any]) -> int:
@@ -95,12 +101,16 @@ def _signals_to(control: WebSocket) -> Callable[[int], None]:
     return lambda number: terminal.send_control(control, {"command": "signal", "signal": number})
 
 
-def _pump(server: Server, operation: dict[str, Any], *, is_interactive: bool, has_stdin: bool) -> None:
-    """Connect the streams and move bytes until the command has ended its output."""
+def _connected(server: Server, operation: dict[str, Any], *, is_interactive: bool) -> dict[str, WebSocket]:
+    """The command's streams by LXD's names: `control`, and 0 to 2, or 0 alone for a terminal."""
     secrets: dict[str, str] = operation["metadata"]["fds"]
     names = ("control", "0") if is_interactive else ("control", "0", "1", "2")
     path = ("operations", light_operations.identifier(operation), "websocket")
-    sockets = {name: server.websocket(url(*path, secret=secrets[name])) for name in names if name in secrets}
+    return {name: server.websocket(url(*path, secret=secrets[name])) for name in names if name in secrets}
+
+
+def _pump(sockets: dict[str, WebSocket], *, is_interactive: bool, has_stdin: bool) -> None:
+    """Move bytes until the command has ended its output."""
     control, pump = sockets["control"], terminal.Pump()
     pump.attend(control)
     try:
@@ -118,4 +128,4 @@ def _pump(server: Server, operation: dict[str, Any], *, is_interactive: bool, ha
         pump.run()
     finally:
         for socket in sockets.values():
-            socket.close()
+            socket.finish()

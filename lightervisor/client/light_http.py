@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         def recv(self, size: int, /) -> bytes: ...  # noqa: D102
         def fileno(self) -> int: ...  # noqa: D102
         def setblocking(self, flag: bool, /) -> None: ...  # noqa: D102
+        def shutdown(self, how: int, /) -> None: ...  # noqa: D102
         def close(self) -> None: ...  # noqa: D102
 
 

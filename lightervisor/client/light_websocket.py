@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 _BLOCK = 262_144
+_SHUT_WR = 1  # socket.SHUT_WR, without the time that the module takes to import
 
 
 def mask(data: bytes, key: bytes) -> bytes:
@@ -166,11 +167,22 @@ class WebSocket:
             self.flush()
         return self._inbox.pop(0)
 
-    def close(self) -> None:
-        """Say goodbye and close; what was not sent is lost."""
+    def finish(self) -> None:
+        """Say goodbye and send nothing more; what was not sent is lost.
+
+        The server may still write: LXD calls a command failed whose stream it could not close in order.
+        """
         if self.is_open:
             self.send(b"\x03\xe8", CLOSE)
             self.is_open = False
+            try:  # noqa: SIM105 (contextlib takes time to import)
+                self._wire.socket.shutdown(_SHUT_WR)
+            except OSError:
+                pass  # the server was faster
+
+    def close(self) -> None:
+        """Say goodbye and close; what was not sent is lost."""
+        self.finish()
         self._wire.close()
 
     def _is_data(self, opcode: int, payload: bytes) -> bool:

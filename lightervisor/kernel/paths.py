@@ -203,7 +203,10 @@ def _remove(directory: int, name: str, top: tuple[int, list[str]], depth: int) -
         os.rename(name, waiting[-1], src_dir_fd=directory, dst_dir_fd=top_directory)
         return
     for attempt in range(_ATTEMPTS):
-        opened = syscalls.openat2(directory, os.fsencode(name), os.O_RDONLY | os.O_DIRECTORY, 0, _SAME_TREE)
+        try:
+            opened = syscalls.openat2(directory, os.fsencode(name), os.O_RDONLY | os.O_DIRECTORY, 0, _SAME_TREE)
+        except FileNotFoundError:
+            return
         try:
             for entry in _names(opened):
                 _remove(opened, entry, top, depth + 1)

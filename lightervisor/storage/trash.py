@@ -8,6 +8,7 @@ for each thing, one at a time.
 import logging
 import secrets
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -69,8 +70,12 @@ class Trash:
             worker.start()
 
     def wait(self, timeout_s: float | None = None) -> None:
-        """Wait until all that was asked for so far is done."""
-        with self._starting:
-            workers = list(self._workers)
-        for worker in workers:
-            worker.join(timeout_s)
+        """Wait until all that was asked for is done, with what that asked for, or so many seconds have passed."""
+        end = None if timeout_s is None else time.monotonic() + timeout_s
+        while end is None or time.monotonic() < end:
+            with self._starting:
+                workers = list(self._workers)
+            if not workers:
+                return
+            for worker in workers:
+                worker.join(None if end is None else max(0, end - time.monotonic()))

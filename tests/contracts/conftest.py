@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lightervisor.errors import Unsupported
-from lightervisor.kernel import mounts
+from lightervisor.kernel import mounts, paths
 from lightervisor.storage.driver import StorageDriver, storage_drivers
 from tests.contracts.storage_samples import DRIVERS, unpack
 
@@ -24,7 +23,7 @@ def folder() -> Iterator[Path]:
     left = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(place) in line]
     for mounted in reversed(left):
         mounts.umount(Path(mounted), lazy=True)
-    shutil.rmtree(place)
+    paths.remove_tree(place)  # beside a pool that empties its trash
     assert not left
 
 

@@ -208,6 +208,7 @@ def test_a_copy_is_refreshed_as_often_as_one_likes(
         carrying.replace(Goods(here, C1, []), Place(there, C2))
     assert write(there, C2, "cat note; ls bin") == "7ping\nsame\ntool\n"
     for pool in pools:
+        pool.layout.trash.wait()
         deepest = [len(json.loads(chain.read_text())["lowers"]) for chain in pool.layout.root.rglob("volume.json")]
         assert max(deepest, default=0) <= 6
     rest(here)
