@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import struct
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from lightervisor.errors import Unsupported
 from lightervisor.kernel import owners
+from lightervisor.kernel.idmap import IdMap, IdRange
 from lightervisor.storage import shifted
 from lightervisor.storage.driver import Snapshot, StorageDriver
 from lightervisor.storage.drivers.dir import Dir
@@ -90,33 +92,68 @@ def test_snapshots_and_copies_of_one_in_use_are_plain(volume: StorageDriver) -> 
         pass
 
 
+@pytest.mark.parametrize("call", ["chown", "setxattr", "chmod"])
 @pytest.mark.parametrize("is_done", [False, True])
-def test_what_was_killed_in_the_middle_is_plain_in_the_end(
-    pool: StorageDriver, monkeypatch: pytest.MonkeyPatch, is_done: bool
+def test_what_was_killed_in_the_middle_is_carried_out_when_it_is_looked_at(
+    pool: StorageDriver, monkeypatch: pytest.MonkeyPatch, is_done: bool, call: str
 ) -> None:
+    """At each chown, and between those and what they take away."""
     pool.create_volume(C1, "img1")
     before = listing(rootfs(pool))
-    chown, left = os.chown, [4]
+    pool.mount(C1, MAP)
+    during = listing(rootfs(pool))
+    pool.unmount(C1)
+    calls = 0
+    for calls in itertools.count(1):
+        if is_done:
+            pool.mount(C1, MAP)
+        with monkeypatch.context() as context:
+            context.setattr(owners.os, call, _dying(getattr(os, call), calls))
+            try:
+                pool.unmount(C1) if is_done else shifted.shift(pool.volume_path(C1), MAP)
+            except KeyboardInterrupt:
+                assert listing(rootfs(pool)) != (before if is_done else during)
+            else:
+                break
+        assert (shifted.map_of(pool.volume_path(C1)) is None) is is_done
+        assert listing(rootfs(pool)) == (before if is_done else during)
+        pool.unmount(C1)
+        assert listing(rootfs(pool)) == before
+    assert calls > 1
+
+
+def _dying(call: Callable[..., None], at: int) -> Callable[..., None]:
+    """A system call before which the daemon is killed at a time."""
+    left = [at]
 
     def dying(*arguments: object, **options: object) -> None:
         left[0] -= 1
         if not left[0]:
             raise KeyboardInterrupt
-        chown(*arguments, **options)  # type: ignore[arg-type]
+        call(*arguments, **options)
 
-    if is_done:
-        pool.mount(C1, MAP)
-    monkeypatch.setattr(owners.os, "chown", dying)
-    with pytest.raises(KeyboardInterrupt):
-        if is_done:
-            pool.unmount(C1)
-        else:
-            shifted.shift(pool.volume_path(C1), MAP)
-    monkeypatch.setattr(owners.os, "chown", chown)
-    assert listing(rootfs(pool)) != before
-    if not is_done:
-        assert (pool.mount(C1, MAP).path / "home/user").stat().st_uid == BASE + 1000
+    return dying
+
+
+def test_ids_that_are_inside_and_outside_of_a_large_map(pool: StorageDriver) -> None:
+    """With more ids than its first one outside, an id alone does not tell which of both it is."""
+    large = IdMap((IdRange("both", 1000, 0, 65536),))
+    pool.create_volume(C1, "img1")
+    before = listing(rootfs(pool))
+    root = pool.mount(C1, large).path
+    assert (root / "home/user").stat().st_uid == 2000
+    for name, owner in (("a", 3000), ("b", 66000)):
+        (root / name).touch()
+        os.chown(root / name, owner, owner)
+    assert pool.mount(C1, large).path.joinpath("home/user").stat().st_uid == 2000
     pool.unmount(C1)
+    assert ((root / "a").stat().st_uid, (root / "b").stat().st_uid) == (2000, 65000)
+    os.chown(root / "a", 66000, 70000)
+    pool.mount(C1, large)
+    assert ((root / "a").stat().st_uid, (root / "a").stat().st_gid) == (66534, 70000), "nobody's, and not 65000's"
+    pool.unmount(C1)
+    for name in "ab":
+        (root / name).unlink()
     assert listing(rootfs(pool)) == before
 
 
