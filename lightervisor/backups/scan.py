@@ -62,7 +62,7 @@ def scan(driver: StorageDriver, instances: Places, volumes: Places) -> Found:
             found.instances.append(_instance(driver, volume, project, name))
         except Failure as failure:
             found.unusable.append(f'Container "{name}" in project "{project}": {failure.message()}')
-    for volume in driver.volumes("custom"):
+    for volume in driver.keeper("custom").volumes("custom"):
         project, name = _owner(volume.name, last=False)
         if (project, name) not in volumes:
             found.volumes.append((project, name))

@@ -86,7 +86,7 @@ class InstanceVolumes:
             is_root = config.get("path") == "/"
             volume = _volume(project, name) if is_root else custom_volume(project, config.get("source", "-"))
             with suppress(Failure):
-                if (figures := self._pools.driver(config["pool"]).figures(volume)) is not None:
+                if (figures := self._pools.driver(config["pool"]).keeper(volume.kind).figures(volume)) is not None:
                     found[device] = figures.used
         return found
 

@@ -45,9 +45,8 @@ volume, so that a setuid program written by a guest is of no use to a user of th
 
 Twice. Every method may be called again: creating what exists and deleting, unmounting or renaming what is gone
 already changes nothing. Errors are HostError (quoting the kernel), NotFound for a missing image or volume, Conflict
-when a name is taken or a pool has volumes, Unsupported from `probe`; each leaves the pool as it was.
-
-Plain blocking functions, safe to call from several threads; one object per pool.
+when a name is taken or a pool has volumes, Unsupported from `probe`; each leaves the pool as it was. Plain blocking
+functions, safe to call from several threads; one object per pool.
 """
 
 import functools
@@ -55,7 +54,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 from msgspec import Struct
 
@@ -186,10 +185,7 @@ class StorageDriver(ABC):
 
     @abstractmethod
     def open_volume(self, volume: Volume) -> int:
-        """A descriptor of a custom volume's root, with its plain owners: the caller's to close.
-
-        What is shown of it to instances stays when it is closed; each may show it with a map of its own.
-        """
+        """A descriptor of a custom volume's root, with its plain owners: the caller's to close; what is shown stays."""
 
     @abstractmethod
     def size(self, volume: Volume) -> int:
@@ -248,6 +244,10 @@ class StorageDriver(ABC):
         """A place for the files of a volume or snapshot that is made or, when it is there and unmounted, replaced."""
 
     # What the layout answers for every driver
+
+    def keeper(self, kind: VolumeKind) -> "StorageDriver":
+        """Who is to be asked for all that is done to volumes of a kind, and their snapshots: mostly this driver."""
+        return self
 
     def changes_owners(self) -> bool:
         """Whether `mount` changes the owners of files on disk, where the kernel cannot show others."""
@@ -315,13 +315,13 @@ class StorageDriver(ABC):
 
     def path_of(self, source: Volume | Snapshot) -> Path:
         """The directory of a volume or a snapshot. Raises NotFound when it is not there."""
-        if isinstance(source, Volume):
-            found, failure = self.volume_path(source), NotFound("storage pool volume", source.name)
-        else:
-            found, failure = self.snapshot_path(source), NotFound("snapshot", source.name)
+        found = self._directory_of(source)
         if not found.is_dir():
-            raise failure
+            raise NotFound("storage pool volume" if isinstance(source, Volume) else "snapshot", source.name)
         return found
+
+    def _directory_of(self, place: Volume | Snapshot) -> Path:
+        return self.volume_path(place) if isinstance(place, Volume) else self.snapshot_path(place)
 
     def has_snapshot(self, snapshot: Snapshot) -> bool:
         """Whether a snapshot is there."""
@@ -347,9 +347,11 @@ class StorageDriver(ABC):
         except FileNotFoundError:
             return ""
 
-    def _place_snapshot(self, staged: Path, snapshot: Snapshot) -> None:
-        self._snapshots_of(snapshot.volume).mkdir(mode=0o700, exist_ok=True)
-        self.layout.place(staged, self.snapshot_path(snapshot))
+    def _place(self, staged: Path, target: Volume | Snapshot) -> None:
+        """Put what was made where it belongs, unless something is there."""
+        if isinstance(target, Snapshot):
+            self._snapshots_of(target.volume).mkdir(mode=0o700, exist_ok=True)
+        self.layout.place(staged, self._directory_of(target))
 
     def _tidy_snapshots(self, volume: Volume) -> None:
         """Take away the directory of a volume's snapshots when the last is gone."""
@@ -358,8 +360,7 @@ class StorageDriver(ABC):
 
     def _tidy_all_snapshots(self) -> None:
         """The pool is made or repaired: nobody reads a snapshot, and volumes without any have no directory of them."""
-        kinds: tuple[VolumeKind, ...] = ("containers", "custom")
-        for kind in kinds:
+        for kind in get_args(VolumeKind):
             for name in self.layout.entries(f"{kind}-snapshots"):
                 for snapshot in self.snapshots(Volume(kind, name)):
                     self.unmount_snapshot(snapshot)

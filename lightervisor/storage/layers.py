@@ -216,6 +216,22 @@ class PoolLayers:
             if f"{FOLDER}/{name}" not in used:
                 self._layout.trash.discard(self._layout.root / FOLDER / name)
 
+    def lay_bare(self, folder: str) -> None:
+        """Make plain directories of volumes that are a layer over nothing, as daemons up to 2026-11 made custom ones.
+
+        For the pool's start, before anything else uses it. Raises HostError.
+        """
+        for name in self._layout.entries(folder):
+            directory = self._layout.root / folder / name
+            with suppress(NotFound):
+                chain = self.read(directory)
+                try:
+                    if (self.path(chain.top) / "upper").is_dir():
+                        (self.path(chain.top) / "upper").rename(directory / "rootfs")
+                    (directory / "volume.json").unlink()
+                except OSError as error:
+                    raise self._layout.failure("storage volume", error) from error
+
     def _used(self) -> set[str] | None:
         """The layers that volumes and snapshots name; None when one of them cannot be read: it may name any."""
         try:

@@ -94,6 +94,10 @@ class Pools:
             raise Unavailable("storage pool", name, cause=failure.sentence(), remedy=failure.remedy)
         return self._made(row)
 
+    def keeper(self, name: str) -> StorageDriver:
+        """The driver that keeps the custom volumes of a pool. Raises as `driver`."""
+        return self.driver(name).keeper("custom")
+
     def usable(self) -> "list[StorageDriver]":
         """The drivers of all pools that are available."""
         return [self._made(row) for row in self._rows.list() if row.name not in self._failures]

@@ -67,7 +67,7 @@ class Volumes:
 
     async def _settle(self, row: VolumeRow) -> None:
         """Remove what was being made or removed, name what was being renamed as its row does."""
-        driver, volume = self._pools.driver(row.pool), custom_volume(row.project, row.name)
+        driver, volume = self._pools.keeper(row.pool), custom_volume(row.project, row.name)
         if row.state == PENDING:
             await in_thread(driver.delete_volume, volume)
             await self._rows.delete(row)
@@ -117,6 +117,7 @@ class Volumes:
             volume = Volume("containers", name if project == "default" else f"{project}_{name}")
         else:
             raise Unsupported("storage volume", found.name, text="Not supported")
+        driver = driver.keeper(volume.kind)
         figures = await in_thread(driver.figures, volume)
         if figures is not None:
             return StorageVolumeState(usage=StorageVolumeStateUsage(used=figures.used, total=figures.limit))
@@ -135,7 +136,9 @@ class Volumes:
         except NotFound as error:
             text, remedy = "Failed loading custom volume: Storage volume not found", f"lxc storage volume list {pool}"
             raise NotFound("storage volume", name, text=text, remedy=remedy) from error
-        return Opener(driver, custom_volume(project, name), unmapped=is_true(row.config.get("security.unmapped")))
+        return Opener(
+            driver.keeper("custom"), custom_volume(project, name), unmapped=is_true(row.config.get("security.unmapped"))
+        )
 
     # Changing
 
@@ -143,7 +146,7 @@ class Volumes:
         self, pool: str, project: str, post: StorageVolumesPost, requestor: EventLifecycleRequestor | None = None
     ) -> None:
         """Make an empty volume, whole or not at all. Raises Invalid with LXD's texts, Conflict, NotFound, HostError."""
-        driver = self._pools.driver(pool)
+        driver = self._pools.keeper(pool)
         check_name(post.name)
         if post.type not in ("", "custom"):
             check_type(post.type)
@@ -218,7 +221,7 @@ class Volumes:
             check_config(project, name, {**put.config, **config})
             description = put.description or (old.description if merge else "")
             new = msgspec.structs.replace(old, description=description, config=config)
-            await self._change(self._pools.driver(pool), old, new)
+            await self._change(self._pools.keeper(pool), old, new)
         self._publish("updated", old, requestor)
 
     async def _change(self, driver: StorageDriver, old: VolumeRow, new: VolumeRow) -> None:
@@ -242,7 +245,7 @@ class Volumes:
         Raises Invalid with LXD's texts, Conflict, NotFound.
         """
         check_name(new)
-        driver = self._pools.driver(pool)
+        driver = self._pools.keeper(pool)
         async with self._lock:
             row = self._rows.get(pool, project, name)
             if any(one.name == new for one in self._rows.all(pool, project)):
@@ -274,6 +277,7 @@ class Volumes:
             self.get(pool, project, type, name)
             await in_thread(driver.delete_image, name)
             return
+        driver = driver.keeper("custom")
         if type != "custom":
             text = f'Storage volumes of type "{type}" cannot be deleted with the storage API'
             raise Invalid("storage volume", name, text=text, remedy=f"lxc delete {name}")

@@ -76,16 +76,17 @@ def parts(pool: StorageDriver, volume: Volume) -> list[Path]:
 
 def test_every_volume_is_a_project_from_its_beginning(pool: StorageDriver, quotas: Quotas) -> None:
     pool.create_volume(C1, "img1")
-    pool.create_volume(V1, None)
-    first, second = ({quotas.of(one) for one in parts(pool, volume)} for volume in (C1, V1))
+    customs = pool.keeper("custom")
+    customs.create_volume(V1, None)
+    first, second = ({quotas.of(one) for one in parts(*both)} for both in ((pool, C1), (customs, V1)))
     assert pool.volume_path(C1).stat().st_ino in quotas.complete, "what the daemon writes there does not count"
     assert len(first) == len(second) == 1 and first != second and 0 not in first | second
     pool.resize(C1, 5 * MIB)
     quotas.used = 3 * MIB
     assert pool.figures(C1) == Figures(used=3 * MIB, limit=5 * MIB)
     assert pool.size(C1) == 3 * MIB
-    assert pool.figures(V1) == Figures(used=3 * MIB, limit=0)
-    pool.delete_volume(V1)
+    assert customs.figures(V1) == Figures(used=3 * MIB, limit=0)
+    customs.delete_volume(V1)
 
 
 def test_a_size_below_what_is_used_is_refused(pool: StorageDriver, quotas: Quotas) -> None:

@@ -132,7 +132,7 @@ class Dir(StorageDriver, name="dir"):
             return
         with self.layout.making("snapshot") as staged:
             self._fill(staged, fill)
-            self._place_snapshot(staged, snapshot)
+            self._place(staged, snapshot)
 
     def _fill(self, staged: Path, fill: Callable[[Path], None]) -> None:
         fill(staged)
@@ -241,7 +241,7 @@ class Dir(StorageDriver, name="dir"):
         self, target: Volume | Snapshot, like: Volume | Snapshot | None = None
     ) -> Generator[Filling, None, None]:
         """An empty directory; files are linked only from what it replaces, as else two would have the same."""
-        place = self.volume_path(target) if isinstance(target, Volume) else self.snapshot_path(target)
+        place = self._directory_of(target)
         with self.layout.making("storage volume") as staged, ExitStack() as stack:
             self._begin(staged, target)
             Mountpoint(staged).make()
@@ -255,12 +255,6 @@ class Dir(StorageDriver, name="dir"):
             else:
                 self._let_go(place)
                 self.layout.exchange(staged, place)
-
-    def _place(self, staged: Path, target: Volume | Snapshot) -> None:
-        if isinstance(target, Volume):
-            self.layout.place(staged, self.volume_path(target))
-        else:
-            self._place_snapshot(staged, target)
 
     @contextmanager
     def _copied(

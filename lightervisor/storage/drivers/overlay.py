@@ -2,8 +2,8 @@
 
 An image is unpacked once, with its real owners. A volume writes to a layer of its own and lies on others
 (`storage/layers.py`), so that the pool alone tells what it is made of (docs/adr/0003). A snapshot of a volume at rest
-takes that layer as it is, and the volume gets a new one above it; of one in use, the layer is copied. Everything is
-brought in through id-mapped mounts (`kernel/overlay.py`), so owners on disk are plain.
+takes that layer as it is, and the volume gets a new one above it; of one in use, the layer is copied. All is brought
+in through id-mapped mounts (`kernel/overlay.py`), so owners on disk are plain. Custom volumes are kept as `dir` does.
 """
 
 import threading
@@ -16,9 +16,10 @@ from lightervisor.errors import HostError, NotFound, Unsupported
 from lightervisor.kernel import copies, fsinfo, moments, mounts, overlay, paths
 from lightervisor.kernel.copies import Watch
 from lightervisor.kernel.idmap import IdMap
-from lightervisor.kernel.moments import Copied
+from lightervisor.kernel.moments import Copied, Still
 from lightervisor.storage import layers, plain, probe
-from lightervisor.storage.driver import RESTORED, Filling, MountedRoot, Snapshot, Still, StorageDriver, Volume
+from lightervisor.storage.driver import RESTORED, Filling, MountedRoot, Snapshot, StorageDriver, Volume, VolumeKind
+from lightervisor.storage.drivers.dir import Dir
 from lightervisor.storage.flattening import Flattening
 from lightervisor.storage.layers import Chain, PoolLayers
 from lightervisor.storage.mountpoint import Mountpoint
@@ -40,6 +41,8 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
         super().__init__(root, config)
         self._layers = PoolLayers(self.layout, self._quotas)
         self._flattening, self._mounting = Flattening(self.layout, self._layers), threading.Lock()
+        self._customs = Dir(root, config)
+        self._customs.layout = self.layout  # one trash for all
 
     @classmethod
     def probe(cls, root: Path) -> None:
@@ -59,6 +62,7 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
         """Make the directories."""
         self.layout.prepare(self.source())
         self._tidy_all_snapshots()
+        self._layers.lay_bare("custom")
         self._layers.sweep()
         self._flattening.begin()
 
@@ -133,7 +137,7 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
             return
         with self.layout.making("snapshot") as staged, self._filled(staged, fill, snapshot) as layer:
             self._layers.write(staged, Chain(lowers=[f"{layer}/upper"]))
-            self._place_snapshot(staged, snapshot)
+            self._place(staged, snapshot)
 
     @contextmanager
     def _filled(self, staged: Path, fill: Fill, target: Held) -> Generator[str, None, None]:
@@ -182,18 +186,19 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
             raise self.layout.failure("mount", error) from error
         return MountedRoot(path=point.path, idmapped=idmap is not None)
 
+    def keeper(self, kind: VolumeKind) -> StorageDriver:
+        """Custom volumes are plain directories: the kernel shows no overlay to several id maps."""
+        return self._customs if kind == "custom" else self
+
     def open_volume(self, volume: Volume) -> int:
-        """The volume's own layer; mounted where there are others below."""
-        chain = self._layers.read(self.volume_path(volume))
-        root = self.mount(volume, None).path if chain.lowers else self._layers.path(chain.top) / "upper"
-        return self.layout.open_directory(root)
+        """The directory itself."""
+        return self._customs.open_volume(volume)
 
     def size(self, volume: Volume) -> int:
         """Bytes of what was written, without the image and what snapshots share."""
         if (figures := self.figures(volume)) is not None:
             return figures.used
-        directory = self.volume_path(volume)
-        top = self._layers.path(self._layers.read(directory).top)
+        directory, top = self._own_directories(volume)
         return paths.tree_size(top, "upper") + paths.tree_size(directory, "plain")
 
     def _own_directories(self, volume: Volume) -> list[Path]:
@@ -206,7 +211,7 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
             return
         with self._kept(snapshot.volume, snapshot, still, None) as (staged, chain):
             self._layers.write(staged, chain)
-            self._place_snapshot(staged, snapshot)
+            self._place(staged, snapshot)
 
     def copy_volume(self, source: Held, target: Volume, still: Still | None = None, watch: Watch | None = None) -> None:
         """Make an empty layer over those of the source, as if it were a snapshot's."""
@@ -225,7 +230,7 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
             return
         with self._kept(source, target, None, watch) as (staged, chain):
             self._layers.write(staged, chain)
-            self._place_snapshot(staged, target)
+            self._place(staged, target)
 
     def replace_volume(
         self, source: Held, target: Volume, still: Still | None = None, watch: Watch | None = None
@@ -257,7 +262,7 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
     @contextmanager
     def filling(self, target: Held, like: Held | None = None) -> Generator[Filling, None, None]:
         """Mount an empty layer over those of what it is like, unless these are many: then all comes anew."""
-        place = self.volume_path(target) if isinstance(target, Volume) else self.snapshot_path(target)
+        place = self._directory_of(target)
         before: Chain | None = None
         making = self.layout.making("storage volume")
         with self._layers.reading(), making as staged, ExitStack() as until_placed:
@@ -280,10 +285,8 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
                 before = self._layers.read(place)
                 self._let_go(place)
                 self.layout.exchange(staged, place)
-            elif isinstance(target, Volume):
-                self.layout.place(staged, place)
             else:
-                self._place_snapshot(staged, target)
+                self._place(staged, target)
         if before is not None:
             self._drop(before)
 
@@ -307,9 +310,7 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
 
     def _begin(self, staged: Path, target: Held | None) -> int:
         """What is made for a volume is of its project from the beginning; what only keeps something is of none."""
-        if not isinstance(target, Volume):
-            return 0
-        return self._quotas.begin_for(staged, self.volume_path(target))
+        return self._quotas.begin_for(staged, self.volume_path(target)) if isinstance(target, Volume) else 0
 
     @contextmanager
     def _lowers(
