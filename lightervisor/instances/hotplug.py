@@ -2,7 +2,7 @@
 
 The kernel's messages and the watched paths say only when to look; what is shown is what a look finds. So a message
 that was lost, or told while no daemon ran, costs nothing but its time. Source: LXD, device types usb, unix-hotplug,
-unix-char and unix-block with required=false.
+unix-char and unix-block with required=false. CPUs that come and go are shared out again.
 """
 
 import asyncio
@@ -26,6 +26,7 @@ from lightervisor.operations.locks import Locks, instance_lock
 from lightervisor.runtime.containers import Containers
 
 COMES, COMES_AND_GOES = ("add", "move"), ("add", "remove", "move")
+CPU_CHANGES = ("online", "offline", "add", "remove")
 Came = Callable[[Collection[str]], Coroutine[Any, Any, None]]
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,8 @@ class Hotplug:
         self._nodes: dict[Place, frozenset[str]] = {}
         self._interfaces_came, self._came = interfaces_came, set[str]()
         self._telling: asyncio.Task[None] | None = None
+        self._sharing: asyncio.Task[None] | None = None
+        self._has_other_cpus = False
 
     async def run(self) -> None:
         """For ever: follow the host's devices."""
@@ -76,8 +79,9 @@ class Hotplug:
             self._devices.followed.on_change = None
             loop.remove_reader(listener.fileno())
             loop.remove_reader(watch.fileno())
-            for work in [*self._works.values(), *([self._telling] if self._telling else [])]:
-                work.cancel()
+            for work in [*self._works.values(), self._telling, self._sharing]:
+                if work is not None:
+                    work.cancel()
 
     def _follow(self, watch: PathWatch) -> None:
         """Other instances follow something by now, or other paths: look at those once."""
@@ -97,6 +101,10 @@ class Hotplug:
                 self._came |= {link.name for link in host.links()}
         else:
             self._came |= {one.interface for one in events if one.interface and one.action in COMES}
+        if events is None or any(one.is_of_cpu and one.action in CPU_CHANGES for one in events):
+            self._has_other_cpus = True
+            if self._sharing is None:
+                self._sharing = asyncio.create_task(self._share_cpus(), name="CPUs that came and went")
         if self._came and self._telling is None:
             self._telling = asyncio.create_task(self._tell_networks(), name="networks whose interfaces came")
         for place in self._devices.followed.kernels:
@@ -114,6 +122,14 @@ class Hotplug:
             log.warning("networks do not follow the host's interfaces: %s", failure)
         finally:
             self._telling = None
+
+    async def _share_cpus(self) -> None:
+        try:
+            while self._has_other_cpus:
+                self._has_other_cpus = False
+                await self._containers.host_has_other_cpus()
+        finally:
+            self._sharing = None
 
     def _changed(self, paths: Iterable[str]) -> None:
         changed = set(paths)

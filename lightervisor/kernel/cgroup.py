@@ -1,5 +1,6 @@
 """Cgroups of a container, on v1, hybrid and v2 hosts. Source: cgroups(7), Documentation/admin-guide/cgroup-v2.rst."""
 
+import collections
 import contextlib
 import errno
 import functools
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lightervisor.errors import HostError
+from lightervisor.kernel import deep_walk
 
 ROOT = Path("/sys/fs/cgroup")
 HUGE_PAGES = Path("/sys/kernel/mm/hugepages")
@@ -156,7 +158,7 @@ def remove(groups: Iterable[Path]) -> None:
     A process that has ended is in its cgroup for a moment more: from Linux 6.18 on it leaves when it is switched out
     for the last time, which is after its end was told. So what is busy is tried again, for half a second in all.
     """
-    waiting = [Path(place) for top in groups if top.is_dir() for place, _, _ in os.walk(top, topdown=False)]
+    waiting = list(groups)
     deadline = time.monotonic() + STILL_BUSY_S
     while waiting := [directory for directory in waiting if not _removed(directory)]:
         if time.monotonic() > deadline:
@@ -164,12 +166,25 @@ def remove(groups: Iterable[Path]) -> None:
         time.sleep(0.005)
 
 
-def _removed(directory: Path) -> bool:
-    try:
-        directory.rmdir()
-    except OSError as error:
-        return error.errno != errno.EBUSY
-    return True
+def _removed(top: Path) -> bool:
+    """Remove what is empty; whether nothing is left that was busy."""
+    busy: list[str] = []
+
+    def remove_one(directory: int | None, name: str) -> None:
+        try:
+            os.rmdir(name, dir_fd=directory)
+        except OSError as error:
+            if error.errno == errno.EBUSY:
+                busy.append(name)
+
+    with contextlib.suppress(OSError):
+        opened = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            collections.deque(deep_walk.walk(opened, remove_one), maxlen=0)
+        finally:
+            os.close(opened)
+        remove_one(None, str(top))
+    return not busy
 
 
 def monitors(groups: Mapping[str, Path], name: str) -> list[Path]:

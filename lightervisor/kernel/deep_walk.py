@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 from msgspec import Struct
 
@@ -15,6 +15,7 @@ _NOT_ENTERED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV)
 
 
 class _Level(Struct):
+    name: str
     descriptor: int
     """-1 for one that is closed while the walk is far below."""
     identity: tuple[int, int]
@@ -22,12 +23,16 @@ class _Level(Struct):
     """Of directories that are still to be entered."""
 
 
-def walk(directory: int) -> Generator[tuple[int, list[str]], None, None]:
+Leave = Callable[[int, str], None]
+
+
+def walk(directory: int, leave: Leave | None = None) -> Generator[tuple[int, list[str]], None, None]:
     """An open directory and each directory below it, with the names in it; a directory comes before what it holds.
 
-    The descriptor is the walk's own, valid until the next one is asked for. Never follows a link and never enters a
-    mount; what goes meanwhile is left out. However deep the tree, few descriptors are open. Raises OSError, ESTALE
-    when directories far below are moved elsewhere meanwhile.
+    The descriptor is the walk's own, valid until the next one is asked for. Each directory below is shown to `leave`
+    after what it holds, as its name in an open directory. Never follows a link and never enters a mount; what goes
+    meanwhile is left out. However deep the tree, few descriptors are open. Raises OSError, ESTALE when directories far
+    below are moved elsewhere meanwhile.
     """
     levels = [_entered(directory, ".")]
     try:
@@ -35,7 +40,9 @@ def walk(directory: int) -> Generator[tuple[int, list[str]], None, None]:
         while levels:
             level = levels[-1]
             if not level.names:
-                _leave(levels)
+                _go_up(levels)
+                if leave is not None and levels:
+                    leave(levels[-1].descriptor, level.name)
                 continue
             try:
                 below = _entered(level.descriptor, level.names.pop())
@@ -55,13 +62,13 @@ def walk(directory: int) -> Generator[tuple[int, list[str]], None, None]:
 def _entered(directory: int, name: str) -> _Level:
     opened = syscalls.openat2(directory, os.fsencode(name), _FLAGS, 0, _SAME_TREE)
     try:
-        return _Level(opened, _identity(opened), os.listdir(opened))  # noqa: PTH208 - a descriptor
+        return _Level(name, opened, _identity(opened), os.listdir(opened))  # noqa: PTH208 - a descriptor
     except BaseException:
         os.close(opened)
         raise
 
 
-def _leave(levels: list[_Level]) -> None:
+def _go_up(levels: list[_Level]) -> None:
     """Go up; the directory above is opened again if it is closed, and must be the one that the walk came from."""
     left = levels[-1]
     above = levels[-2] if len(levels) > 1 else None

@@ -9,7 +9,7 @@ from pathlib import Path
 from lightervisor.kernel import syscalls
 
 _CHANGES = syscalls.IN_CREATE | syscalls.IN_DELETE | syscalls.IN_MOVED_FROM | syscalls.IN_MOVED_TO
-_MOST_LINKS, _MOST_LOOKS = 8, 16
+_MOST_LINKS, _MOST_LOOKS = 40, 16
 _ROOM = 1 << 16
 
 
@@ -89,20 +89,28 @@ def _steps(paths: Iterable[str]) -> dict[str, dict[str, set[str]]]:
     """By directory and by name in it: the paths that lead through there."""
     found: dict[str, dict[str, set[str]]] = {}
     for path in paths:
-        for way in _ways(path):
-            directory = "/"
-            for part in way.split("/")[1:]:
-                found.setdefault(directory, {}).setdefault(part, set()).add(path)
-                directory = f"{directory.rstrip('/')}/{part}"
+        for directory, name in _way(path):
+            found.setdefault(directory, {}).setdefault(name, set()).add(path)
     return found
 
 
-def _ways(path: str) -> Iterator[str]:
-    """The path, and where its links lead one after the other; none of the kernel's own."""
-    for _ in range(_MOST_LINKS):
-        path = os.path.normpath(path)
-        yield path
+def _way(path: str) -> Iterator[tuple[str, str]]:
+    """Each directory on the way along a path, and the name there that leads on, as the kernel follows its links."""
+    directory, links = Path("/"), 0
+    left = path.split("/")[::-1]
+    while left:
+        name = left.pop()
+        if name in ("", ".."):
+            directory = directory.parent if name else directory
+            continue
+        yield str(directory), name
         try:
-            path = str(Path(path).parent / Path(path).readlink())
-        except OSError:
+            target = str((directory / name).readlink())
+        except OSError:  # no link, or not there
+            directory /= name
+            continue
+        links += 1
+        if links > _MOST_LINKS:
             return
+        left += target.split("/")[::-1]
+        directory = Path("/") if target.startswith("/") else directory

@@ -39,6 +39,11 @@ class Uevent(NamedTuple):
         """The name of the network interface that it is about, "" if it is about something else."""
         return self.fields.get("INTERFACE", "") if self.fields.get("SUBSYSTEM") == "net" else ""
 
+    @property
+    def is_of_cpu(self) -> bool:
+        """Whether it is about one of the host's CPUs."""
+        return self.fields.get("SUBSYSTEM") == "cpu"
+
 
 class Listener:
     """A socket that hears of all devices of this host; to be read when it is readable."""

@@ -345,6 +345,10 @@ class Containers:
         if (running := self._running.get(name)) is not None:
             self._limiter.restore(running, wanted)
 
+    async def host_has_other_cpus(self) -> None:
+        """CPUs of the host came or went: share them out again."""
+        await asyncio.to_thread(self._limiter.host_has_other_cpus)
+
     @asynccontextmanager
     async def changing_together(self) -> AsyncGenerator[None, None]:
         """Many containers get other limits while this lasts; then the CPUs are shared out once."""

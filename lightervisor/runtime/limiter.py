@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Collection, Generator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -105,15 +105,23 @@ class Limiter:
     def rebalance(self) -> None:
         """Share out the CPUs again among those that asked for a number of them; what fails is told in the log."""
         with self._sharing:
-            if self._waiting:
-                return
-            shares = self._shares({})
-            for running in list(self._running.values()):
-                cpus = shares.get(running.name)
-                if running.ending or cpus == running.cpus:
-                    continue
-                if self._pin(running, cpuset.usable() if cpus is None else cpus):
-                    running.cpus = cpus
+            if not self._waiting:
+                self._share_out(lambda running, cpus: cpus == running.cpus)
+
+    def host_has_other_cpus(self) -> None:
+        """As `rebalance` when CPUs of the host came or went: on v1 the kernel takes away those that go, for good."""
+        usable = cpuset.usable()
+        with self._sharing:
+            self._share_out(lambda running, cpus: cpuset.chosen(running.payload()) in (None, cpus or usable))
+
+    def _share_out(self, has_them: Callable[[Running, set[int] | None], bool]) -> None:
+        shares = self._shares({})
+        for running in list(self._running.values()):
+            cpus = shares.get(running.name)
+            if running.ending or has_them(running, cpus):
+                continue
+            if self._pin(running, cpuset.usable() if cpus is None else cpus):
+                running.cpus = cpus
 
     @staticmethod
     def _pin(running: Running, cpus: Collection[int]) -> bool:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.harness.client_lxc import Lxc
 from tests.harness.daemon import Daemon
+from tests.harness.processes import eventually
 from tests.vm.test_host import group_of, pid_of
 
 MIB = 1 << 20
@@ -60,6 +61,30 @@ def test_live_and_at_start(
 def _all_cpus() -> str:
     count = len(os.sched_getaffinity(0))
     return f"0-{count - 1}" if count > 1 else "0"
+
+
+def test_cpus_that_go_and_come_are_shared_out_again(daemon: Daemon, module_lxc: Lxc, limited: str) -> None:
+    switch = Path("/sys/devices/system/cpu/cpu1/online")
+    if not switch.exists():
+        pytest.skip("needs two CPUs")
+    module_lxc("launch", "build:busybox", "second", "-c", "limits.cpu=1").ok()
+    module_lxc("config", "set", limited, "limits.cpu=1").ok()
+    files = [group_of(pid_of(daemon, name)) / "cpuset.cpus" for name in (limited, "second")]
+
+    def shares() -> list[str]:
+        return sorted(file.read_text().strip() for file in files)
+
+    try:
+        assert shares() == ["0", "1"]
+        switch.write_text("0")
+        eventually(lambda: shares() == ["0", "0"])
+        assert module_lxc("exec", "second", "--", "nproc").ok().stdout == "1\n"
+        switch.write_text("1")
+        eventually(lambda: shares() == ["0", "1"])
+    finally:
+        switch.write_text("1")
+        module_lxc("delete", "--force", "second").ok()
+        module_lxc("config", "unset", limited, "limits.cpu").ok()
 
 
 def test_disks(daemon: Daemon, module_lxc: Lxc, limited: str) -> None:

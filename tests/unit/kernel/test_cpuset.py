@@ -19,7 +19,7 @@ def group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cpuset with two levels below it; every write is checked as cgroup v1 does."""
 
     def put(target: Path, value: str) -> None:
-        wanted = cpuset.parse(value)
+        target, wanted = target.parent.resolve() / target.name, cpuset.parse(value)
         below = [
             cpuset.parse((child / "cpuset.cpus").read_text()) for child in target.parent.iterdir() if child.is_dir()
         ]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lightervisor.kernel import owners, project_quotas
+from lightervisor.kernel import cgroup, cpuset, owners, project_quotas
 from lightervisor.kernel.deep_walk import walk
 from lightervisor.kernel.idmap import IdMap, IdRange
 from lightervisor.kernel.paths import remove_tree
@@ -128,3 +128,30 @@ def _owners(root: Path) -> set[int]:
 
 def _open_descriptors() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def test_cgroups_that_a_guest_nested_are_removed(tmp_path: Path) -> None:
+    directory = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(LEVELS):
+        for name in ("d", "e"):
+            os.mkdir(name, dir_fd=directory)
+        deeper = os.open("d", os.O_RDONLY, dir_fd=directory)
+        os.close(directory)
+        directory = deeper
+    os.close(directory)
+    before = _open_descriptors()
+    cgroup.remove([tmp_path / "d", tmp_path / "gone"])
+    assert [one.name for one in tmp_path.iterdir()] == ["e"]
+    assert _open_descriptors() == before
+
+
+def test_cpus_of_cgroups_that_a_guest_nested(deep: Path) -> None:
+    directory = os.open(deep, os.O_RDONLY)
+    for here, _ in walk(directory):
+        file = os.open("cpuset.cpus", os.O_CREAT | os.O_WRONLY, dir_fd=here)
+        os.write(file, b"0-3")
+        os.close(file)
+    cpuset.pin(deep, "0-1")
+    for here, _ in walk(directory):
+        assert Path(f"/proc/self/fd/{here}/cpuset.cpus").read_text() == "0,1"
+    os.close(directory)

@@ -68,6 +68,32 @@ def test_links_are_followed_as_they_lead(watch: PathWatch, tmp_path: Path) -> No
     assert told(watch) == {str(link)}, "the link itself"
 
 
+def test_links_on_the_way_are_followed_too(watch: PathWatch, tmp_path: Path) -> None:
+    path = tmp_path / "first/node"
+    for folder in ("one", "other", "deep/er"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "first").symlink_to("second")
+    (tmp_path / "second").symlink_to(tmp_path / "deep/er/../../one")
+    watch.follow([str(path)])
+    (tmp_path / "one/node").touch()
+    assert told(watch) == {str(path)}, "where two links lead"
+    (tmp_path / "second").unlink()
+    assert told(watch) == {str(path)}, "a link behind a link"
+    (tmp_path / "second").symlink_to("other")
+    assert told(watch) == {str(path)}
+    (tmp_path / "one/node").unlink()
+    assert watch.read() == set(), "it leads there no more"
+    (tmp_path / "other/node").touch()
+    assert told(watch) == {str(path)}
+
+
+def test_links_in_a_circle_end(watch: PathWatch, tmp_path: Path) -> None:
+    (tmp_path / "circle").symlink_to("circle")
+    watch.follow([str(tmp_path / "circle/node")])
+    (tmp_path / "circle").unlink()
+    assert told(watch) == {str(tmp_path / "circle/node")}
+
+
 def test_two_names_of_a_directory_are_watched_both(watch: PathWatch, tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "alias").symlink_to("real")
