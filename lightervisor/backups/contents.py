@@ -7,7 +7,7 @@ backup/snapshots/NAME/…                the same of each snapshot
 Owners are as they are on disk, plain, whatever id map the instance has.
 """
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -21,7 +21,8 @@ from lightervisor.model import yaml_documents
 from lightervisor.model.backup_file import BackupIndex
 
 INDEX, INSTANCE, SNAPSHOTS = "backup/index.yaml", "backup/container", "backup/snapshots"
-Members = Mapping[str, Path]
+Members = Sequence[Mapping[str, Path]]
+"""Parts that share no links: a server may unpack any of them without the others."""
 
 
 class Contents:
@@ -65,9 +66,7 @@ class Contents:
         written.write_text(yaml_documents.dump(index))
         described.write_text(yaml_documents.dump(config))
         members = {INDEX: written, f"{INSTANCE}/{FILE}": described, **_tree(INSTANCE, root)}
-        for name in index.snapshots:
-            members |= _tree(f"{SNAPSHOTS}/{name}", kept[name])
-        return members
+        return [members, *(_tree(f"{SNAPSHOTS}/{name}", kept[name]) for name in index.snapshots)]
 
 
 def _tree(place: str, root: MomentRoot | SnapshotRoot) -> dict[str, Path]:

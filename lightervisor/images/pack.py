@@ -1,13 +1,16 @@
 """Trees packed into the file of an image or backup: tar's output, compressed by a native program, in constant memory.
 
 The archive depends on the tree alone: names in order, no dates but those of the files, the same bytes each time. Both
-programs run confined: tar sees the tree, read-only, and the one that compresses sees its output file. Source: tar(1),
-splice(2), LXD's unified images.
+programs run confined: tar sees the tree, read-only, and the one that compresses sees its output file.
+
+An archive of several parts has a tar for each, so that no part has links into another: trees of a pool may share files,
+of which who unpacks one part alone has nothing. Source: tar(1), splice(2), LXD's unified images.
 """
 
 import contextlib
 import fcntl
 import os
+import secrets
 import tempfile
 import threading
 import time
@@ -26,6 +29,10 @@ from lightervisor.kernel import process
 BLOCK = 1 << 20
 _EVERY_S = 0.25
 _PLACE = "/tree"
+_TAIL = 64 << 10
+"""More bytes than tar writes after the last file: it fills up a record of 10 KiB."""
+_UNIT = 512
+Parts = Sequence[Mapping[str, Path]]
 CREATE = (
     "tar", "--create", "--file=-", f"--directory={_PLACE}", "--format=posix", "--sort=name", "--numeric-owner",
     "--sparse", "--acls", "--xattrs", "--xattrs-include=*", "--xattrs-exclude=trusted.*",
@@ -45,17 +52,18 @@ class Packing:
         self._programs: list[_Program] = []
         self._is_cancelled = False
 
-    def write(self, members: Mapping[str, Path], target: Path, algorithm: str) -> None:
+    def write(self, parts: Parts, target: Path, algorithm: str) -> None:
         """Write an archive of files and directories, by their names in it and in this order, to a new file.
 
-        A name below another's lies over what that one has there. Raises HostError quoting the program that failed, or
-        when there is no space, Failure when it was cancelled; the caller removes what is there then. Blocking.
+        A name below another's of the same part lies over what that one has there. Raises HostError quoting the program
+        that failed, or when there is no space, Failure when it was cancelled; the caller removes what is there then.
+        Blocking.
         """
         with self._explained(), ExitStack() as stack:
             file = stack.enter_context(target.open("xb", buffering=0)).fileno()
-            self._write(members, _Sink(file, target, target.parent), algorithm, stack)
+            self._write(parts, _Sink(file, target, target.parent), algorithm, stack)
 
-    def stream(self, members: Mapping[str, Path], pipe: int, algorithm: str, scratch: Path) -> None:
+    def stream(self, parts: Parts, pipe: int, algorithm: str, scratch: Path) -> None:
         """As `write`, into a pipe, which stays open; `scratch` is a directory for what programs complain of.
 
         Raises Unsupported for a format that cannot be written so.
@@ -64,7 +72,7 @@ class Packing:
             remedy = "choose another, or have the server keep the file"
             raise Unsupported(self._kind, cause=f"{algorithm} cannot be made while it is sent", remedy=remedy)
         with self._explained(), ExitStack() as stack:
-            self._write(members, _Sink(pipe, None, scratch), algorithm, stack)
+            self._write(parts, _Sink(pipe, None, scratch), algorithm, stack)
 
     @contextlib.contextmanager
     def _explained(self) -> Generator[None, None, None]:
@@ -84,22 +92,37 @@ class Packing:
             for program in self._programs:
                 program.kill()
 
-    def _write(self, members: Mapping[str, Path], sink: "_Sink", algorithm: str, stack: ExitStack) -> None:
+    def _write(self, parts: Parts, sink: "_Sink", algorithm: str, stack: ExitStack) -> None:
         words = format_named(algorithm).packer(algorithm.partition(" ")[2])
-        top = [name for name in members if not any(parent in members for parent in _parents(name))]
-        tree = {path: f"{_PLACE}/{name}" for name, path in members.items()}
-        tar = self._start([*CREATE, "--", *top], stack, sink, tree=tree)
-        programs = [tar]
-        if words:
-            programs.append(self._start(words, stack, sink))
-        try:
-            _pour(tar.output, programs[1].input if words else sink.to, self._told, sink.to if sink.file else None)
-        except BrokenPipeError as error:
-            if not words:
-                raise Failure(self._kind, cause="nobody takes it any more") from error
-            programs.reverse()  # it is the one that compresses that has failed
-        for program in programs:
-            program.finish()
+        packer = self._start(words, stack, sink) if words else None
+        to = packer.input if packer else sink.to
+        for part in parts:
+            with ExitStack() as ends:
+                try:
+                    self._add(part, to, sink, ends, is_last=part is parts[-1])
+                except BrokenPipeError as error:
+                    if packer is None:
+                        raise Failure(self._kind, cause="nobody takes it any more") from error
+                    packer.finish()  # it is the one that compresses that has failed
+                    raise
+        if packer is not None:
+            packer.finish()
+
+    def _add(self, part: Mapping[str, Path], to: int, sink: "_Sink", ends: ExitStack, *, is_last: bool) -> None:
+        """Pack one part; what tar writes after its last file is left away unless the whole archive ends there."""
+        top = [name for name in part if not any(parent in part for parent in _parents(name))]
+        tree = {path: f"{_PLACE}/{name}" for name, path in part.items()}
+        pour = _Pour(self._told, sink.to if sink.file else None)
+        if is_last:
+            tar = self._start([*CREATE, "--", *top], ends, sink, tree=tree)
+            pour.all(tar.output, to)
+        else:
+            mark = ends.enter_context(_mark(sink.scratch))
+            tar = self._start(
+                [*CREATE, "--", *top, mark.name], ends, sink, tree={**tree, mark: f"{_PLACE}/{mark.name}"}
+            )
+            pour.until(os.fsencode(mark.name), tar.output, to)
+        tar.finish()
 
     def _start(
         self,
@@ -189,20 +212,62 @@ class _Told:
         self._progress(f"{self._label}{self.bytes / 1e6:.2f}MB ({speed / 1e6:.2f}MB/s)")
 
 
-def _pour(source: int, sink: int, told: _Told, file: int | None) -> None:
-    """Move all bytes inside the kernel; the file system of `file` must not become full."""
-    for pipe in (source, sink):
+class _Pour:
+    """Moves bytes from tar on; the file system of `file` must not become full."""
+
+    def __init__(self, told: _Told, file: int | None) -> None:
+        self._told, self._file, self._looked = told, file, 0.0
+
+    def all(self, source: int, sink: int) -> None:
+        """All of them, inside the kernel."""
+        _widen(source, sink)
+        while count := os.splice(source, sink, BLOCK):
+            self._moved(count)
+        self._told.tell()
+
+    def until(self, mark: bytes, source: int, sink: int) -> None:
+        """Those before the last file, whose name is a mark. Nothing more is moved when tar has failed before it."""
+        _widen(source, sink)
+        held = b""
+        while block := os.read(source, BLOCK):
+            held += block
+            if len(held) > _TAIL:
+                self._move(memoryview(held)[:-_TAIL], sink)
+                held = held[-_TAIL:]
+        if (found := held.find(mark)) >= 0:
+            self._move(memoryview(held)[: found - found % _UNIT], sink)
+        self._told.tell()
+
+    def _move(self, piece: memoryview, sink: int) -> None:
+        while piece:
+            count = os.write(sink, piece)
+            piece = piece[count:]
+            self._moved(count)
+
+    def _moved(self, count: int) -> None:
+        self._told.bytes += count
+        if time.monotonic() - self._looked >= _EVERY_S:
+            self._looked = time.monotonic()
+            if self._file is not None:
+                check_space(self._file)
+            self._told.tell()
+
+
+@contextlib.contextmanager
+def _mark(scratch: Path) -> Generator[Path, None, None]:
+    """An empty file by whose name, that nothing else has, the end of a part is known."""
+    mark = scratch / f".end-{secrets.token_hex(16)}"
+    mark.touch(0o600, exist_ok=False)
+    try:
+        yield mark
+    finally:
+        mark.unlink()
+
+
+def _widen(*pipes: int) -> None:
+    for pipe in pipes:
         with contextlib.suppress(OSError):
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, BLOCK)
-    looked = 0.0
-    while count := os.splice(source, sink, BLOCK):
-        told.bytes += count
-        if time.monotonic() - looked >= _EVERY_S:
-            looked = time.monotonic()
-            if file is not None:
-                check_space(file)
-            told.tell()
-    told.tell()
 
 
 def _parents(name: str) -> Iterator[str]:

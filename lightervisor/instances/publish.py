@@ -152,7 +152,7 @@ class Publication:
         if (root.directory / FOLDER).is_dir():
             members[FOLDER] = root.directory / FOLDER
         members |= {f"rootfs/{guest}": host for guest, host in root.plain.items()}
-        packing.write(members, place / "image", algorithm)
+        packing.write([members], place / "image", algorithm)
         return metadata
 
     async def _keep(self, received: Received, metadata: ImageMetadata, post: ImagesPost) -> Image:

@@ -62,3 +62,25 @@ def test_theirs_come_back_here(
     if peer.kind is LXD:
         native("import", "ours:", tmp_path / "running", "c9").ok()
         check(lxc, "ours", "c9")
+
+
+def test_snapshots_that_nothing_was_written_between_come_back_there(
+    lxc: Lxc, peer: Peer, ours: Site, theirs: Site, unified: Path, tmp_path: Path
+) -> None:
+    """What was imported lies on one tree, which its snapshots then share; there each is unpacked by itself."""
+    ours.add(unified, alias="box")
+    prepared(lxc, "ours")
+    lxc("export", "ours:c1", tmp_path / "first").ok()
+    lxc("delete", "ours:c1", "--force").ok()
+    lxc("import", "ours:", tmp_path / "first").ok()
+    for name in ("s2", "s3"):
+        lxc("snapshot", "ours:c1", name).ok()
+    lxc("export", "ours:c1", tmp_path / "second").ok()
+    lxc("import", "theirs:", tmp_path / "second").ok()
+    check(lxc, "theirs", "c1")
+    for name in ("s2", "s3"):
+        lxc("restore", "theirs:c1", name).ok()
+        lxc("start", "theirs:c1").ok()
+        said = lxc("exec", "theirs:c1", "--", "sh", "-c", LOOK).ok().stdout
+        assert said == "two\n7:8:4711:2\n/etc/x\n"
+        lxc("stop", "theirs:c1", "--force").ok()
