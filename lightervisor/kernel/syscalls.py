@@ -231,18 +231,44 @@ def keep_capabilities(*kept: int) -> None:
     _checked("prctl", _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
     bits = sum(1 << one for one in kept)
     sets = [part for word in (bits & 0xFFFFFFFF, bits >> 32) for part in (word, word, 0)]
-    _checked("capset", _libc.capset(struct.pack("=Ii", _CAPABILITY_VERSION_3, 0), struct.pack("=6I", *sets)))
+    _set_capabilities(sets)
 
 
 def give_up_capability(number: int) -> None:
     """Give one capability of the calling thread up. Source: capget(2), capset(2)."""
-    header, sets = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0), ctypes.create_string_buffer(24)
-    _checked("capget", _libc.capget(header, sets))
+    _set_capabilities(_capabilities_without(number, 3))
+
+
+class WithoutCapability:
+    """While this context lasts its thread does not use one of its capabilities. Source: capset(2)."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def __enter__(self) -> None:
+        self._before = _capabilities()
+        _set_capabilities(_capabilities_without(self._number, 1))
+
+    def __exit__(self, *_: object) -> None:
+        _set_capabilities(self._before)
+
+
+def _capabilities() -> list[int]:
+    """Of the calling thread: effective, permitted and inheritable ones, the lower 32 of each first."""
+    sets = ctypes.create_string_buffer(24)
+    _checked("capget", _libc.capget(struct.pack("=Ii", _CAPABILITY_VERSION_3, 0), sets))
+    return list(struct.unpack("=6I", sets.raw))
+
+
+def _capabilities_without(number: int, sets: int) -> list[int]:
+    words, first = _capabilities(), 3 * (number // 32)
     kept = ~(1 << number % 32) & 0xFFFFFFFF
-    words = list(struct.unpack("=6I", sets.raw))
-    first = 3 * (number // 32)
-    words[first : first + 3] = [word & kept for word in words[first : first + 3]]
-    _checked("capset", _libc.capset(header, struct.pack("=6I", *words)))
+    words[first : first + sets] = [word & kept for word in words[first : first + sets]]
+    return words
+
+
+def _set_capabilities(words: list[int]) -> None:
+    _checked("capset", _libc.capset(struct.pack("=Ii", _CAPABILITY_VERSION_3, 0), struct.pack("=6I", *words)))
 
 
 def act_as(uid: int, gid: int) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from lightervisor.errors import Failure
+from lightervisor.instances import guest_files
 from lightervisor.kernel import project_quotas
 from lightervisor.kernel.project_quotas import Figures
 from lightervisor.storage.driver import Snapshot, StorageDriver, Volume
@@ -132,6 +133,27 @@ def test_one_from_before_there_were_quotas(
     pool.resize(C1, 5 * MIB)
     assert len({quotas.of(one) for one in parts(pool, C1)} - {0}) == 1
     assert pool.figures(C1) == Figures(used=0, limit=5 * MIB)
+
+
+def test_what_is_pushed_is_not_written_with_the_privilege_that_no_quota_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CAP_SYS_RESOURCE: ext4 lets who has it write on, beyond quotas and into what is reserved for root."""
+    write, seen = os.write, list[bool]()
+
+    def has_it() -> bool:
+        status = Path("/proc/thread-self/status").read_text()
+        return bool(int(status.partition("CapEff:")[2].split()[0], 16) >> 24 & 1)
+
+    def noting(descriptor: int, content: bytes) -> int:
+        seen.append(has_it())
+        return write(descriptor, content)
+
+    monkeypatch.setattr(os, "write", noting)
+    had = has_it()
+    with (tmp_path / "pushed").open("wb") as file:
+        guest_files.write_all(file.fileno(), [b"some"])
+    assert seen == [False] and has_it() is had
 
 
 def test_where_there_are_none_the_log_says_so(
