@@ -43,7 +43,10 @@ class Pair:
     def send(self, work: Work, name: str) -> list[Outcome]:
         """Have the healthy daemon pull an instance of the faulty one."""
         source = self._source(work.daemon, name)
-        return [self.daemon.operation("POST", "/1.0/instances", {"name": name, "source": source})]
+        done = [self.daemon.operation("POST", "/1.0/instances", {"name": name, "source": source})]
+        # The source has something to write down when the target is ready already.
+        eventually(lambda: "running" not in work.operations(), what="the source's operation")
+        return done
 
     def _source(self, daemon: Daemon, name: str) -> dict[str, Any]:
         environment = daemon.request("GET", "/1.0").metadata["environment"]
