@@ -1,4 +1,5 @@
-"""A gzip that uses every core: reads its input, writes one gzip member. Run as a program; standard library only.
+"""A gzip that uses every core: reads its input, writes one gzip member. Run as a program; beside the standard
+library it has zlib-ng, which is more than twice as fast as zlib, in LIBRARIES.
 
 Each block is deflated by itself, with the end of the one before it as its dictionary, and ends at a byte, so that they
 can be put one behind the other; the bytes do not depend on how many cores there are. Source: RFC 1951, 1952, pigz(1).
@@ -7,16 +8,21 @@ can be put one behind the other; the bytes do not depend on how many cores there
 import os
 import struct
 import sys
-import zlib
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from importlib import import_module
+from typing import Any
 
 BLOCK, WINDOW = 256 << 10, 32 << 10
+LIBRARIES = "/libraries"
+"""Where the package zlib_ng is, for the one who runs this without the site's packages."""
 HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 
 
 def main() -> None:
     """Compress standard input to standard output; the argument is the level, "-6"."""
+    sys.path.append(LIBRARIES)
+    zlib = _library()
     level, cores = -int(sys.argv[1]), len(os.sched_getaffinity(0))
     if not 1 <= level <= 9:
         sys.exit(f"gzip has levels from 1 to 9, not {level}")
@@ -39,8 +45,14 @@ def main() -> None:
 
 def deflated(block: bytes, window: bytes, level: int) -> bytes:
     """One block behind others, whose last bytes are known."""
+    zlib = _library()
     worker = zlib.compressobj(level, wbits=-15, zdict=window) if window else zlib.compressobj(level, wbits=-15)
     return worker.compress(block) + worker.flush(zlib.Z_SYNC_FLUSH)
+
+
+def _library() -> Any:
+    """zlib's interface; its own types are not told."""
+    return import_module("zlib_ng.zlib_ng")
 
 
 if __name__ == "__main__":

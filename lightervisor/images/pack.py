@@ -93,8 +93,9 @@ class Packing:
                 program.kill()
 
     def _write(self, parts: Parts, sink: "_Sink", algorithm: str, stack: ExitStack) -> None:
-        words = format_named(algorithm).packer(algorithm.partition(" ")[2])
-        packer = self._start(words, stack, sink) if words else None
+        kind = format_named(algorithm)
+        words = kind.packer(algorithm.partition(" ")[2])
+        packer = self._start(words, stack, sink, shown=kind.packer_sees()) if words else None
         to = packer.input if packer else sink.to
         for part in parts:
             with ExitStack() as ends:
@@ -131,6 +132,7 @@ class Packing:
         sink: "_Sink",
         *,
         tree: Mapping[Path, str] | None = None,
+        shown: Mapping[Path, str] | None = None,
     ) -> "_Program":
         """Begin a part of the pipeline: tar, which has a tree, or what compresses its output into the sink."""
         said = stack.enter_context(tempfile.TemporaryFile(dir=sink.scratch))  # noqa: SIM115 - the stack closes it
@@ -138,7 +140,7 @@ class Packing:
             if self._is_cancelled:
                 raise self._cancelled()
             source, to = (process.NOTHING, process.PIPE) if tree else (process.PIPE, sink.to)
-            argv = confined(words, tree=tree, output=None if tree else sink.file)
+            argv = confined(words, tree=tree, output=None if tree else sink.file, shown=shown)
             child = process.spawn(argv, stdin=source, stdout=to, stderr=said.fileno())
             program = _Program(words[0], child, said)
             self._programs.append(program)

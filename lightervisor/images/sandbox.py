@@ -32,12 +32,14 @@ def confined(
     tree: Mapping[Path, str] | None = None,
     output: Path | None = None,
     writable: Mapping[Path, str] | None = None,
+    shown: Mapping[Path, str] | None = None,
 ) -> list[str | Path]:
     """A command line that runs `argv` confined: `archive` is read-only at /archive, `target` writable at /target.
 
     What is in `tree` is read-only at the place that is given, whoever owns it; attributes in the namespace trusted are
     not seen there, as they are orders to overlayfs and not an instance's own. `output` is a file, writable at OUTPUT.
-    What is in `writable` can be written to as `target` can, each at its place.
+    What is in `writable` can be written to as `target` can, each at its place. `shown` are files of the host that the
+    program needs, read-only.
     """
     words: list[str | Path] = ["prlimit", f"--as={MEMORY}", "--core=0", "bwrap", "--die-with-parent", "--new-session"]
     words += ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--cap-drop", "ALL"]
@@ -50,7 +52,7 @@ def confined(
         words += ["--ro-bind", archive, "/archive"]
     if target is not None:
         words += ["--dev-bind", target, "/target"]
-    for path, place in (tree or {}).items():
+    for path, place in {**(tree or {}), **(shown or {})}.items():
         words += ["--ro-bind", path, place]
     for path, place in (writable or {}).items():
         words += ["--dev-bind", path, place]

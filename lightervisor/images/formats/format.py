@@ -8,7 +8,7 @@ that makes such a file out of a tar archive. Blocking; called on worker threads.
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -55,6 +55,10 @@ class Format(ABC):
 
         `level` is how hard it tries, "-9", or empty. No words when the tar archive is the file.
         """
+
+    def packer_sees(self) -> Mapping[Path, str]:
+        """What that program needs beside the host's own programs: paths, and where it looks for each."""
+        return {}
 
 
 _FORMATS: dict[str, type[Format]] = {}
