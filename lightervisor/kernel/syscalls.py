@@ -191,6 +191,20 @@ def quotactl(directory: int, command: int, number: int, content: bytearray) -> N
     _checked("quotactl", _libc.syscall(*numbers, buffer))
 
 
+def ioctl(descriptor: int, request: int, content: bytearray) -> None:
+    """Ask a driver or file system, which reads and writes `content`; other threads go on meanwhile. Source: ioctl(2).
+
+    Unlike fcntl.ioctl, which holds them up for buffers of more than 1024 bytes.
+    """
+    buffer = (ctypes.c_char * len(content)).from_buffer(content)
+    _checked("ioctl", _libc.ioctl(ctypes.c_int(descriptor), ctypes.c_ulong(request), buffer))
+
+
+def open_by_handle(mounted: int, handle: bytes, flags: int) -> int:
+    """Open what a handle names in the file system of an open directory. Source: open_by_handle_at(2)."""
+    return _checked("open_by_handle_at", _libc.open_by_handle_at(ctypes.c_int(mounted), handle, ctypes.c_int(flags)))
+
+
 def sync_file_system(descriptor: int) -> None:
     """Bring all that is written to a file system to disk. Source: syncfs(2)."""
     _checked("syncfs", _libc.syncfs(descriptor))

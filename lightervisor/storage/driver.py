@@ -54,9 +54,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import ClassVar, Literal, get_args
-
-from msgspec import Struct
+from typing import ClassVar, get_args
 
 from lightervisor.config.key import Key
 from lightervisor.drivers import load
@@ -68,42 +66,13 @@ from lightervisor.kernel.project_quotas import Figures
 from lightervisor.storage.keys import pool_keys
 from lightervisor.storage.layout import PoolLayout, PoolUsage
 from lightervisor.storage.mountpoint import MountedRoot, Mountpoint
+from lightervisor.storage.place import completed
 from lightervisor.storage.quotas import PoolQuotas
+from lightervisor.storage.volume import Filling, Snapshot, Volume, VolumeKind
+
+__all__ = ("Filling", "Snapshot", "Still", "StorageDriver", "Volume", "VolumeKind", "storage_driver", "storage_drivers")
 
 RESTORED = "restored"
-VolumeKind = Literal["containers", "custom"]
-
-
-class Volume(Struct, frozen=True):
-    """A volume of a pool; `name` is its directory: <project>_<name>, or the bare name in project default."""
-
-    kind: VolumeKind
-    name: str
-
-    def __post_init__(self) -> None:
-        if self.name in ("", ".", "..") or "/" in self.name or "\0" in self.name:
-            raise Invalid("volume", self.name, cause="this cannot be the name of a directory")
-
-
-class Snapshot(Struct, frozen=True):
-    """A snapshot of a volume, by its own name."""
-
-    volume: Volume
-    name: str
-
-    def __post_init__(self) -> None:
-        if self.name in ("", ".", "..") or "/" in self.name or "\0" in self.name:
-            raise Invalid("snapshot", self.name, cause="this cannot be the name of a directory")
-
-
-class Filling(Struct, frozen=True):
-    """A volume or snapshot that is being filled: its directory, whose `rootfs` has plain owners and can be written to.
-
-    What it is like is in it already, or may be linked to from `twin`, a root that nobody changes any more.
-    """
-
-    directory: Path
-    twin: Path | None = None
 
 
 class StorageDriver(ABC):
@@ -142,6 +111,11 @@ class StorageDriver(ABC):
     @abstractmethod
     def probe(cls, root: Path) -> None:
         """Raise Unsupported with the reason when a pool at `root` (which need not exist yet) would not work."""
+
+    @classmethod
+    def completed(cls, root: Path, wanted: Mapping[str, str]) -> dict[str, str]:
+        """The configuration of a new pool that asks for this, with its source. Raises Invalid, Conflict."""
+        return completed(root, wanted)
 
     @abstractmethod
     def create(self) -> None:

@@ -124,8 +124,9 @@ class PoolLayout:
                 raise self._full(what) from error
             raise
         finally:
-            if staged is not None and staged in self._replaced:
-                self._replaced.discard(staged)
+            replaced = {one for one in list(self._replaced) if staged in (one, one.parent)}
+            if staged is not None and replaced:
+                self._replaced -= replaced
                 self.trash.behind(functools.partial(self.trash.remove, staged))
             elif staged is not None and staged.exists():
                 self.trash.remove(staged)

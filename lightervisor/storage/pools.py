@@ -140,10 +140,7 @@ class Pools:
         async with self._lock:
             if any(row.name == post.name for row in self._rows.list()):
                 raise Conflict("storage pool", post.name, text="The storage pool already exists")
-            if source := wanted.get("source", ""):
-                await asyncio.to_thread(self._check_source, source, root)
-                wanted["volatile.initial_source"] = source
-            config = {"source": str(root), **wanted}
+            config = await asyncio.to_thread(kind.completed, root, wanted)
             await asyncio.to_thread(kind.probe, Path(config["source"]))
             row = PoolRow(name=post.name, driver=kind.name, description=post.description, config=config)
             await self._rows.add(row)
@@ -231,20 +228,6 @@ class Pools:
         if row.name not in self._drivers:
             self._drivers[row.name] = storage_driver(row.driver)(self._directory / row.name, row.config)
         return self._drivers[row.name]
-
-    def _check_source(self, source: str, root: Path) -> None:
-        path = Path(source)
-        if path == root:
-            return
-        complaint = ""
-        if not path.is_absolute() or not path.is_dir():
-            complaint = f"Source path '{source}' doesn't exist"
-        elif path.resolve().is_relative_to(self._directory.parent.resolve()):
-            complaint = f"Source path '{source}' is within the LXD directory"
-        elif any(path.iterdir()):
-            complaint = f"Source path '{source}' isn't empty"
-        if complaint:
-            raise Invalid("storage pool", root.name, text=complaint, remedy="give an empty directory of the host")
 
     def _view(self, row: PoolRow) -> StoragePool:
         status = row.state.capitalize()

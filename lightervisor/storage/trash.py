@@ -22,6 +22,8 @@ class Trash:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self.remove_tree: Callable[[Path], None] = paths.remove_tree
+        """How what is in it is removed."""
         self._one_at_a_time, self._starting = threading.Lock(), threading.Lock()
         self._workers: set[threading.Thread] = set()
 
@@ -45,7 +47,7 @@ class Trash:
         try:
             for mounted in (place, place / "rootfs"):
                 mounts.umount_alone(mounted)  # a killed daemon's view of a volume that is mounted again by now
-            paths.remove_tree(place)
+            self.remove_tree(place)
         except OSError as error:
             log.warning("Could not empty the trash of a storage pool: %s: %s", place, error.strerror)
 

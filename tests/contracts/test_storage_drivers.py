@@ -237,10 +237,12 @@ def test_size_and_usage_are_told(pool: StorageDriver) -> None:
     assert 3 << 20 <= pool.size(C1) - before <= 4 << 20
     usage = pool.usage()
     assert 0 < usage.space_used < usage.space_total
-    assert 0 < usage.inodes_used < usage.inodes_total
+    assert 0 < usage.inodes_used < usage.inodes_total or pool.name == "btrfs", "it has no number of inodes"
 
 
 def test_a_pool_may_live_in_another_directory(kind: type[StorageDriver], folder: Path) -> None:
+    if kind.name == "btrfs":
+        pytest.skip("on a file system of its kind: test_btrfs_sources")
     source = folder / "elsewhere"
     source.mkdir(mode=0o711)
     driver = kind(folder / "storage-pools/p2", {"source": str(source)})
@@ -257,6 +259,8 @@ def test_a_pool_may_live_in_another_directory(kind: type[StorageDriver], folder:
 
 
 def test_a_full_disk_gives_one_message_and_leaves_nothing(kind: type[StorageDriver], folder: Path) -> None:
+    if kind.name == "btrfs":
+        pytest.skip("takes 128 MiB at least: test_btrfs_sources")
     disk = folder / "disk"
     disk.mkdir()
     mounts.mount("none", disk, "tmpfs", data="size=1m,mode=0711")

@@ -1,0 +1,63 @@
+"""Loop devices: a file as a block device, for as long as something has it mounted. Source: loop(4), linux/loop.h."""
+
+import errno
+import fcntl
+import os
+import struct
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lightervisor.kernel import syscalls
+
+CONTROL = Path("/dev/loop-control")
+_GET_FREE, _CONFIGURE = 0x4C82, 0x4C0A
+_GONE_AT_LAST_CLOSE, _DIRECT = 4, 16
+_SETTINGS = struct.Struct("=II40xIIII64s64s32x16x64x")  # descriptor, block size, number, cipher, key, flags, names
+_TRIES = 50
+
+
+@contextmanager
+def attached(file: Path) -> Generator[Path, None, None]:
+    """A block device that shows a file; it stays while it is mounted, and goes with its last user. Raises OSError.
+
+    What is written passes by the page cache where the file's own file system lets it, so that nothing is kept twice.
+    """
+    opened = os.open(file, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        device, path = _configured(opened, file)
+    finally:
+        os.close(opened)
+    try:
+        yield path
+    finally:
+        os.close(device)
+
+
+def _configured(opened: int, file: Path) -> tuple[int, Path]:
+    for _ in range(_TRIES):
+        path = _free()
+        device = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        name = os.fsencode(file)[:63]
+        settings = bytearray(_SETTINGS.pack(opened, 0, 0, 0, 0, _GONE_AT_LAST_CLOSE | _DIRECT, name, b""))
+        try:
+            syscalls.ioctl(device, _CONFIGURE, settings)
+        except OSError as error:
+            os.close(device)
+            if error.errno != errno.EBUSY:  # else somebody else has taken it meanwhile
+                raise
+        else:
+            return device, path
+    raise OSError(errno.EBUSY, "all loop devices are taken by others at once", str(CONTROL))
+
+
+def _free() -> Path:
+    control = os.open(CONTROL, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        found = fcntl.ioctl(control, _GET_FREE)
+    finally:
+        os.close(control)
+    path = Path(f"/dev/loop{found}")
+    if not path.exists():  # without udev nobody makes it
+        os.mknod(path, 0o600 | 0o060000, os.makedev(7, found))
+    return path

@@ -1,0 +1,199 @@
+"""Where the files of a btrfs pool are: in a file of ours, on a block device, or in a directory of another btrfs.
+
+The file and the file system on a device are made when the pool is, which is when its mount point is not there yet; at
+later starts of the daemon they are only mounted. Source: LXD 5.0, storage pool configuration of `btrfs`.
+"""
+
+import errno
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from uuid import UUID, uuid4
+
+from lightervisor.config import sizes
+from lightervisor.errors import Conflict, HostError, Invalid, NotFound
+from lightervisor.kernel import btrfs, fsinfo, loops, mounts, process, syscalls
+from lightervisor.storage import subvolumes
+
+GIB = 1 << 30
+LEAST = 128 << 20
+OPTIONS = "user_subvol_rm_allowed"
+INITIAL = "volatile.initial_source"
+_FLAGS = {
+    "defaults": 0,
+    "ro": 1,
+    "nosuid": 2,
+    "nodev": 4,
+    "noexec": 8,
+    "sync": 16,
+    "dirsync": 128,
+    "noatime": 1024,
+    "nodiratime": 2048,
+    "relatime": 1 << 21,
+    "strictatime": 1 << 24,
+    "lazytime": 1 << 25,
+}
+_SUPERBLOCK, _MAGIC_AT, _MAGIC = 0x10000, 0x40, b"_BHRfS_M"
+
+
+def completed(root: Path, wanted: Mapping[str, str]) -> dict[str, str]:
+    """The configuration of a new pool, with where it is to be. Raises Invalid with LXD's texts, Conflict."""
+    source, file = wanted.get("source", ""), file_of(root)
+    if source in ("", str(file)):
+        if file.exists():
+            remedy = "it may be recovered: lxd recover; else remove that file"
+            raise Conflict("storage pool", root.name, cause=f"{file} is there already", remedy=remedy)
+        size = wanted.get("size") or f"{_usual_size(root) // GIB}GiB"
+        if sizes.parse(size) < LEAST:
+            raise Invalid("storage pool", root.name, cause=f"{size} is too small", remedy="128MiB are the least")
+        return {**wanted, "source": str(file), "size": size}
+    place, rest = Path(source), {key: value for key, value in wanted.items() if key != "size"}
+    if not place.is_absolute():
+        raise Invalid("storage pool", root.name, text='Invalid "source" property')
+    if place.is_block_device():
+        return {**rest, "source": str(uuid4()), INITIAL: source}
+    _check_directory(place, root)
+    return {**rest, "source": source}
+
+
+def _check_directory(place: Path, root: Path) -> None:
+    kept = root.parent.parent.resolve()
+    if place.resolve().is_relative_to(kept) and place != root:
+        text = f'Only allowed source path under "{kept}" is "{root}"'
+        raise Invalid("storage pool", root.name, text=text)
+    if fsinfo.type_name(fsinfo.existing_parent(place)) != "btrfs":
+        raise Invalid("storage pool", root.name, text="Provided path does not reside on a btrfs filesystem")
+    if not place.exists():
+        if not place.parent.is_dir():
+            raise Invalid("storage pool", root.name, text=f"Source path '{place}' doesn't exist")
+    elif not place.is_dir():
+        raise Invalid("storage pool", root.name, text=f"Source path '{place}' is not a directory")
+    elif any(place.iterdir()):
+        text = "Requested btrfs subvolume exists but is not empty"
+        raise Invalid("storage pool", root.name, text=text, remedy="give an empty directory of a btrfs file system")
+
+
+def file_of(root: Path) -> Path:
+    """The file that carries a pool which asked for nothing else."""
+    return root.parent.parent / "disks" / f"{root.name}.img"
+
+
+def _usual_size(root: Path) -> int:
+    """A fifth of what is free, within limits, as LXD has it."""
+    free = fsinfo.space(fsinfo.existing_parent(root)).free
+    return min(max(free // 5 // GIB * GIB, 5 * GIB), 30 * GIB)
+
+
+class Source:
+    """The file, device or directory of one pool. Failures are OSError and HostError."""
+
+    def __init__(self, root: Path, config: Mapping[str, str]) -> None:
+        self._root, self._config = root, config
+
+    @property
+    def _place(self) -> Path:
+        return Path(self._config.get("source") or file_of(self._root))
+
+    def attach(self) -> None:
+        """Show it at the pool's directory; what it needs is made when that is not there yet."""
+        if mounts.is_mountpoint(self._root):
+            return
+        is_new, place, options = not self._root.is_dir(), self._place, self._config.get("btrfs.mount_options", OPTIONS)
+        if not place.is_absolute():
+            device = self._device(str(place), is_new)
+            self._mount(device, options)
+        elif place.is_dir() or place.parent != file_of(self._root).parent:
+            self._attach_directory(place)
+        else:
+            if is_new and not place.exists():
+                self._make_file(place)
+            if not place.is_file():
+                raise HostError("storage pool", self._root.name, cause=f"{place} is not there")
+            with loops.attached(place) as device:
+                self._mount(device, options)
+        if fsinfo.type_name(self._root) != "btrfs":
+            raise HostError("storage pool", self._root.name, cause=f"{place} is not on btrfs")
+        self._root.chmod(0o711)
+
+    def _attach_directory(self, place: Path) -> None:
+        if not place.exists():
+            btrfs.create(place, 0o711)
+        if place != self._root:
+            self._root.mkdir(mode=0o711, parents=True, exist_ok=True)
+            mounts.bind(place, self._root)
+
+    def _make_file(self, place: Path) -> None:
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        made = place.with_suffix(".new")
+        made.unlink(missing_ok=True)
+        size = sizes.parse(self._config.get("size") or str(_usual_size(self._root)))
+        try:
+            with made.open("xb") as file:
+                os.fchmod(file.fileno(), 0o600)
+                file.truncate(size)
+            process.run(["mkfs.btrfs", "-q", "-L", self._root.name, str(made)])
+            made.rename(place)
+        finally:
+            made.unlink(missing_ok=True)
+
+    def _device(self, uuid: str, is_new: bool) -> Path:
+        """The device with the file system of a number, which is made when the pool is."""
+        if found := device_with(uuid):
+            return found
+        initial = self._config.get(INITIAL, "")
+        if not is_new or not Path(initial).is_block_device():
+            raise HostError("storage pool", self._root.name, cause=f"no block device has the file system {uuid}")
+        try:
+            process.run(["mkfs.btrfs", "-q", "-L", self._root.name, "-U", uuid, initial])
+        except HostError as error:
+            if "-f option" not in error.cause:
+                raise
+            cause, remedy = f"{initial} has a file system already", f"if nobody needs it: wipefs -a {initial}"
+            raise HostError("storage pool", self._root.name, cause=cause, remedy=remedy) from error
+        return Path(initial)
+
+    def _mount(self, device: Path, options: str) -> None:
+        self._root.mkdir(mode=0o711, parents=True, exist_ok=True)
+        words = [word for word in options.split(",") if word]
+        flags = sum({_FLAGS[word] for word in words if word in _FLAGS})
+        data = ",".join(word for word in words if word not in _FLAGS)
+        try:
+            syscalls.mount(device, self._root, "btrfs", flags, data)
+        except OSError as error:
+            cause = f"{device} could not be mounted: {error.strerror}"
+            remedy = "look at btrfs.mount_options, and at what the kernel says (dmesg)"
+            raise HostError("storage pool", self._root.name, cause=cause, remedy=remedy) from error
+
+    def remove(self) -> None:
+        """Remove the file, or the subvolume that the pool had for itself; devices and directories stay."""
+        place = self._place
+        if place.is_file() and place == file_of(self._root):
+            place.unlink()
+        elif place.is_absolute() and btrfs.is_subvolume(place):
+            try:
+                with btrfs.opened(place) as opened:
+                    is_top = btrfs.number_of(opened) == btrfs.TOP
+                if not is_top and not mounts.is_mountpoint(place):
+                    subvolumes.remove(place)
+            except OSError as error:
+                if error.errno != errno.ENOTTY:  # else another file system's inode of that number
+                    raise
+
+
+def device_with(uuid: str) -> Path | None:
+    """The block device that holds the btrfs of a number. Source: btrfs, on-disk format, superblock."""
+    try:
+        wanted = UUID(uuid).bytes
+    except ValueError as error:
+        raise NotFound("storage pool", uuid, text='Invalid "source" property') from error
+    for entry in sorted(Path("/sys/class/block").iterdir()):
+        path = Path("/dev") / entry.name
+        try:
+            with path.open("rb") as device:
+                device.seek(_SUPERBLOCK)
+                head = device.read(_MAGIC_AT + len(_MAGIC))
+        except OSError:
+            continue
+        if head[_MAGIC_AT:] == _MAGIC and head[32:48] == wanted:
+            return path
+    return None

@@ -1,0 +1,62 @@
+"""How much the subvolumes of a pool take and may take; the pool begins to count with the first size that is asked for.
+
+A limit is of what can be seen in a volume, also what it shares with its image, as on LXD. Subvolumes that a guest nests
+in its own are not counted with it.
+"""
+
+import errno
+from pathlib import Path
+
+from lightervisor.config import sizes
+from lightervisor.errors import Failure, HostError
+from lightervisor.kernel import btrfs, btrfs_quotas, syscalls
+from lightervisor.kernel.project_quotas import Figures
+
+
+class SubvolumeQuotas:
+    """The quotas of one pool."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def figures(self, directory: Path) -> Figures | None:
+        """What a volume shows and may show; None where the pool does not count."""
+        try:
+            with btrfs.opened(directory) as opened:
+                return btrfs_quotas.referenced(opened, btrfs.number_of(opened))
+        except OSError:
+            return None
+
+    def exclusive(self, directory: Path) -> int | None:
+        """What would come free without a volume or snapshot; None where the pool does not count."""
+        try:
+            with btrfs.opened(directory) as opened:
+                return btrfs_quotas.exclusive(opened, btrfs.number_of(opened))
+        except OSError:
+            return None
+
+    def hand_on(self, directory: Path, staged: Path) -> None:
+        """Let what is to be in a volume's place take as much as that. Raises OSError."""
+        if (figures := self.figures(directory)) is not None and figures.limit:
+            with btrfs.opened(staged) as opened:
+                btrfs_quotas.limit(opened, btrfs.number_of(opened), figures.limit)
+
+    def resize(self, directory: Path, size: int) -> None:
+        """Let a volume show at most so many bytes, 0 for no limit. Raises Failure with LXD's text, HostError."""
+        try:
+            with btrfs.opened(directory) as opened:
+                if not btrfs_quotas.are_enabled(opened):
+                    if not size:
+                        return
+                    btrfs_quotas.enable(opened)
+                if size:
+                    syscalls.sync_file_system(opened)  # figures are those of the last commit
+                subvolume = btrfs.number_of(opened)
+                figures = btrfs_quotas.referenced(opened, subvolume)
+                if size and figures is not None and figures.used > size:
+                    remedy = f"{sizes.human(figures.used)} are in use: delete files in it, or choose a larger size"
+                    raise Failure("storage volume", directory.name, text="Cannot be shrunk", remedy=remedy)
+                btrfs_quotas.limit(opened, subvolume, size)
+        except OSError as error:
+            remedy = "set a size again after: btrfs quota rescan" if error.errno == errno.ENOENT else ""
+            raise HostError("quota", self._root.name, cause=error.strerror or str(error), remedy=remedy) from error

@@ -1,0 +1,42 @@
+"""What drivers keep: volumes and snapshots by their names, and what is being filled."""
+
+from pathlib import Path
+from typing import Literal
+
+from msgspec import Struct
+
+from lightervisor.errors import Invalid
+
+VolumeKind = Literal["containers", "custom"]
+
+
+class Volume(Struct, frozen=True):
+    """A volume of a pool; `name` is its directory: <project>_<name>, or the bare name in project default."""
+
+    kind: VolumeKind
+    name: str
+
+    def __post_init__(self) -> None:
+        if self.name in ("", ".", "..") or "/" in self.name or "\0" in self.name:
+            raise Invalid("volume", self.name, cause="this cannot be the name of a directory")
+
+
+class Snapshot(Struct, frozen=True):
+    """A snapshot of a volume, by its own name."""
+
+    volume: Volume
+    name: str
+
+    def __post_init__(self) -> None:
+        if self.name in ("", ".", "..") or "/" in self.name or "\0" in self.name:
+            raise Invalid("snapshot", self.name, cause="this cannot be the name of a directory")
+
+
+class Filling(Struct, frozen=True):
+    """A volume or snapshot that is being filled: its directory, whose `rootfs` has plain owners and can be written to.
+
+    What it is like is in it already, or may be linked to from `twin`, a root that nobody changes any more.
+    """
+
+    directory: Path
+    twin: Path | None = None

@@ -1,0 +1,80 @@
+"""Sizes of volumes of btrfs pools, kept by the kernel."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lightervisor.errors import Failure, NotFound, Unsupported
+from lightervisor.kernel.project_quotas import Figures
+from lightervisor.storage.driver import Snapshot
+from lightervisor.storage.drivers.btrfs import Btrfs
+from tests.contracts.storage_samples import C1, C2, MAP, inside, unpack
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+S1, MIB = Snapshot(C1, "s1"), 1 << 20
+WRITE = "dd if=/dev/urandom of={} bs=1M count=6 2>/dev/null && echo done || echo refused; sync -f ."
+
+
+@pytest.fixture
+def pool(folder: Path) -> Iterator[Btrfs]:
+    """A pool that keeps no quotas yet, with a volume."""
+    try:
+        Btrfs.probe(folder)
+    except Unsupported as refusal:
+        pytest.skip(refusal.message())
+    driver = Btrfs(folder / "storage-pools/p1", {"size": "200MiB"})
+    driver.create()
+    driver.create_image("img1", unpack)
+    driver.create_volume(C1, "img1")
+    yield driver
+    for volume in driver.volumes("containers"):
+        driver.delete_volume(volume)
+    driver.delete()
+
+
+def test_a_size_is_kept_from_the_first_on(pool: Btrfs) -> None:
+    assert pool.figures(C1) is None
+    assert pool.snapshot_size(S1) is None
+    pool.resize(C1, 0)
+    assert pool.figures(C1) is None, "no size asks for no quotas"
+    pool.resize(C1, 10 * MIB)
+    root = pool.mount(C1, MAP).path
+    assert inside(root, WRITE.format("one")) == "done\n"
+    assert inside(root, WRITE.format("two")) == "refused\n"
+    figures = pool.figures(C1)
+    assert figures is not None
+    assert figures.limit == 10 * MIB
+    assert 6 * MIB < figures.used <= 10 * MIB
+    assert 6 * MIB < pool.size(C1) <= 10 * MIB
+    with pytest.raises(Failure, match="Cannot be shrunk") as refusal:
+        pool.resize(C1, 5 * MIB)
+    assert "are in use" in refusal.value.message()
+    pool.resize(C1, 0)
+    assert inside(root, WRITE.format("two")) == "done\n"
+    with pytest.raises(NotFound):
+        pool.resize(C2, MIB)
+
+
+def test_a_volume_keeps_its_size_whatever_takes_its_place(pool: Btrfs) -> None:
+    pool.resize(C1, 10 * MIB)
+    pool.create_snapshot(S1)
+    for change in (
+        lambda: pool.restore_snapshot(S1, "mark"),
+        lambda: pool.rebuild_volume(C1, "img1", "mark"),
+        lambda: pool.replace_volume(S1, C1),
+    ):
+        change()
+        figures = pool.figures(C1)
+        assert figures is not None
+        assert figures.limit == 10 * MIB
+    pool.copy_volume(C1, C2)
+    assert pool.figures(C2) != Figures(used=0, limit=10 * MIB)
+    pool.resize(C2, 20 * MIB)
+    root = pool.mount(C2, MAP).path
+    assert inside(root, WRITE.format("one") + "; " + WRITE.format("two")) == "done\ndone\n"
+    pool.create_snapshot(Snapshot(C2, "s1"))
+    assert (pool.snapshot_size(Snapshot(C2, "s1")) or 0) < MIB, "the volume has all that is in it"

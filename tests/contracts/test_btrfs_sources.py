@@ -1,0 +1,176 @@
+"""What carries a btrfs pool: a file, a block device, a directory of another btrfs; and how it is found again."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lightervisor.errors import Conflict, Failure, HostError, Invalid, Unsupported
+from lightervisor.kernel import btrfs, loops, mounts
+from lightervisor.storage.drivers.btrfs import Btrfs
+from tests.contracts.storage_samples import C1, MAP, inside, unpack
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+SMALL = {"size": "128MiB"}
+
+
+@pytest.fixture
+def root(folder: Path) -> Path:
+    """Where a pool is to be."""
+    try:
+        Btrfs.probe(folder)
+    except Unsupported as refusal:
+        pytest.skip(refusal.message())
+    return folder / "lxd/storage-pools/p1"
+
+
+@pytest.fixture
+def other(root: Path, folder: Path) -> Iterator[Path]:
+    """A btrfs of the host."""
+    place, file = folder / "host", folder / "host.img"
+    place.mkdir()
+    with file.open("xb") as opened:
+        opened.truncate(128 << 20)
+    subprocess.run(["mkfs.btrfs", "-q", file], check=True, capture_output=True)
+    with loops.attached(file) as device:
+        mounts.mount(device, place, "btrfs")
+    yield place
+    mounts.umount(place)
+
+
+def used(root: Path, config: dict[str, str]) -> Btrfs:
+    """A pool with a volume."""
+    driver = Btrfs(root, config)
+    driver.create()
+    driver.create_image("img1", unpack)
+    driver.create_volume(C1, "img1")
+    inside(driver.mount(C1, MAP).path, "echo kept > note")
+    return driver
+
+
+def end(driver: Btrfs) -> None:
+    driver.delete_volume(C1)
+    driver.delete()
+    assert not driver.layout.root.exists()
+
+
+def test_a_file_is_made_mounted_again_and_removed(root: Path) -> None:
+    config = Btrfs.completed(root, SMALL)
+    file = root.parent.parent / "disks/p1.img"
+    assert config == {"size": "128MiB", "source": str(file)}
+    driver = used(root, config)
+    assert file.stat().st_size == 128 << 20
+    assert file.stat().st_mode & 0o777 == 0o600
+    driver.unmount(C1)
+    mounts.umount(root)
+    again = Btrfs(root, config)
+    for _ in range(2):
+        again.create()
+    assert inside(again.mount(C1, MAP).path, "cat note") == "kept\n"
+    with pytest.raises(Conflict):
+        Btrfs.completed(root, SMALL)
+    end(again)
+    assert not file.exists()
+
+
+def test_a_lost_file_is_not_made_anew(root: Path) -> None:
+    driver = used(root, SMALL)
+    driver.unmount(C1)
+    mounts.umount(root)
+    file = root.parent.parent / "disks/p1.img"
+    file.rename(file.with_suffix(".hidden"))
+    with pytest.raises(HostError, match=r"p1.img is not there"):
+        Btrfs(root, SMALL).create()
+    assert not file.exists()
+    file.with_suffix(".hidden").rename(file)
+    driver.create()
+    end(driver)
+
+
+def test_a_block_device_is_found_by_its_file_system(root: Path, folder: Path) -> None:
+    file = folder / "disk"
+    with file.open("xb") as opened:
+        opened.truncate(128 << 20)
+    with loops.attached(file) as device:
+        config = Btrfs.completed(root, {"source": str(device), **SMALL})
+        assert config.keys() == {"source", "volatile.initial_source"}
+        driver = used(root, config)
+        driver.unmount(C1)
+        mounts.umount(root)
+        again = Btrfs(root, {"source": config["source"]})
+        again.create()
+        assert inside(again.mount(C1, MAP).path, "cat note") == "kept\n"
+        end(again)
+        with pytest.raises(HostError, match="has a file system already"):
+            Btrfs(root, Btrfs.completed(root, {"source": str(device)})).create()
+        assert not root.exists() or not mounts.is_mountpoint(root)
+    with pytest.raises(HostError, match="no block device has the file system"):
+        again.create()
+
+
+@pytest.mark.parametrize("kind", ["directory", "subvolume", "nothing"])
+def test_a_directory_of_another_btrfs(root: Path, other: Path, kind: str) -> None:
+    source = other / "pool"
+    if kind == "directory":
+        source.mkdir()
+    elif kind == "subvolume":
+        btrfs.create(source)
+    config = Btrfs.completed(root, {"source": str(source)})
+    driver = used(root, config)
+    assert (source / "containers/c1/rootfs").is_dir()
+    with pytest.raises(Invalid, match="not empty"):
+        Btrfs.completed(root, {"source": str(source)})
+    end(driver)
+    assert source.exists() == (kind == "directory")
+
+
+def test_what_cannot_be_a_source_is_refused(root: Path, other: Path) -> None:
+    (other / "file").touch()
+    wrong = {
+        "relative": "Invalid .source. property",
+        str(root.parent.parent): "Only allowed source path",
+        "/proc": "does not reside on a btrfs",
+        str(other / "none/below"): "doesn't exist",
+        str(other / "file"): "not a directory",
+    }
+    for source, complaint in wrong.items():
+        with pytest.raises(Invalid, match=complaint):
+            Btrfs.completed(root, {"source": source})
+    with pytest.raises(Invalid, match="too small"):
+        Btrfs.completed(root, {"size": "1MiB"})
+    assert not root.exists()
+
+
+def test_options_of_mounting(root: Path) -> None:
+    driver = used(root, {**SMALL, "btrfs.mount_options": "noatime,compress=zstd,user_subvol_rm_allowed"})
+    shown = next(line for line in Path("/proc/self/mountinfo").read_text().splitlines() if f" {root} " in line)
+    assert "noatime" in shown
+    assert "compress=zstd" in shown
+    end(driver)
+    with pytest.raises(HostError, match=r"could not be mounted"):
+        Btrfs(root, {**SMALL, "btrfs.mount_options": "nonsense"}).create()
+    Btrfs(root, SMALL).delete()
+    assert not root.exists()
+
+
+def test_a_full_pool_gives_one_message_and_leaves_nothing(root: Path) -> None:
+    driver = used(root, SMALL)
+
+    def much(target: Path) -> None:
+        (target / "rootfs").mkdir()
+        (target / "rootfs/big").write_bytes(os.urandom(1 << 20) * 200)
+
+    with pytest.raises(HostError, match="no space is left in storage pool 'p1'") as caught:
+        driver.create_image("img2", much)
+    assert caught.value.remedy
+    assert driver.images() == ["img1"]
+    assert list(driver.layout.trash.directory.iterdir()) == []
+    inside(driver.mount(C1, MAP).path, "dd if=/dev/urandom of=big bs=64k 2>/dev/null || true")
+    with pytest.raises(Failure, match="no space is left"):
+        driver.create_image("img2", much)
+    driver.mount(C1, MAP)
+    end(driver)
