@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from lightervisor.kernel import syscalls
 from lightervisor.kernel.deep_walk import walk
+from lightervisor.kernel.tree_copy import copy_special
 
 _GET_ATTRIBUTES, _SET_ATTRIBUTES = 0x801C581F, 0x401C5820
 _ATTRIBUTES = struct.Struct("=IIIII8x")  # flags, extent size, extents, project, extent size of copies
@@ -94,37 +95,46 @@ def limit(directory: int, project: int, size: int) -> None:
     syscalls.quotactl(directory, _command(_SET), project, content)
 
 
-def assign_tree(directory: int, project: int) -> None:
+def assign_tree(directory: int, project: int, staging: int) -> None:
     """Put all that is in an open directory, and itself, into a project; not what is mounted in it. Raises OSError.
 
-    The kernel keeps the project of directories and regular files alone where they have to be opened for it: links,
-    devices and pipes stay outside, and take no blocks. The directory itself is the last: it tells that all is done.
+    Nobody may use it meanwhile. Links and devices (whiteouts are such) cannot be opened for it, and what is of another
+    project can neither be renamed nor linked to where a project is handed down: they are made anew in `staging`, an
+    empty directory of this file system and project, and change places. Pipes, sockets, and devices and links of several
+    names stay outside. The directory itself is the last: it tells that all is done.
     """
     is_top = True
     for parent, names in walk(directory):
         if not is_top:
             assign(parent, project)
         is_top = False
+        before = os.fstat(parent)
         for name in names:
-            _assign_file(parent, name, project)
+            _assign_one(parent, name, project, staging)
+        os.utime(parent, ns=(before.st_atime_ns, before.st_mtime_ns))
     assign(directory, project)
 
 
-def _assign_file(parent: int, name: str, project: int) -> None:
-    """A regular file; a guest may have replaced it by anything meanwhile, which must neither block nor be followed."""
-    try:
-        if not stat.S_ISREG(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
-            return
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-        descriptor = os.open(name, flags, dir_fd=parent)
-    except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENXIO):
-            return
-        raise
-    try:
-        assign(descriptor, project)
-    finally:
-        os.close(descriptor)
+def _assign_one(parent: int, name: str, project: int, staging: int) -> None:
+    found = os.stat(name, dir_fd=parent, follow_symlinks=False)
+    if stat.S_ISREG(found.st_mode):
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
+        try:
+            assign(descriptor, project)
+        finally:
+            os.close(descriptor)
+    elif _is_link_or_device(found) and (found.st_nlink == 1 or _is_whiteout(found)):
+        copy_special(parent, staging, os.fsencode(name), found)
+        os.rename(name, name, src_dir_fd=staging, dst_dir_fd=parent)
+
+
+def _is_link_or_device(found: os.stat_result) -> bool:
+    return stat.S_IFMT(found.st_mode) in (stat.S_IFLNK, stat.S_IFCHR, stat.S_IFBLK)
+
+
+def _is_whiteout(found: os.stat_result) -> bool:
+    """What overlayfs has for a file that is removed: often one for all, by as many names."""
+    return stat.S_ISCHR(found.st_mode) and found.st_rdev == 0
 
 
 def _attributes(descriptor: int) -> list[int]:

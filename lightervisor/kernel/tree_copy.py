@@ -121,9 +121,15 @@ class Tree:
 
 def _copy(source: int, target: int, name: bytes, found: os.stat_result, *, is_still: bool) -> bool:
     """Whether what changes in it from now on shows in its times."""
-    mode = found.st_mode
-    if stat.S_ISREG(mode):
+    if stat.S_ISREG(found.st_mode):
         return _copy_file(source, target, name, is_still=is_still)
+    copy_special(source, target, name, found)
+    return True
+
+
+def copy_special(source: int, target: int, name: bytes, found: os.stat_result) -> None:
+    """Copy a link, device, pipe or socket that was `found`, from one open directory to another. Raises OSError."""
+    mode = found.st_mode
     if stat.S_ISLNK(mode):
         os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=target)
     else:
@@ -133,7 +139,6 @@ def _copy(source: int, target: int, name: bytes, found: os.stat_result, *, is_st
         os.chmod(_path(target, name), stat.S_IMODE(mode))  # noqa: PTH101 - bytes
     _copy_attributes(_path(source, name), _path(target, name))
     os.utime(name, ns=(found.st_atime_ns, found.st_mtime_ns), dir_fd=target, follow_symlinks=False)
-    return True
 
 
 def _copy_file(source: int, target: int, name: bytes, *, is_still: bool) -> bool:

@@ -89,7 +89,7 @@ class StorageDriver(ABC):
     def __init__(self, root: Path, config: Mapping[str, str]) -> None:
         self.layout = PoolLayout(root, self.FOLDERS)
         self.config = config
-        self._quotas = PoolQuotas(root)
+        self._quotas = PoolQuotas(self.layout)
         self.layout.settle, self.layout.replaced = self._quotas.settle, self._quotas.forget_of
 
     def __init_subclass__(cls, *, name: str) -> None:

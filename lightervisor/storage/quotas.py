@@ -9,14 +9,16 @@ the volume is made in directories of it, also pipes and links, which cannot be p
 import logging
 import os
 import secrets
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from lightervisor.config import sizes
-from lightervisor.errors import Failure, HostError
-from lightervisor.kernel import project_quotas
+from lightervisor.errors import Conflict, Failure, HostError
+from lightervisor.kernel import mounts, project_quotas
 from lightervisor.kernel.project_quotas import Figures
+from lightervisor.storage.layout import PoolLayout
+from lightervisor.storage.mountpoint import Mountpoint
 
 log = logging.getLogger(__name__)
 LOWEST, HIGHEST = 1 << 24, (1 << 31) - 1  # far from what people and other daemons choose
@@ -25,8 +27,8 @@ LOWEST, HIGHEST = 1 << 24, (1 << 31) - 1  # far from what people and other daemo
 class PoolQuotas:
     """The projects of one pool's volumes; where there are none, projects are 0 and nothing is known."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, layout: PoolLayout) -> None:
+        self._root, self._layout = layout.root, layout
 
     def are_kept(self) -> bool:
         """Whether this pool's file system keeps them now."""
@@ -85,20 +87,26 @@ class PoolQuotas:
         except OSError:
             return 0
 
-    def adopt(self, directories: Iterable[Path]) -> int:
-        """Put what is there already into a new project; it takes as long as there are files. Raises HostError.
+    def adopt(self, directories: Sequence[Path], whose: str) -> int:
+        """Put what is there already into a new project; it takes as long as there are files.
 
-        The volume's own directory, which tells its project, is the first of them and done last.
+        The volume's own directory, which tells its project, is the first of them and done last. Raises HostError, and
+        Conflict for one that is in use: overlayfs does not allow changes below it, and pipes would lose their readers.
         """
-        project = 0
-        try:
-            for directory in reversed([*directories]):
-                with _opened(directory) as opened:
-                    project = project or _unused(opened)
-                    project_quotas.assign_tree(opened, project)
-                    project_quotas.hand_down_no_more(opened)
-        except OSError as error:
-            raise self._failure(error) from error
+        if mounts.is_mountpoint(Mountpoint(directories[0]).path):
+            cause = "it was made before this pool had quotas, so its files have to be counted first"
+            text = f"The size of {whose} cannot be set while it is in use"
+            raise Conflict("size", text=text, cause=cause, remedy="stop what uses it, set the size, and start it again")
+        with self._layout.making("quota") as staged:
+            project = self.begin(staged)
+            try:
+                with _opened(staged) as staging:
+                    for directory in reversed(directories):
+                        with _opened(directory) as opened:
+                            project_quotas.assign_tree(opened, project, staging)
+                            project_quotas.hand_down_no_more(opened)
+            except OSError as error:
+                raise self._failure(error) from error
         return project
 
     def project(self, directory: Path) -> int:
@@ -119,7 +127,7 @@ class PoolQuotas:
             pass
         return None
 
-    def resize(self, directory: Path, size: int, whose: str, parts: Callable[[], Iterable[Path]]) -> None:
+    def resize(self, directory: Path, size: int, whose: str, parts: Callable[[], Sequence[Path]]) -> None:
         """Let the volume of a directory, which consists of these, take at most so many bytes, 0 for no limit.
 
         Where there are no quotas that is said in the log. Raises Failure with LXD's text when it takes more already,
@@ -129,7 +137,7 @@ class PoolQuotas:
             if size:
                 log.warning("storage pool %s has no quotas: the size of %s is not kept", self._root.name, whose)
             return
-        project = self.project(directory) or self.adopt(parts())
+        project = self.project(directory) or self.adopt(parts(), whose)
         figures = self.figures(directory)
         if size and figures is not None and figures.used > size:
             remedy = f"{sizes.human(figures.used)} are in use: delete files in it, or choose a larger size"

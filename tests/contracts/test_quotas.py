@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lightervisor.errors import Failure
+from lightervisor.errors import Conflict, Failure
 from lightervisor.instances import guest_files
 from lightervisor.kernel import project_quotas
 from lightervisor.kernel.project_quotas import Figures
@@ -43,7 +43,8 @@ class Quotas:
     def hand_down_no_more(self, directory: int) -> None:
         self.complete.add(os.fstat(directory).st_ino)
 
-    def assign_tree(self, directory: int, project: int) -> None:
+    def assign_tree(self, directory: int, project: int, staging: int) -> None:
+        assert self.project_of(staging) == project
         self.projects[os.fstat(directory).st_ino] = project
 
     def figures(self, _directory: int, project: int) -> Figures:
@@ -136,6 +137,11 @@ def test_one_from_before_there_were_quotas(
         without.setattr(project_quotas, "are_kept", lambda _: False)
         pool.create_volume(C1, "img1")
         assert pool.figures(C1) is None
+    pool.mount(C1, MAP)
+    with pytest.raises(Conflict, match="The size of instance c1 cannot be set while it is in use"):
+        pool.resize(C1, 5 * MIB)
+    assert pool.figures(C1) is None
+    pool.unmount(C1)
     pool.resize(C1, 5 * MIB)
     assert len({quotas.of(one) for one in parts(pool, C1)} - {0}) == 1
     assert pool.figures(C1) == Figures(used=0, limit=5 * MIB)

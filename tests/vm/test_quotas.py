@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from lightervisor.kernel import project_quotas
 from tests.harness import processes
 from tests.harness.client_lxc import Lxc
 from tests.harness.daemon import Daemon
+from tests.vm.test_host import pid_of
 
 MIB = 1 << 20
 MAKERS = {"ext4": ["mkfs.ext4", "-q", "-O", "quota,project"], "xfs": ["mkfs.xfs", "-q"]}
@@ -104,6 +107,50 @@ def test_it_holds_over_snapshots_restarts_and_restores(daemon: Daemon, module_lx
     lxc("exec", running, "--", "rm", "/root/f").ok()
     # What was made before is of the same project as its directory, else the kernel refuses to move it.
     lxc("exec", running, "--", "sh", "-c", "mv /root/pipe /root/p2; mv /root/link /root/l2; test -p /root/p2").ok()
+
+
+def test_a_volume_from_before_is_adopted(
+    daemon: Daemon, module_lxc: Lxc, mounted: Path, pool: str, running: str
+) -> None:
+    """One that is of no project, or of another: what it has can be renamed and replaced afterwards as before."""
+    lxc = module_lxc
+    make = "cd /root; ln -s where link; touch file; mkdir folder; rm -r /etc/group /bin/vi; mv /etc/passwd /etc/p2"
+    lxc("exec", running, "--", "sh", "-ec", make).ok()
+    lxc("stop", "--force", running).ok()
+    _forget_projects(mounted)
+    lxc("start", running).ok()
+    refused = lxc("config", "device", "set", running, "root", "size=50MiB")
+    assert refused.status != 0 and "cannot be set while it is in use" in refused.stderr
+    lxc("stop", "--force", running).ok()
+    lxc("config", "device", "set", running, "root", "size=50MiB").ok()
+    lxc("start", running).ok()
+    assert size(lxc, running) == 50 << 10
+    # By rename(2) and link(2): `mv` would copy what the kernel refuses to move.
+    root = Path(f"/proc/{pid_of(daemon, running)}/root")
+    (root / "root/link").rename(root / "root/folder/link")
+    assert (root / "root/folder/link").readlink() == Path("where")
+    (root / "root/file").rename(root / "root/folder/file")
+    (root / "root/folder").rename(root / "root/other")
+    (root / "etc/group").mkdir()  # over a whiteout
+    (root / "bin/vi").symlink_to("over another")
+    (root / "etc/passwd").touch()
+    for _ in range(2):
+        (root / "etc/hostname").unlink(missing_ok=True)  # leaves a whiteout
+        (root / "bin/ls").unlink(missing_ok=True)
+        (root / "etc/hostname").touch()
+    assert fill(lxc, running, 80).status != 0
+
+
+def _forget_projects(root: Path) -> None:
+    """Take what is there out of its project, but for what cannot be opened: links, devices."""
+    for path in (root, *root.rglob("*")):
+        if path.is_symlink() or not (path.is_dir() or path.is_file()):
+            continue
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            project_quotas.assign(descriptor, 0)
+        finally:
+            os.close(descriptor)
 
 
 def test_a_push_is_held_too(module_lxc: Lxc, running: str, tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def test_a_deep_tree_gets_a_project(deep: Path, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(fcntl, "ioctl", ioctl)
     directory = os.open(deep, os.O_RDONLY)
-    project_quotas.assign_tree(directory, 7)
+    project_quotas.assign_tree(directory, 7, staging=-1)
     assert list(projects.values()) == [7] * (2 * LEVELS + 2)
     assert list(projects)[-1] == deep.stat().st_ino, "the directory itself is the last"
     os.close(directory)

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import shutil
+import stat
 import struct
 from pathlib import Path
 
@@ -130,10 +131,52 @@ def test_a_project_is_handed_down(kernel: Kernel, directory: int) -> None:
 
 
 def test_a_whole_tree_gets_a_project(kernel: Kernel, directory: int, tmp_path: Path) -> None:
-    project_quotas.assign_tree(directory, 9)
-    inside = {path.name: path.lstat().st_ino for path in (tmp_path, *tmp_path.rglob("*"))}
-    assert {name for name, inode in inside.items() if inode in kernel.projects} == {tmp_path.name, "a", "b", "f"}
+    before = {path.name: path.lstat() for path in (tmp_path, *tmp_path.rglob("*"))}
+    staging = _staging(tmp_path)
+    project_quotas.assign_tree(directory, 9, staging)
+    os.close(staging)
+    assert {name for name, found in before.items() if found.st_ino in kernel.projects} == {tmp_path.name, "a", "b", "f"}
     assert {project for _, project in kernel.projects.values()} == {9}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_what_cannot_be_opened_is_made_anew(kernel: Kernel, directory: int, tmp_path: Path) -> None:
+    """In a directory of the project, so that the kernel gives it the project."""
+    place = tmp_path / "a"
+    (place / "soft").symlink_to("no where")
+    os.lchown(place / "soft", 1000, 1001)
+    os.mknod(place / "disk", 0o640 | stat.S_IFBLK, os.makedev(7, 99))
+    os.setxattr(place / "disk", "trusted.overlay.origin", b"kept")
+    os.mknod(place / "whiteout", stat.S_IFCHR, 0)
+    (place / "whiteout2").hardlink_to(place / "whiteout")
+    (place / "again").symlink_to("twice")
+    os.link(place / "again", place / "twice", follow_symlinks=False)
+    os.mkfifo(place / "fifo")
+    os.utime(place, (1, 2))
+    before = {path.name: path.lstat() for path in (place, *place.iterdir())}
+    staging = _staging(tmp_path)
+    project_quotas.assign_tree(directory, 9, staging)
+    assert not any(_staged(tmp_path).iterdir())
+    os.close(staging)
+    after = {path.name: path.lstat() for path in (place, *place.iterdir())}
+    new = {name for name in after if after[name].st_ino != before[name].st_ino}
+    assert new == {"link", "soft", "disk", "whiteout", "whiteout2"}
+
+    def told(found: os.stat_result) -> tuple[float, ...]:
+        return found.st_mode, found.st_uid, found.st_gid, found.st_rdev, found.st_mtime
+
+    assert {name: told(found) for name, found in after.items()} == {name: told(found) for name, found in before.items()}
+    assert (place / "soft").readlink() == Path("no where")
+    assert os.getxattr(place / "disk", "trusted.overlay.origin") == b"kept"
+
+
+def _staged(tmp_path: Path) -> Path:
+    return tmp_path.parent / f"{tmp_path.name}-staged"
+
+
+def _staging(tmp_path: Path) -> int:
+    _staged(tmp_path).mkdir()
+    return os.open(_staged(tmp_path), os.O_RDONLY)
 
 
 def test_this_hosts_kernel_answers(tmp_path: Path) -> None:
