@@ -16,6 +16,7 @@ from lightervisor.instances.image_choice import ImageChoice
 from lightervisor.instances.moving import Moving
 from lightervisor.instances.refresh import Refreshing
 from lightervisor.instances.snapshot_acts import SnapshotActs
+from lightervisor.instances.snapshot_arrivals import SnapshotArrivals
 from lightervisor.instances.snapshots import Snapshots
 from lightervisor.instances.volume_copies import VolumeCopies
 from lightervisor.instances.volumes import InstanceVolumes
@@ -27,6 +28,7 @@ class Born(NamedTuple):
 
     births: Births
     sources: Sources
+    arrivals: SnapshotArrivals
     creation: Creation
     copying: Copying
     moving: Moving
@@ -51,10 +53,12 @@ def together(stock: Stock, choice: ImageChoice, snapshots: Snapshots, snapshot_a
     births = Births(rows, snapshot_rows, catalog, checks, boot, volumes)
     acts = BirthActs(operations, events)
     sources = Sources(snapshot_rows, catalog, boot, VolumeCopies(volumes))
-    refreshing = Refreshing(rows, sources, boot, snapshots, snapshot_acts, operations)
+    arrivals = SnapshotArrivals(snapshot_rows, volumes, snapshots)
+    refreshing = Refreshing(rows, sources, boot, snapshot_acts, arrivals, operations)
     return Born(
         births=births,
         sources=sources,
+        arrivals=arrivals,
         creation=Creation(births, acts, choice, volumes),
         copying=Copying(births, acts, sources, refreshing),
         moving=Moving(rows, sources, boot, operations, events),

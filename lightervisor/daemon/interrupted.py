@@ -11,6 +11,7 @@ from lightervisor.instances import (
     moment_roots,
     moving,
     rebuild,
+    snapshot_arrivals,
     snapshot_restore,
     snapshot_take,
     still_roots,
@@ -30,6 +31,8 @@ def register(journal: Journal, born: Born, removal: Removal, rebuilding: Rebuild
     journal.register(delete.RENAME_BACK, removal.rename_back)
     journal.register(rebuild.UNDO, rebuilding.undo)
     journal.register(snapshot_take.UNDO, kept.taking.undo)
+    journal.register(snapshot_arrivals.DROP, born.arrivals.drop)
+    journal.register(snapshot_arrivals.FINISH, born.arrivals.finish)
     journal.register(snapshot_restore.UNDO, kept.restoring.undo)
     journal.register(snapshot_changes.FINISH_DELETE, kept.snapshots.finish)
     journal.register(snapshot_changes.RENAME_BACK, kept.snapshots.rename_back)

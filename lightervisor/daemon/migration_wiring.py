@@ -10,6 +10,7 @@ from lightervisor.instances.births import BirthActs, Births
 from lightervisor.instances.boot import Boot
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.snapshot_acts import SnapshotActs
+from lightervisor.instances.snapshot_arrivals import SnapshotArrivals
 from lightervisor.instances.snapshot_roots import SnapshotRoots
 from lightervisor.instances.snapshots import Snapshots
 from lightervisor.instances.still_roots import StillRoots
@@ -30,6 +31,7 @@ class Stock(NamedTuple):
     rows: SnapshotRows
     snapshots: Snapshots
     acts: SnapshotActs
+    arrivals: SnapshotArrivals
     catalog: Catalog
     boot: Boot
     volumes: InstanceVolumes
@@ -52,7 +54,12 @@ def together(
     sent = SentRoots(stock.catalog, stock.boot, stock.volumes, stock.still, snapshots, operations.locks)
     journal.register(roots.UNDO, sent.undo)
     refreshing = Refreshing(
-        Records(stock.instances, stock.rows), stock.boot, stock.volumes, stock.snapshots, stock.acts, operations
+        Records(stock.instances, stock.rows),
+        stock.boot,
+        stock.volumes,
+        stock.acts,
+        stock.arrivals,
+        operations,
     )
     return Migration(
         sending=Sending(stock.catalog, stock.rows, stock.snapshots, sent, outgoing, operations),

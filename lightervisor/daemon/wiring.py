@@ -228,7 +228,16 @@ def _parts(
         sending=(
             migration := migration_wiring.together(
                 migration_wiring.Stock(
-                    instances, snapshot_rows, kept.snapshots, acts, catalog, boot, volumes, saved.still_roots, images
+                    instances,
+                    snapshot_rows,
+                    kept.snapshots,
+                    acts,
+                    born.arrivals,
+                    catalog,
+                    boot,
+                    volumes,
+                    saved.still_roots,
+                    images,
                 ),
                 born.births,
                 BirthActs(operations, events),

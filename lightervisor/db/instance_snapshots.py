@@ -115,6 +115,16 @@ class SnapshotRows:
 
         await self._database.write(insert)
 
+    async def replace(self, row: SnapshotRow) -> None:
+        """Store another snapshot in the place of one of the same name; nothing happens when there is none."""
+
+        def change(connection: sqlite3.Connection) -> None:
+            place = (row.project, row.instance, row.name)
+            if connection.execute(f"delete from instance_snapshots where {_OF_ONE}", place).rowcount:
+                connection.execute(_INSERT, (*_values(row), row.project, row.instance))
+
+        await self._database.write(change)
+
     async def set_expiry(self, project: str, instance: str, name: str, expires_at: datetime) -> None:
         """Change when a snapshot ends, which makes it somebody's own. Raises NotFound."""
         values = (expires_at.isoformat(), project, instance, name)

@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from lightervisor.db.instance_snapshots import SnapshotRow
 from lightervisor.db.instances import InstanceRows
 from lightervisor.errors import Failure, Invalid
-from lightervisor.instances import snapshot_take
 from lightervisor.instances.boot import Boot
 from lightervisor.instances.copy_sources import LET_GO, Source, Sources
-from lightervisor.instances.snapshot_acts import SnapshotActs, arguments_of
-from lightervisor.instances.snapshots import Snapshots
+from lightervisor.instances.snapshot_acts import SnapshotActs
+from lightervisor.instances.snapshot_arrivals import SnapshotArrivals
 from lightervisor.instances.templates import PENDING
 from lightervisor.instances.volume_copies import Origin, Target, shown
 from lightervisor.instances.volumes import SnapshotPlace
@@ -35,12 +34,12 @@ class Refreshing:
         rows: InstanceRows,
         sources: Sources,
         boot: Boot,
-        snapshots: Snapshots,
         acts: SnapshotActs,
+        arrivals: SnapshotArrivals,
         operations: Operations,
     ) -> None:
         self._rows, self._sources, self._boot = rows, sources, boot
-        self._snapshots, self._acts, self._operations = snapshots, acts, operations
+        self._acts, self._arrivals, self._operations = acts, arrivals, operations
 
     def is_there(self, project: str, name: str) -> bool:
         """Whether there is a copy to be refreshed."""
@@ -77,8 +76,7 @@ class Refreshing:
                 await replace()
             else:
                 await run.step(replace, undo=LET_GO, arguments={"project": project, "name": source.instance})
-            for one in surplus:
-                await self._snapshots.remove(run, SnapshotPlace(project, name, one.name))
+            await self._arrivals.remove(run, surplus)
             await self._note(project, name, source)
             self._acts.publish_refreshed(project, name, requestor)
 
@@ -101,24 +99,13 @@ class Refreshing:
         has = {one.name: one for one in self._sources.snapshots.of(target.project, target.instance)}
         names = {one.name for one in wanted}
         for one in wanted:
-            place = SnapshotPlace(target.project, target.instance, one.name)
             if one.name in has and has[one.name].created_at == one.created_at:
                 continue
-            if one.name in has:
-                await self._snapshots.remove(run, place)
-            new = self._sources.adopted(one, row, expanded)
-            self._sources.copies.volumes.check_new_snapshot(target.pool, place)
-            arguments = {
-                **arguments_of(place, target.pool),
-                "created_at": new.created_at.isoformat(),
-                "held": "",
-            }
 
-            async def add(one: SnapshotRow = new) -> None:
-                await self._sources.copies.copy_snapshot(origin, target, one.name, shown(run))
-                await self._sources.snapshots.add(one)
+            async def copy(place: SnapshotPlace, name: str = one.name) -> None:
+                await self._sources.copies.copy_snapshot(origin, name, target, place.name, shown(run))
 
-            await run.step(add, undo=snapshot_take.UNDO, arguments=arguments)
+            await self._arrivals.add(run, target.pool, self._sources.adopted(one, row, expanded), copy)
         return [one for one in has.values() if one.name not in names]
 
     async def _note(self, project: str, name: str, source: Source) -> None:

@@ -27,10 +27,14 @@ class Origin(NamedTuple):
     snapshot: str
 
     @property
+    def volume(self) -> Volume:
+        """What storage drivers know the instance's as."""
+        return Volume("containers", volume_name(self.project, self.instance))
+
+    @property
     def files(self) -> Volume | Snapshot:
         """What storage drivers know them as."""
-        volume = Volume("containers", volume_name(self.project, self.instance))
-        return Snapshot(volume, self.snapshot) if self.snapshot else volume
+        return Snapshot(self.volume, self.snapshot) if self.snapshot else self.volume
 
 
 class Target(NamedTuple):
@@ -68,10 +72,10 @@ class VolumeCopies:
         goods = Goods(self.volumes.driver(origin.pool), origin.files, [])
         await self._watched(target, told, carrying.replace, goods, self._place(target), still)
 
-    async def copy_snapshot(self, origin: Origin, target: Target, name: str, told: Told) -> None:
-        """Give an instance a snapshot of another one."""
-        goods = Goods(self.volumes.driver(origin.pool), origin.files, [name])
-        await self._watched(target, told, carrying.copy_snapshots, goods, self._place(target))
+    async def copy_snapshot(self, origin: Origin, name: str, target: Target, new_name: str, told: Told) -> None:
+        """Give an instance a snapshot of another one, by a name of its own."""
+        goods = Goods(self.volumes.driver(origin.pool), Snapshot(origin.volume, name), [])
+        await self._watched(target, told, carrying.copy_snapshot, goods, self._place(target), new_name)
 
     def _place(self, target: Target) -> Place:
         return Place(self.volumes.driver(target.pool), target.volume)

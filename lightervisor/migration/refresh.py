@@ -14,10 +14,9 @@ from lightervisor.config.names import volume_name
 from lightervisor.db.instance_snapshots import SnapshotRow, SnapshotRows
 from lightervisor.db.instances import InstanceRow, InstanceRows
 from lightervisor.errors import Failure
-from lightervisor.instances import snapshot_take
 from lightervisor.instances.boot import Boot
-from lightervisor.instances.snapshot_acts import SnapshotActs, arguments_of
-from lightervisor.instances.snapshots import Snapshots
+from lightervisor.instances.snapshot_acts import SnapshotActs
+from lightervisor.instances.snapshot_arrivals import SnapshotArrivals
 from lightervisor.instances.sockets import Sockets
 from lightervisor.instances.templates import PENDING
 from lightervisor.instances.volumes import InstanceVolumes, SnapshotPlace
@@ -49,13 +48,13 @@ class Refreshing:
         records: Records,
         boot: Boot,
         volumes: InstanceVolumes,
-        snapshots: Snapshots,
         acts: SnapshotActs,
+        arrivals: SnapshotArrivals,
         operations: Operations,
     ) -> None:
         self._rows, self._snapshot_rows = records
         self._boot, self._volumes = boot, volumes
-        self._snapshots, self._acts, self._operations = snapshots, acts, operations
+        self._acts, self._arrivals, self._operations = acts, arrivals, operations
 
     def is_there(self, project: str, name: str) -> bool:
         """Whether there is an instance to be refreshed."""
@@ -104,7 +103,7 @@ class Refreshing:
         volume = Volume("containers", volume_name(project, name))
         like: Volume | Snapshot = volume
         for one in coming.snapshots:
-            await self._add(run, intake, one, pool, like, known={other.name for other in has})
+            await self._add(run, intake, one, pool, like)
             like = Snapshot(volume, one.name)
         await self._volumes.unmount(pool, project, name)
         await intake.take(volume, like, name, passes=coming.passes)
@@ -113,30 +112,20 @@ class Refreshing:
         await self._volumes.write_description(self._rows.get(project, name), pool)
         await self._volumes.keep(pool)  # the other server may delete what it has
 
-    async def _add(
-        self, run: Run, intake: Intake, one: SnapshotRow, pool: str, like: Volume | Snapshot, *, known: set[str]
-    ) -> None:
+    async def _add(self, run: Run, intake: Intake, one: SnapshotRow, pool: str, like: Volume | Snapshot) -> None:
         """Receive a snapshot. One of the same name was taken at another time, so it is another one, and goes."""
-        place = SnapshotPlace(one.project, one.instance, one.name)
-        if one.name in known:
-            await self._snapshots.remove(run, place)
-        self._volumes.check_new_snapshot(pool, place)
-        arguments = {**arguments_of(place, pool), "created_at": one.created_at.isoformat(), "held": ""}
 
-        async def receive() -> None:
-            snapshot = Snapshot(Volume("containers", volume_name(one.project, one.instance)), one.name)
+        async def receive(place: SnapshotPlace) -> None:
+            snapshot = Snapshot(Volume("containers", volume_name(one.project, one.instance)), place.name)
             await intake.take(snapshot, like, f"{one.instance}/{one.name}")
-            await self._snapshot_rows.add(one)
 
-        await run.step(receive, undo=snapshot_take.UNDO, arguments=arguments)
+        await self._arrivals.add(run, pool, one, receive)
         await run.commit()
 
     async def _drop(self, run: Run, coming: Coming, has: list[SnapshotRow]) -> None:
         """Delete the snapshots that the source no longer has."""
         offered = {one.name for one in coming.offered}
-        for one in has:
-            if one.name not in offered:
-                await self._snapshots.remove(run, SnapshotPlace(one.project, one.instance, one.name))
+        await self._arrivals.remove(run, [one for one in has if one.name not in offered])
 
 
 def noted(row: InstanceRow, post: InstancesPost) -> dict[str, str | None]:

@@ -67,15 +67,21 @@ def _is_same(opened: Path, target: StorageDriver, volume: Volume, watch: Watch |
 
 def copy_snapshots(goods: Goods, place: Place, watch: Watch | None = None) -> None:
     """Make the snapshots alone, of a volume that is there or will be."""
-    target, volume = place
     like: Snapshot | None = None
     for name in goods.snapshots:
-        source, snapshot = Snapshot(goods.volume, name), Snapshot(volume, name)
-        if goods.driver is target:
-            target.copy_snapshot(source, snapshot, watch)
-        else:
-            _carry(goods.driver.opened(source, None, watch), target, snapshot, like, watch)
-        like = snapshot
+        copy_snapshot(Goods(goods.driver, Snapshot(goods.volume, name), []), place, name, like, watch)
+        like = Snapshot(place.volume, name)
+
+
+def copy_snapshot(
+    goods: Goods, place: Place, name: str, like: Snapshot | None = None, watch: Watch | None = None
+) -> None:
+    """Make a snapshot, by this name, of the one that the goods are, knowing what it will be like. As `copy`."""
+    target, snapshot = place.driver, Snapshot(place.volume, name)
+    if goods.driver is target and isinstance(goods.files, Snapshot):
+        target.copy_snapshot(goods.files, snapshot, watch)
+    else:
+        _carry(goods.driver.opened(goods.files, None, watch), target, snapshot, like, watch)
 
 
 def _carry(

@@ -196,16 +196,7 @@ def test_progress_is_told_and_an_interrupted_copy_leaves_nothing(
     lxc("start", f"here:{instance}").ok()
     run(lxc, f"here:{instance}", "dd if=/dev/urandom of=/data/large bs=1M count=60")
     lxc("stop", f"here:{instance}", "--force").ok()
-    environment = daemon.request("GET", "/1.0").metadata["environment"]
-    sent = daemon.request("POST", f"/1.0/instances/{instance}", {"name": instance, "migration": True}).metadata
-    source = {
-        "type": "migration",
-        "mode": "pull",
-        "operation": f"https://{environment['addresses'][0]}/1.0/operations/{sent['id']}",
-        "certificate": environment["certificate"],
-        "secrets": sent["metadata"],
-    }
-    operation = other.request("POST", "/1.0/instances", {"name": "c2", "source": source}).metadata
+    sent, operation = begun(daemon, other, instance)
     eventually(lambda: "c2: " in progress(other, operation), what="progress of the target")
     eventually(lambda: instance in progress(daemon, sent), what="progress of the source")
     if end == "source killed":
@@ -220,6 +211,50 @@ def test_progress_is_told_and_an_interrupted_copy_leaves_nothing(
     assert list(other.state.glob("storage-pools/default/containers*/c2")) == []
     assert daemon.request("GET", f"/1.0/instances/{instance}").metadata["status"] == "Stopped"
     lxc("start", f"here:{instance}").ok()
+
+
+@pytest.mark.usefixtures("slow")
+def test_a_snapshot_stays_until_another_of_its_name_is_whole(
+    lxc: Lxc, daemon: Daemon, other: Daemon, instance: str
+) -> None:
+    lxc("copy", f"here:{instance}", "there:c2").ok()
+    was = other.request("GET", "/1.0/instances/c2/snapshots/s1").metadata
+    lxc("start", f"here:{instance}").ok()
+    run(lxc, f"here:{instance}", "dd if=/dev/urandom of=/data/large bs=1M count=20; rm /data/4")
+    lxc("stop", f"here:{instance}", "--force").ok()
+    lxc("snapshot", f"here:{instance}", "s1", "--reuse").ok()
+    sent, operation = begun(daemon, other, instance, refresh=True)
+    eventually(lambda: "c2/s1: " in progress(other, operation), what="progress of the snapshot")
+    assert daemon.request("DELETE", f"/1.0/operations/{sent['id']}").status == 200
+    ended = other.request("GET", f"/1.0/operations/{operation['id']}/wait?timeout=30").metadata
+    assert ended["status"] == "Failure"
+    assert other.request("GET", "/1.0/instances/c2/snapshots/s1").metadata == was
+    assert sorted(path.name for path in other.state.glob("storage-pools/*/*-snapshots/c2/*")) == ["s1", "s2"]
+    lxc("copy", "there:c2/s1", "there:c3").ok()
+    lxc("start", "there:c3").ok()
+    assert run(lxc, "there:c3", "ls /data").split() == ["1", "2", "3"]
+    assert daemon.request("PATCH", "/1.0/storage-pools/default", {"config": {"rsync.bwlimit": ""}}).status == 200
+    lxc("copy", f"here:{instance}", "there:c2", "--refresh").ok()
+    assert other.request("GET", "/1.0/instances/c2/snapshots/s1").metadata["created_at"] > was["created_at"]
+    assert sorted(path.name for path in other.state.glob("storage-pools/*/*-snapshots/c2/*")) == ["s1", "s2"]
+    lxc("restore", "there:c2", "s1").ok()
+    lxc("start", "there:c2").ok()
+    assert run(lxc, "there:c2", "ls /data").split() == ["1", "5", "fifo", "large"]
+
+
+def begun(here: Daemon, there: Daemon, instance: str, **fields: object) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The operations of a copy that has begun: of the source, and of the target, which is c2."""
+    environment = here.request("GET", "/1.0").metadata["environment"]
+    sent = here.request("POST", f"/1.0/instances/{instance}", {"name": instance, "migration": True}).metadata
+    source = {
+        "type": "migration",
+        "mode": "pull",
+        "operation": f"https://{environment['addresses'][0]}/1.0/operations/{sent['id']}",
+        "certificate": environment["certificate"],
+        "secrets": sent["metadata"],
+        **fields,
+    }
+    return sent, there.request("POST", "/1.0/instances", {"name": "c2", "source": source}).metadata
 
 
 def progress(daemon: Daemon, operation: dict[str, Any]) -> str:
