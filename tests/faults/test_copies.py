@@ -96,7 +96,7 @@ def with_copy(prepare: Part, pool: str) -> Part:
         succeeded(copying(pool)(work, name))
         succeeded(work.do(("POST", snapshots(copied(name)), {"name": "own"})))
         write(work, copied(name), "mine")
-        succeeded(work.do(("DELETE", f"{snapshots(name)}/s1")))  # that of the copy is another one from now on
+        succeeded(work.do(("DELETE", f"{snapshots(name)}/s1", {})))  # that of the copy is another one from now on
         write(work, name, "one")
         succeeded(take(work, name))
         succeeded(work.do(("POST", snapshots(name), {"name": "s2"})))
