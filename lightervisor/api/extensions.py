@@ -53,4 +53,5 @@ EXTENSIONS = [
     "instance_file_head", "storage_volumes_all_projects", "remote_token_expiry", "container_syscall_intercept_sysinfo",
     "instance_ready_state", "metadata_configuration", "instances_rebuild", "import_instance_devices", "direct_backup",
     "image_source_build", "snapshot_retention", "instance_snapshot_files",
+    "instance_freeze_lease",
 ]  # fmt: skip

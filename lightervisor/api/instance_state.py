@@ -8,6 +8,7 @@ from lightervisor.api import envelope
 from lightervisor.api.instance_paths import named, routes
 from lightervisor.api.requests import body, requestor
 from lightervisor.api.services import services
+from lightervisor.errors import Invalid
 from lightervisor.instances.catalog import is_ready
 from lightervisor.model.exec import InstanceExecPost
 from lightervisor.model.instance_state import InstanceStatePut
@@ -24,6 +25,10 @@ async def show(request: web.Request) -> web.StreamResponse:
 async def change(request: web.Request) -> web.StreamResponse:
     """PUT /1.0/instances/{name}/state: start, stop, restart, freeze, unfreeze."""
     put = await body(request, InstanceStatePut)
+    if put.lease:
+        if put.action != "freeze":
+            raise Invalid("state", put.action, cause="only what is frozen can be so by a lease")
+        return envelope.background(services(request).frozen_while.start(*named(request), requestor(request)))
     return envelope.background(services(request).power.change(*named(request), put, requestor(request)))
 
 

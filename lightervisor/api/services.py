@@ -27,6 +27,7 @@ from lightervisor.instances.create import Creation
 from lightervisor.instances.delete import Removal
 from lightervisor.instances.exec import Execution
 from lightervisor.instances.files import Files
+from lightervisor.instances.frozen_while import FrozenWhile
 from lightervisor.instances.logs import Logs
 from lightervisor.instances.metadata import Metadata
 from lightervisor.instances.metrics import InstanceMetrics
@@ -107,6 +108,7 @@ class Services:
     copying: Copying
     moving: Moving
     power: Power
+    frozen_while: FrozenWhile
     removal: Removal
     rebuilding: Rebuilding
     update: Update

@@ -11,6 +11,7 @@ import time
 
 from lightervisor.cli.copy_between import Transfer
 from lightervisor.cli.errors import CommandError
+from lightervisor.cli.move_lease import Frozen
 from lightervisor.client.light import ApiError, url
 from lightervisor.errors import Failure
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from lightervisor.client.light import Server
 
 _STOP = {"action": "stop", "force": True, "timeout": -1}
-_START, _FREEZE, _UNFREEZE = ({"action": action, "timeout": -1} for action in ("start", "freeze", "unfreeze"))
+_START = {"action": "start", "timeout": -1}
 
 
 def run(session: Session, here: Server, name: str, transfer: Transfer, mode: str, wishes: dict[str, Any]) -> None:
@@ -31,11 +32,12 @@ def run(session: Session, here: Server, name: str, transfer: Transfer, mode: str
     transfer.run(mode, {**wishes, "refresh": False, "live": False})
     begun = time.monotonic()
     try:
-        _set_state(session, here, name, _FREEZE)
+        frozen = Frozen(session, here, name)
         try:
             transfer.run(mode, {**wishes, "refresh": True, "live": False})
+            frozen.keep()  # who is killed after this must not have it run at both places
         except BaseException:
-            _set_state(session, here, name, _UNFREEZE)
+            frozen.let_go()
             raise
     except BaseException:
         _take_back(session, there, new)
@@ -44,7 +46,7 @@ def run(session: Session, here: Server, name: str, transfer: Transfer, mode: str
         _set_state(session, there, new, _START)
     except BaseException as failure:
         if not _runs_there(session, here, name, there, new, failure):
-            _set_state(session, here, name, _UNFREEZE)
+            frozen.let_go()
             raise
     session.say(f"{name} was stopped for {time.monotonic() - begun:.1f} s")
     _set_state(session, here, name, _STOP)

@@ -74,6 +74,7 @@ from lightervisor.instances.devices import InstanceDevices
 from lightervisor.instances.exec import Execution
 from lightervisor.instances.files import Files
 from lightervisor.instances.followers import Followers
+from lightervisor.instances.frozen_while import FrozenWhile
 from lightervisor.instances.guest_api import GuestApi
 from lightervisor.instances.guest_events import GuestEvents
 from lightervisor.instances.guest_roots import GuestRoots
@@ -217,6 +218,7 @@ def _parts(
         copying=born.copying,
         moving=born.moving,
         power=power,
+        frozen_while=FrozenWhile(catalog, power, operations, journal),
         removal=removal,
         rebuilding=rebuilding,
         update=update,

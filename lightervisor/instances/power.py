@@ -89,15 +89,16 @@ class Power:
             case "restart":
                 await self._restart(project, name, timeout_s=timeout_s, force=put.force, requestor=requestor)
             case "freeze":
-                await self._freeze(project, name, requestor)
+                self.check_freezable(project, name)
+                await self.freeze(project, name, requestor)
             case _:
-                await self._unfreeze(project, name, requestor)
+                await self.unfreeze(project, name, requestor)
 
     async def start(self, project: str, name: str, requestor: EventLifecycleRequestor | None = None) -> None:
         """Start an instance, or thaw it when it is frozen; the caller holds its lock."""
         status = self._catalog.status(project, name)
         if status == "Frozen":
-            await self._unfreeze(project, name, requestor)
+            await self.unfreeze(project, name, requestor)
             return
         if status != "Stopped":
             raise Invalid("instance", name, text="The instance is already running")
@@ -204,16 +205,21 @@ class Power:
             raise
         await self.start(project, name, requestor)
 
-    async def _freeze(self, project: str, name: str, requestor: EventLifecycleRequestor | None) -> None:
+    def check_freezable(self, project: str, name: str) -> None:
+        """Raise Invalid with LXD's texts unless an instance runs and is not frozen."""
         status = self._catalog.status(project, name)
         if status == "Frozen":
             raise Invalid("instance", name, text="The container is already frozen")
         if status != "Running":
             raise Invalid("instance", name, text="The container is not running")
+
+    async def freeze(self, project: str, name: str, requestor: EventLifecycleRequestor | None = None) -> None:
+        """Freeze what `check_freezable` allows; the caller holds its lock."""
         await self._containers.freeze(self._boot.container_name(project, name))
         self._publish("paused", project, name, requestor)
 
-    async def _unfreeze(self, project: str, name: str, requestor: EventLifecycleRequestor | None) -> None:
+    async def unfreeze(self, project: str, name: str, requestor: EventLifecycleRequestor | None = None) -> None:
+        """Let a frozen instance go on; the caller holds its lock. Raises Invalid with LXD's text for one that runs."""
         if self._catalog.status(project, name) != "Frozen":
             raise Invalid("instance", name, text="The container is already running")
         await self._containers.unfreeze(self._boot.container_name(project, name))

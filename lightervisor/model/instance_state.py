@@ -4,12 +4,13 @@ from msgspec import Struct, field
 
 
 class InstanceStatePut(Struct, frozen=True, kw_only=True):
-    """LXD's InstanceStatePut."""
+    """LXD's InstanceStatePut, and `lease`: freeze only while the operation's websocket is open."""
 
     action: str = ""
     timeout: int = -1
     force: bool = False
     stateful: bool = False
+    lease: bool = False
 
 
 class InstanceStateDisk(Struct, frozen=True, kw_only=True):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import os
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -170,6 +172,33 @@ def test_a_move_that_fails_over_there_leaves_it_running_here(
     failed.failed()
     assert daemon.request("GET", f"/1.0/instances/{instance}").metadata["status"] == "Running"
     assert other.instance_names() == []
+
+
+def test_a_source_goes_on_when_the_client_that_moves_it_is_killed(
+    lxc: Lxc, daemon: Daemon, other: Daemon, instance: str
+) -> None:
+    """It is killed while the source is frozen, which is long: a file has changed since the first pass."""
+    lxc("start", f"here:{instance}").ok()
+    run(lxc, f"here:{instance}", "(while :; do head -c 12000000 /dev/urandom >/data/large; done) >/dev/null 2>&1 &")
+    pool, path = "/1.0/storage-pools/default", f"/1.0/instances/{instance}"
+    assert daemon.request("PATCH", pool, {"config": {"rsync.bwlimit": "4MiB"}}).status == 200
+    try:
+        words = [lxc.program, "move", f"here:{instance}", "there:", "--stateless"]
+        with subprocess.Popen(words, env={**os.environ, **lxc.env}, stdout=subprocess.DEVNULL) as client:
+            eventually(lambda: daemon.request("GET", path).metadata["status"] == "Frozen", what="the freezing")
+            client.kill()
+        eventually(lambda: daemon.request("GET", path).metadata["status"] == "Running", what="the source to go on")
+    finally:
+        assert daemon.request("PATCH", pool, {"config": {"rsync.bwlimit": ""}}).status == 200
+    eventually(lambda: not working(daemon) and not working(other), what="the end of both sides")
+    assert instance in daemon.instance_names()
+    for name in other.instance_names():
+        assert other.request("GET", f"/1.0/instances/{name}").metadata["status"] == "Stopped"
+
+
+def working(daemon: Daemon) -> object:
+    """The operations that run."""
+    return daemon.request("GET", "/1.0/operations").metadata.get("running")
 
 
 def test_a_taken_name_is_refused_and_the_source_stays(lxc: Lxc, daemon: Daemon, instance: str) -> None:

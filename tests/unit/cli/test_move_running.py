@@ -26,6 +26,7 @@ class Place(Scripted):
     def __init__(self, *lost: str) -> None:
         super().__init__()
         self.lost, self.told = lost, list[str]()
+        self.answers["GET /1.0"] = {"api_extensions": []}  # a real LXD
 
     def exchange(self, method: str, path: str, headers: Mapping[str, str], body: bytes | Readable | None) -> Response:
         answer = super().exchange(method, path, headers, body)
