@@ -28,6 +28,7 @@ from lightervisor.api import (
     server_info,
     storage_pools,
     storage_volumes,
+    volume_snapshots,
     warnings,
 )
 
@@ -52,6 +53,7 @@ ROUTES = [
     *profiles.ROUTES,
     *storage_pools.ROUTES,
     *storage_volumes.ROUTES,
+    *volume_snapshots.ROUTES,
     *networks.ROUTES,
     *certificates.ROUTES,
     *projects.ROUTES,

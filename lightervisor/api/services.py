@@ -51,6 +51,7 @@ from lightervisor.networks.managed import Networks
 from lightervisor.operations.operations import Operations
 from lightervisor.profiles.profiles import Profiles
 from lightervisor.storage.pools import Pools
+from lightervisor.storage.volume_snapshots import VolumeSnapshots
 from lightervisor.storage.volumes import Volumes
 
 Part = TypeVar("Part")
@@ -128,6 +129,7 @@ class Services:
     profiles: Profiles
     pools: Pools
     volumes: Volumes
+    volume_snapshots: VolumeSnapshots
     networks: Networks
     environment: Callable[[], ServerEnvironment]
     server_config: ServerConfig

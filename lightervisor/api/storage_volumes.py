@@ -6,6 +6,7 @@ from aiohttp import web
 from lightervisor.api import envelope, etag, filters, urls
 from lightervisor.api.requests import body, project, projects, recursion, refuse_member, requestor
 from lightervisor.api.services import services
+from lightervisor.config.names import VolumePlace
 from lightervisor.errors import Unsupported
 from lightervisor.model.storage_volume import StorageVolume, StorageVolumePost, StorageVolumePut, StorageVolumesPost
 
@@ -20,14 +21,14 @@ def _place(request: web.Request) -> tuple[str, str, str, str]:
     return found["pool"], project(request), found["type"], found["name"]
 
 
-def _custom(request: web.Request) -> tuple[str, str, str]:
-    """Pool, project and name of a volume that can be changed. Raises Unsupported for others than custom ones."""
+def place(request: web.Request) -> VolumePlace:
+    """A volume that can be changed. Raises Unsupported for others than custom ones."""
     pool, chosen, type, name = _place(request)
     if type != "custom":
         services(request).volumes.get(pool, chosen, type, name)
         cause = f"volumes of type {type} are changed through what they belong to"
         raise Unsupported("storage volume", name, cause=cause)
-    return pool, chosen, name
+    return VolumePlace(pool, chosen, name)
 
 
 async def everything(request: web.Request) -> web.StreamResponse:
@@ -37,9 +38,13 @@ async def everything(request: web.Request) -> web.StreamResponse:
     found = await filters.matching(request.query.get("filter", ""), listed)
     if recursion(request):
         return envelope.sync(found)
-    return envelope.sync(
-        [urls.of("storage-pools", pool, "volumes", one.type, one.name, project=one.project) for one in found]
-    )
+    return envelope.sync([_url(pool, one) for one in found])
+
+
+def _url(pool: str, one: StorageVolume) -> str:
+    name, slash, snapshot = one.name.partition("/")
+    below = ("snapshots", snapshot) if slash else ()
+    return urls.of("storage-pools", pool, "volumes", one.type, name, *below, project=one.project)
 
 
 async def create(request: web.Request) -> web.StreamResponse:
@@ -74,17 +79,20 @@ async def merge(request: web.Request) -> web.StreamResponse:
 
 async def _change(request: web.Request, *, merge: bool) -> web.StreamResponse:
     refuse_member(request)
-    found, place = services(request).volumes, _custom(request)
+    found, where = services(request).volumes, place(request)
     put = await body(request, StorageVolumePut)
     etag.check(request.headers.get("If-Match"), _etag(found.get(*_place(request))))
-    await found.replace(*place, put, requestor(request), merge=merge)
+    if put.restore:
+        await services(request).volume_snapshots.restore(place(request), put.restore, requestor(request))
+        return envelope.sync()
+    await found.replace(*where, put, requestor(request), merge=merge)
     return envelope.sync()
 
 
 async def rename(request: web.Request) -> web.StreamResponse:
     """POST /1.0/storage-pools/{pool}/volumes/{type}/{name}."""
     refuse_member(request)
-    pool, chosen, name = _custom(request)
+    pool, chosen, name = place(request)
     post = await body(request, StorageVolumePost)
     if post.migration or post.pool not in ("", pool) or post.project not in ("", chosen):
         raise Unsupported("storage volume", name, cause="moving volumes to another place is not offered yet")
@@ -105,16 +113,16 @@ async def state(request: web.Request) -> web.StreamResponse:
 
 
 _VOLUMES = "/1.0/storage-pools/{pool}/volumes"
-_VOLUME = f"{_VOLUMES}/{{type}}/{{name}}"
+VOLUME = f"{_VOLUMES}/{{type}}/{{name}}"
 ROUTES = [
     web.get(_VOLUMES, everything),
     web.post(_VOLUMES, create),
     web.get(f"{_VOLUMES}/{{type}}", everything),
     web.post(f"{_VOLUMES}/{{type}}", create),
-    web.get(_VOLUME, show),
-    web.put(_VOLUME, replace),
-    web.patch(_VOLUME, merge),
-    web.post(_VOLUME, rename),
-    web.delete(_VOLUME, delete),
-    web.get(f"{_VOLUME}/state", state),
+    web.get(VOLUME, show),
+    web.put(VOLUME, replace),
+    web.patch(VOLUME, merge),
+    web.post(VOLUME, rename),
+    web.delete(VOLUME, delete),
+    web.get(f"{VOLUME}/state", state),
 ]

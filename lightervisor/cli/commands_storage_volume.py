@@ -170,7 +170,7 @@ COMMANDS = (
     Command(
         "storage volume restore",
         "[<remote>:]<pool> <volume> <snapshot>",
-        "storage_volume:restore",
+        "storage_volume_snapshot:restore",
         "Restore storage volume snapshots",
         least=3,
         most=3,
@@ -197,7 +197,7 @@ COMMANDS = (
     Command(
         "storage volume snapshot",
         "[<remote>:]<pool> <volume> [<snapshot>]",
-        "storage_volume:snapshot",
+        "storage_volume_snapshot:snapshot",
         "Snapshot storage volumes",
         least=2,
         most=3,

@@ -28,6 +28,16 @@ _HINT = """\
 ### config:
 ###   size: "61203283968"
 """
+_SNAPSHOT_HINT = """\
+### This is a YAML representation of a storage volume snapshot.
+### Any line starting with a '# will be ignored.
+###
+### A storage volume snapshot has a description and a moment at which it expires.
+###
+### description: before the upgrade
+### expires_at: 2030-01-01T00:00:00Z
+"""
+_OF_VOLUMES = (("config", "description"), _HINT)
 _TYPES = ("custom", "image", "container", "virtual-machine")
 _COLUMNS = {
     "e": ("PROJECT", "project"),
@@ -42,15 +52,23 @@ _COLUMNS = {
 
 
 class Volumes(Kind):
-    """The volumes of one type in one pool."""
+    """The volumes of one type in one pool; of custom ones also the snapshots."""
 
-    def __init__(self, pool: str, type: str) -> None:
-        super().__init__("", "volume", ("config", "description"), _HINT)
-        self.pool, self.type = pool, type
+    def __init__(self, pool: str, type: str, *, of_snapshots: bool = False) -> None:
+        fields, hint = (("description", "expires_at"), _SNAPSHOT_HINT) if of_snapshots else _OF_VOLUMES
+        super().__init__("", "volume", fields, hint)
+        self.pool, self.type, self.of_snapshots = pool, type, of_snapshots
 
     def path(self, name: str) -> str:
-        """Where a volume is in the API."""
-        return url("storage-pools", self.pool, "volumes", self.type, name)
+        """Where a volume is in the API, or the snapshot of one."""
+        volume, slash, snapshot = name.partition("/")
+        below = ("snapshots", snapshot) if slash else ()
+        return url("storage-pools", self.pool, "volumes", self.type, volume, *below)
+
+    def check_config(self) -> None:
+        """Raise CommandError for snapshots, whose configuration stays."""
+        if self.of_snapshots:
+            raise CommandError("Snapshots are read-only and can't have their configuration changed")
 
 
 def place(session: Session, pool: str, volume: str) -> tuple[Volumes, str]:
@@ -61,7 +79,7 @@ def place(session: Session, pool: str, volume: str) -> tuple[Volumes, str]:
     type, slash, rest = volume.partition("/")
     if not slash or type not in _TYPES:
         type, rest = "custom", volume
-    return Volumes(name, type), f"{remote}:{rest}"
+    return Volumes(name, type, of_snapshots=type == "custom" and "/" in rest), f"{remote}:{rest}"
 
 
 def _configured(session: Session, arguments: list[str], flags: Flags) -> Configured:
@@ -108,6 +126,8 @@ def _columns(layout: str, *, is_clustered: bool, everywhere: bool) -> list[tuple
 
 
 def _cell(one: dict[str, Any], field: str) -> str:
+    if field == "type" and "/" in str(one["name"]):
+        return f"{one['type']} (snapshot)"
     if field == "used_by":
         return str(len(as_list(one.get("used_by"))))
     return str(one.get(field, ""))
@@ -152,11 +172,16 @@ def delete(session: Session, arguments: list[str], flags: Flags) -> None:
 
 
 def rename(session: Session, arguments: list[str], flags: Flags) -> None:
-    """Give a volume another name."""
+    """Give a volume, or a snapshot of one, another name."""
     _ = flags
     server, kind, name = _named(session, arguments)
-    session.run(server, server.post(kind.path(name), {"name": arguments[2]}))
-    session.say(f'Renamed storage volume from "{name}" to "{arguments[2]}"')
+    new = arguments[2]
+    if kind.of_snapshots:
+        volume, _, new = arguments[2].rpartition("/")
+        if volume.removeprefix("custom/") != name.partition("/")[0]:
+            raise CommandError("Invalid new snapshot name, parent volume must be the same as source")
+    session.run(server, server.post(kind.path(name), {"name": new}))
+    session.say(f'Renamed storage volume from "{name}" to "{new}"')
 
 
 def show(session: Session, arguments: list[str], flags: Flags) -> None:
@@ -171,11 +196,13 @@ def get(session: Session, arguments: list[str], flags: Flags) -> None:
 
 def set_(session: Session, arguments: list[str], flags: Flags) -> None:
     """Change keys."""
+    place(session, arguments[0], arguments[1])[0].check_config()
     _configured(session, arguments, flags).set(arguments[2:])
 
 
 def unset(session: Session, arguments: list[str], flags: Flags) -> None:
     """Remove a key."""
+    place(session, arguments[0], arguments[1])[0].check_config()
     _configured(session, arguments, flags).unset(arguments[2])
 
 
@@ -198,4 +225,16 @@ def info(session: Session, arguments: list[str], flags: Flags) -> None:
     lines.append(f"Usage: {units.iec(int(usage.get('used', 0)))}")
     if usage.get("total"):
         lines.append(f"Total: {units.iec(int(usage['total']))}")
-    session.write("\n".join(lines) + "\n")
+    report = "\n".join(lines) + "\n"
+    if snapshots := _snapshots(server, kind.path(name)):
+        report += "\nSnapshots:\n" + formats.table(["NAME", "DESCRIPTION", "EXPIRES AT"], formats.sort_rows(snapshots))
+    session.write(report)
+
+
+def _snapshots(server: Server, path: str) -> list[list[str]]:
+    if "/custom/" not in path or not server.has("storage_api_volume_snapshots"):
+        return []
+    return [
+        [one["name"].rpartition("/")[2], one.get("description", ""), units.time(one.get("expires_at"))]
+        for one in server.get(f"{path}/snapshots?recursion=1")
+    ]

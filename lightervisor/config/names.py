@@ -1,6 +1,7 @@
 """Rules for the names of objects. Source: LXD's validation, with its texts."""
 
 import re
+from typing import NamedTuple
 
 from lightervisor.errors import Invalid
 
@@ -51,6 +52,14 @@ def check_profile(name: str) -> None:
         raise Invalid("profile", name, text="Profile names may not contain slashes")
     if name in (".", "..") or any(ord(c) < 32 or ord(c) == 127 for c in name):
         raise Invalid("profile", name, text=f'Invalid profile name "{name}"')
+
+
+class VolumePlace(NamedTuple):
+    """A custom volume."""
+
+    pool: str
+    project: str
+    name: str
 
 
 def volume_name(project: str, instance: str) -> str:

@@ -1,7 +1,7 @@
 """The composition root: every part made once and handed to those that use it."""
 
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 from lightervisor.api.door import Door
@@ -31,6 +31,7 @@ from lightervisor.daemon import (
     resources,
     server_certificate,
     snapshot_wiring,
+    volume_wiring,
 )
 from lightervisor.daemon.backup_wiring import Lost, Reading
 from lightervisor.daemon.environment import Liblxc
@@ -49,7 +50,6 @@ from lightervisor.db.instances import InstanceRows
 from lightervisor.db.networks import NetworkRows
 from lightervisor.db.profiles import ProfileRows
 from lightervisor.db.server_config import ServerConfigRows
-from lightervisor.db.storage_pools import PoolRows
 from lightervisor.db.storage_volumes import VolumeRows
 from lightervisor.db.warnings import WarningRows
 from lightervisor.devices.device import check_device
@@ -108,7 +108,6 @@ from lightervisor.profiles.profiles import Profiles
 from lightervisor.runtime.spawner import Spawner
 from lightervisor.storage.pools import Pools
 from lightervisor.storage.users import PoolUsers
-from lightervisor.storage.volumes import Volumes
 from lightervisor.templates.renderer import Renderer
 
 log = logging.getLogger(__name__)
@@ -137,28 +136,27 @@ def _parts(
     instances, profile_rows, warnings = InstanceRows(database), ProfileRows(database), WarningRows(database)
     server_config, snapshot_rows = ServerConfigRows(database), SnapshotRows(database)
     boot_status: list[Boot] = []
-    pools, custom = _storage(
+    stored = volume_wiring.together(
         database,
-        paths,
-        events,
+        paths.state / "storage-pools",
         PoolUsers(instances, profile_rows, VolumeRows(database)),
-        lambda project, name: boot_status[0].status(project, name) != "Stopped",
-        lambda project, name: _describe(catalog, volumes, project, name),
+        volume_wiring.guests(lambda: volume_wiring.Instances(boot_status[0], catalog, volumes)),
+        volume_wiring.Machinery(operations, events, journal, renderer := Renderer()),
     )
     networks = Networks(
         NetworkRows(database), NetworkUsers(instances, profile_rows), events, warnings, paths.state / "networks"
     )
     images, settings = Images(ImageRows(database), paths.state / "images", events), _settings(server_config)
-    outgoing, downloads = _downloads(images, pools, server_config, settings)
-    upkeep = Upkeep(images, downloads, pools.usable, settings, operations)
+    outgoing, downloads = _downloads(images, stored.pools, server_config, settings)
+    upkeep = Upkeep(images, downloads, stored.pools.usable, settings, operations)
     checks = InstanceChecks(lambda name, device: check_device(name, device, network_type=networks.network_type(device)))
     volumes = InstanceVolumes(
-        pools, descriptions := Descriptions(pools, snapshot_rows, profile_rows, NetworkRows(database))
+        stored.pools, descriptions := Descriptions(stored.pools, snapshot_rows, profile_rows, NetworkRows(database))
     )
     catalog = Catalog(instances, profile_rows, lambda project, name: boot_status[0].status(project, name))
+    devices = InstanceDevices(networks, stored.volumes, paths.state / "devices")
     places = Places(paths.logs, paths.state / "security")
-    devices = InstanceDevices(networks, custom, paths.state / "devices")
-    idmaps, templates = IdMaps(instances, catalog.expand), Templates(volumes, renderer := Renderer())
+    idmaps, templates = IdMaps(instances, catalog.expand), Templates(volumes, renderer)
     guest_api = GuestApi(GuestSockets(paths.state / "devlxd"), GuestEvents())
     boot = Boot(instances, catalog, volumes, devices, places, idmaps, templates, guest_api, events)
     boot_status.append(boot)
@@ -190,7 +188,7 @@ def _parts(
         Reading(catalog, boot, volumes, locks, snapshot_rows, descriptions, guest_roots),
         BackupRows(database),
         Adoption(instances, catalog, born.births),
-        Lost(pools, custom, Known(profile_rows, checks, NetworkRows(database), networks)),
+        Lost(stored.pools, stored.volumes, Known(profile_rows, checks, NetworkRows(database), networks)),
         operations,
         events,
         paths.state / "backups",
@@ -269,10 +267,11 @@ def _parts(
             events,
             Followers(instances, catalog, checks, live, volumes, operations.locks).follow,
         ),
-        pools=pools,
-        volumes=custom,
+        pools=stored.pools,
+        volumes=stored.volumes,
+        volume_snapshots=stored.snapshots,
         networks=networks,
-        environment=environment.reader(pools, liblxc, certificate, network_api.addresses),
+        environment=environment.reader(stored.pools, liblxc, certificate, network_api.addresses),
         server_config=(
             server_keys := ServerConfig(server_config, events, [network_api.applying, metrics_api.applying])
         ),
@@ -296,8 +295,8 @@ def _parts(
         power=power,
         operations=operations,
         journal=journal,
-        pools=pools,
-        volumes=custom,
+        pools=stored.pools,
+        volumes=stored.volumes,
         networks=networks,
         images=images,
         downloads=downloads,
@@ -315,23 +314,6 @@ def _parts(
         guest_sockets=guest_api.sockets,
         autostart=Autostart(catalog, power, warnings),
     )
-
-
-def _storage(
-    database: Database,
-    paths: Paths,
-    events: Events,
-    users: PoolUsers,
-    is_running: Callable[[str, str], bool],
-    describe: Callable[[str, str], Awaitable[None]],
-) -> tuple[Pools, Volumes]:
-    pools = Pools(PoolRows(database), paths.state / "storage-pools", events, users.used_by)
-    return pools, Volumes(VolumeRows(database), pools, users, events, is_running, describe)
-
-
-async def _describe(catalog: Catalog, volumes: InstanceVolumes, project: str, name: str) -> None:
-    row = catalog.row(project, name)
-    await volumes.write_description(row, volumes.pool_of(catalog.expand(row).devices))
 
 
 def _downloads(

@@ -1,20 +1,22 @@
 """Rows of custom storage volumes.
 
 `state` is "created" when the volume is as the row says; "pending" while it is being made or removed, and the new name
-after "renaming " while it is renamed; "renamed" until the instances that show it are described anew: what a daemon
-that starts has to finish or undo.
+after "renaming " while it is renamed; "renamed" until the instances that show it are described anew; pool and name of
+where it was after "moved " until nothing is left there: what a daemon that starts has to finish or undo.
 """
 
 import sqlite3
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
 
 from lightervisor.db.database import Database
+from lightervisor.db.volume_snapshots import VolumeSnapshotRow, add_all
 from lightervisor.errors import Conflict, NotFound
 
 COLUMNS = "pool, project, name, content_type, description, config, created_at, state"
-PENDING, CREATED, RENAMING, RENAMED = "pending", "created", "renaming ", "renamed"
+PENDING, CREATED, RENAMING, RENAMED, MOVED = "pending", "created", "renaming ", "renamed", "moved "
 TAKEN = "Volume by that name already exists"
 
 
@@ -72,21 +74,30 @@ class VolumeRows:
         values = (row.description, _json(row.config), row.state, row.pool, row.project, row.name)
         await self._database.write(lambda connection: connection.execute(query, values))
 
+    async def complete(self, row: VolumeRow, snapshots: Sequence[VolumeSnapshotRow]) -> None:
+        """A volume is there, with these snapshots."""
+
+        def change(connection: sqlite3.Connection) -> None:
+            query = "update storage_volumes set state = ? where pool = ? and project = ? and name = ?"
+            connection.execute(query, (CREATED, row.pool, row.project, row.name))
+            add_all(connection, snapshots)
+
+        await self._database.write(change)
+
     async def rename(self, row: VolumeRow, new_name: str) -> None:
         """Give a volume another name, and those of its project's instances and profiles that have it as a disk.
 
         Those instances are to be described anew then.
         """
+        await self._database.write(lambda connection: _put(connection, row, row.pool, new_name, RENAMED))
+
+    async def move(self, row: VolumeRow, pool: str, name: str) -> None:
+        """A volume is in another pool, where a row that is being made kept its place, and so are its disks."""
 
         def change(connection: sqlite3.Connection) -> None:
-            query = "update storage_volumes set name = ?, state = ? where pool = ? and project = ? and name = ?"
-            connection.execute(query, (new_name, RENAMED, row.pool, row.project, row.name))
-            for table in ("instances", "profiles"):
-                found = connection.execute(f"select id, devices from {table} where project = ?", (row.project,))
-                for key, text in found.fetchall():
-                    devices = msgspec.json.decode(text, type=dict[str, dict[str, str]])
-                    if _point_to(devices, row, new_name):
-                        connection.execute(f"update {table} set devices = ? where id = ?", (_json(devices), key))
+            query = "delete from storage_volumes where pool = ? and project = ? and name = ? and state = ?"
+            connection.execute(query, (pool, row.project, name, PENDING))
+            _put(connection, row, pool, name, f"{MOVED}{row.pool}/{row.name}")
 
         await self._database.write(change)
 
@@ -108,11 +119,19 @@ def shown(device: dict[str, str], pool: str) -> str:
     return device.get("source", "").removeprefix("custom/") if is_one else ""
 
 
-def _point_to(devices: dict[str, dict[str, str]], row: VolumeRow, new_name: str) -> bool:
-    changed = [device for device in devices.values() if shows(device, row.pool, row.name)]
-    for device in changed:
-        device["source"] = new_name
-    return bool(changed)
+def _put(connection: sqlite3.Connection, row: VolumeRow, pool: str, name: str, state: str) -> None:
+    """Give a volume another place, and the disks that show it, inside a transaction."""
+    query = "update storage_volumes set pool = ?, name = ?, state = ? where pool = ? and project = ? and name = ?"
+    connection.execute(query, (pool, name, state, row.pool, row.project, row.name))
+    for table in ("instances", "profiles"):
+        found = connection.execute(f"select id, devices from {table} where project = ?", (row.project,))
+        for key, text in found.fetchall():
+            devices = msgspec.json.decode(text, type=dict[str, dict[str, str]])
+            changed = [device for device in devices.values() if shows(device, row.pool, row.name)]
+            for device in changed:
+                device["pool"], device["source"] = pool, name
+            if changed:
+                connection.execute(f"update {table} set devices = ? where id = ?", (_json(devices), key))
 
 
 def _values(row: VolumeRow) -> tuple[str, ...]:

@@ -7,11 +7,10 @@ from lightervisor.db.instance_snapshots import SnapshotRow, SnapshotRows
 from lightervisor.db.instances import InstanceRow
 from lightervisor.db.networks import NetworkRows
 from lightervisor.db.profiles import ProfileRow, ProfileRows
-from lightervisor.model.backup_file import BackupConfig, BackupNetwork, VolumeSnapshot
+from lightervisor.model.backup_file import BackupConfig, BackupNetwork
 from lightervisor.model.instance import Instance, InstanceSnapshot
 from lightervisor.model.profile import Profile
-from lightervisor.model.storage_pool import StoragePool
-from lightervisor.model.storage_volume import StorageVolume
+from lightervisor.model.storage_volume import StorageVolume, StorageVolumeSnapshot
 from lightervisor.storage.pools import Pools
 
 STOPPED, STOPPED_CODE = "Stopped", 102
@@ -33,14 +32,15 @@ class Descriptions:
         return BackupConfig(
             container=_instance(row, profiles),
             snapshots=[snapshot_view(one, self._known(row.project, one.profiles)) for one in snapshots],
-            pool=self._pool(pool),
+            pool=self._pools.described(pool),
             profiles=[
                 Profile(name=one.name, description=one.description, config=one.config, devices=one.devices)
                 for one in profiles
             ],
             volume=StorageVolume(name=row.name, type="container", project=row.project, created_at=row.created_at),
             volume_snapshots=[
-                VolumeSnapshot(name=one.name, created_at=one.created_at, expires_at=one.expires_at) for one in snapshots
+                StorageVolumeSnapshot(name=one.name, created_at=one.created_at, expires_at=one.expires_at)
+                for one in snapshots
             ],
             networks=self._joined(expand(profiles, row.config, row.devices)),
         )
@@ -55,17 +55,6 @@ class Descriptions:
 
     def _known(self, project: str, names: Sequence[str]) -> list[ProfileRow]:
         return [found for name in names if (found := self._profiles.find(project, name)) is not None]
-
-    def _pool(self, name: str) -> StoragePool:
-        found = self._pools.row(name)
-        return StoragePool(
-            name=found.name,
-            driver=found.driver,
-            description=found.description,
-            config=found.config,
-            status=found.state.capitalize(),
-            locations=["none"],
-        )
 
 
 def _instance(row: InstanceRow, profiles: Sequence[ProfileRow]) -> Instance:

@@ -15,14 +15,14 @@ from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.snapshot_acts import SnapshotActs, arguments_of, place_of
 from lightervisor.instances.still import still_of
 from lightervisor.instances.volumes import InstanceVolumes, SnapshotPlace
-from lightervisor.kernel.threads import in_thread
 from lightervisor.model.event import EventLifecycleRequestor
 from lightervisor.model.instance import InstanceSnapshotsPost
 from lightervisor.model.operation import Operation
 from lightervisor.model.times import ZERO_TIME, in_utc, now
 from lightervisor.operations.operations import Run
 from lightervisor.storage.driver import Still
-from lightervisor.templates.renderer import Job, Renderer
+from lightervisor.templates.patterns import next_name
+from lightervisor.templates.renderer import Renderer
 
 UNDO = "drop snapshot that was being taken"
 
@@ -91,15 +91,9 @@ class SnapshotTaking:
         raise Unsupported("snapshot", instance, text=text, remedy="leave out --stateful: its files are kept")
 
     async def _next_name(self, row: InstanceRow, config: Mapping[str, str], moment: datetime) -> str:
-        pattern = config.get("snapshots.pattern") or snapshot_names.DEFAULT_PATTERN
-        if "{{" in pattern or "{%" in pattern:
-            variables = {"creation_date": int(moment.timestamp())}
-            job = Job(name="snapshots.pattern", template=pattern.encode(), variables=variables)
-            texts = await in_thread(lambda: self._renderer.render([job], config, instance=row.name))
-            pattern = texts[0].decode(errors="replace")
         known = {one.name for one in self._snapshots.of(row.project, row.name)}
         known |= {one.name for one in self._being_taken if one[:2] == (row.project, row.name)}
-        name = snapshot_names.following(pattern, known)
+        name = await next_name(self._renderer, config, moment, known, owner=row.name)
         snapshot_names.check(name)
         return name
 

@@ -27,7 +27,7 @@ from lightervisor.storage.keys_volume import DEFAULTS
 from lightervisor.storage.mountpoint import ROOTFS
 from lightervisor.storage.plain import PlainDirectories, PlainDirectory
 from lightervisor.storage.pools import Pools
-from lightervisor.storage.volumes import custom_volume
+from lightervisor.storage.volume_rules import custom_volume
 
 
 class SnapshotPlace(NamedTuple):

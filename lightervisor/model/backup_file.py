@@ -1,25 +1,11 @@
 """What an instance's backup.yaml and a backup's index.yaml say. Source: LXD 5.0.2, what it writes there."""
 
-from datetime import datetime
-
 from msgspec import Struct
 
 from lightervisor.model.instance import Instance, InstanceSnapshot
 from lightervisor.model.profile import Profile
 from lightervisor.model.storage_pool import StoragePool
-from lightervisor.model.storage_volume import StorageVolume
-from lightervisor.model.times import ZERO_TIME
-
-
-class VolumeSnapshot(Struct, frozen=True, kw_only=True):
-    """LXD's StorageVolumeSnapshot."""
-
-    name: str = ""
-    description: str = ""
-    content_type: str = "filesystem"
-    created_at: datetime = ZERO_TIME
-    expires_at: datetime = ZERO_TIME
-    config: dict[str, str] = {}
+from lightervisor.model.storage_volume import StorageVolume, StorageVolumeSnapshot
 
 
 class BackupNetwork(Struct, frozen=True, kw_only=True):
@@ -39,7 +25,7 @@ class BackupConfig(Struct, frozen=True, kw_only=True, omit_defaults=True):
     pool: StoragePool | None = None
     profiles: list[Profile] = []
     volume: StorageVolume | None = None
-    volume_snapshots: list[VolumeSnapshot] = []
+    volume_snapshots: list[StorageVolumeSnapshot] = []
     networks: list[BackupNetwork] = []
 
 

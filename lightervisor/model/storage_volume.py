@@ -4,7 +4,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from lightervisor.model.times import EPOCH
+from lightervisor.model.times import EPOCH, ZERO_TIME
 
 
 class StorageVolumePut(Struct, frozen=True, kw_only=True):
@@ -16,11 +16,18 @@ class StorageVolumePut(Struct, frozen=True, kw_only=True):
 
 
 class StorageVolumeSource(Struct, frozen=True, kw_only=True):
-    """LXD's StorageVolumeSource, as far as it is looked at."""
+    """LXD's StorageVolumeSource."""
 
     name: str = ""
     type: str = ""
     pool: str = ""
+    certificate: str = ""
+    mode: str = ""
+    operation: str = ""
+    secrets: dict[str, str] = {}
+    volume_only: bool = False
+    refresh: bool = False
+    project: str = ""
 
 
 class StorageVolumesPost(StorageVolumePut, frozen=True, kw_only=True):
@@ -32,12 +39,22 @@ class StorageVolumesPost(StorageVolumePut, frozen=True, kw_only=True):
     content_type: str = ""
 
 
+class StorageVolumePostTarget(Struct, frozen=True, kw_only=True):
+    """LXD's StorageVolumePostTarget: another server's operation, which this one is to dial."""
+
+    certificate: str = ""
+    operation: str = ""
+    secrets: dict[str, str] = {}
+
+
 class StorageVolumePost(Struct, frozen=True, kw_only=True):
-    """LXD's StorageVolumePost, as far as it is looked at."""
+    """LXD's StorageVolumePost."""
 
     name: str = ""
     pool: str = ""
     migration: bool = False
+    target: StorageVolumePostTarget | None = None
+    volume_only: bool = False
     project: str = ""
 
 
@@ -53,6 +70,37 @@ class StorageVolume(Struct, frozen=True, kw_only=True):
     content_type: str = "filesystem"
     project: str = "default"
     created_at: datetime = EPOCH
+
+
+class StorageVolumeSnapshot(Struct, frozen=True, kw_only=True):
+    """LXD's StorageVolumeSnapshot."""
+
+    description: str = ""
+    expires_at: datetime = ZERO_TIME
+    name: str = ""
+    config: dict[str, str] = {}
+    content_type: str = "filesystem"
+    created_at: datetime = ZERO_TIME
+
+
+class StorageVolumeSnapshotsPost(Struct, frozen=True, kw_only=True):
+    """LXD's StorageVolumeSnapshotsPost."""
+
+    name: str = ""
+    expires_at: datetime | None = None
+
+
+class StorageVolumeSnapshotPost(Struct, frozen=True, kw_only=True):
+    """LXD's StorageVolumeSnapshotPost."""
+
+    name: str = ""
+
+
+class StorageVolumeSnapshotPut(Struct, frozen=True, kw_only=True):
+    """LXD's StorageVolumeSnapshotPut."""
+
+    description: str = ""
+    expires_at: datetime | None = None
 
 
 class StorageVolumeStateUsage(Struct, frozen=True, kw_only=True):

@@ -24,6 +24,11 @@ class Locks:
             yield
 
 
+def volume_lock(pool: str, project: str, name: str) -> str:
+    """The lock of one custom volume. Who holds it may take those of instances, but not the other way round."""
+    return f"custom/{pool}/{project}/{name}"
+
+
 def instance_lock(project: str, name: str) -> str:
     """The lock of one instance."""
     return f"instance/{project}/{name}"

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
 from lightervisor.config.key import REGISTRY
@@ -78,6 +79,10 @@ class Pools:
     def row(self, name: str) -> PoolRow:
         """One pool as it is stored. Raises NotFound."""
         return self._rows.get(name)
+
+    def described(self, name: str) -> StoragePool:
+        """One pool as descriptions of what lies in it tell of it: without its users. Raises NotFound."""
+        return _described(self._rows.get(name))
 
     def usage(self, name: str) -> ResourcesStoragePool:
         """Space and inodes of a pool. Raises NotFound, Unavailable."""
@@ -236,15 +241,8 @@ class Pools:
             status = "Unavailable"
         elif row.state == "created":
             images = [f"/1.0/images/{fingerprint}" for fingerprint in self._made(row).images()]
-        return StoragePool(
-            name=row.name,
-            driver=row.driver,
-            description=row.description,
-            config=row.config,
-            used_by=sorted(images + self._users(row.name)),
-            status=status,
-            locations=["none"],
-        )
+        used_by = sorted(images + self._users(row.name))
+        return msgspec.structs.replace(_described(row), used_by=used_by, status=status)
 
     def _publish(
         self,
@@ -255,6 +253,17 @@ class Pools:
     ) -> None:
         source = f"/1.0/storage-pools/{name}"
         self._events.lifecycle(f"storage-pool-{action}", source, context=context, requestor=requestor)
+
+
+def _described(row: PoolRow) -> StoragePool:
+    return StoragePool(
+        name=row.name,
+        driver=row.driver,
+        description=row.description,
+        config=row.config,
+        status=row.state.capitalize(),
+        locations=["none"],
+    )
 
 
 def check_name(name: str) -> None:

@@ -4,19 +4,19 @@ A volume is a row and what the pool's driver keeps. A row says what is being don
 daemon that starts can finish or undo it. Source: LXD, /1.0/storage-pools/<pool>/volumes; texts of LXD 5.0.2.
 """
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 
 import msgspec
 
 from lightervisor.config import sizes
-from lightervisor.config.key import REGISTRY
 from lightervisor.config.merge import without_empty
+from lightervisor.config.names import VolumePlace
 from lightervisor.config.types import is_true
-from lightervisor.db.storage_volumes import CREATED, PENDING, RENAMED, RENAMING, TAKEN, VolumeRow, VolumeRows
+from lightervisor.db.storage_volumes import CREATED, MOVED, PENDING, RENAMING, TAKEN, VolumeRow
+from lightervisor.db.volume_snapshots import VolumeSnapshotRow
 from lightervisor.errors import Conflict, Failure, Invalid, NotFound, Unsupported
-from lightervisor.events.stream import Events
 from lightervisor.kernel.threads import finished, in_thread
 from lightervisor.model.event import EventLifecycleRequestor
 from lightervisor.model.storage_volume import (
@@ -27,82 +27,94 @@ from lightervisor.model.storage_volume import (
     StorageVolumeStateUsage,
 )
 from lightervisor.model.times import now
+from lightervisor.operations.locks import volume_lock
 from lightervisor.storage.driver import StorageDriver, Volume
-from lightervisor.storage.keys_volume import DEFAULTS, SCOPE
-from lightervisor.storage.pools import Pools
-from lightervisor.storage.users import PoolUsers
+from lightervisor.storage.keys_volume import DEFAULTS
+from lightervisor.storage.volume_acts import FILE, VolumeActs, place_of, volume_of
+from lightervisor.storage.volume_rules import check_config, check_name, check_post, check_type, custom_volume
 
 log = logging.getLogger(__name__)
-TYPES = ("container", "virtual-machine", "custom", "image")
-LONGEST = 255 - len("default_")
+Rows = Sequence[VolumeSnapshotRow]
+Listed = list[StorageVolume]
 
 
 class Volumes:
-    """The volumes of all pools.
+    """The volumes of all pools."""
 
-    `is_running(project, name)` tells whether an instance runs, `describe` writes down in its pool what it is: that
-    names the volumes which are its disks.
-    """
-
-    def __init__(
-        self,
-        rows: VolumeRows,
-        pools: Pools,
-        users: PoolUsers,
-        events: Events,
-        is_running: Callable[[str, str], bool],
-        describe: Callable[[str, str], Awaitable[None]],
-    ) -> None:
-        self._rows, self._pools, self._users = rows, pools, users
-        self._events, self._is_running = events, is_running
-        self._describe, self._lock = describe, asyncio.Lock()
+    def __init__(self, acts: VolumeActs) -> None:
+        self._acts, self._rows, self._pools, self._users = acts, acts.rows, acts.pools, acts.users
 
     async def recover(self) -> None:
         """The daemon starts: finish what an earlier one began, in pools that are available."""
         for row in self._rows.all():
             try:
-                await self._settle(row)
+                await self.settle(row)
+                if row.state == CREATED:
+                    await self._describe_if_missing(row)
             except Failure as failure:
                 log.error("volume %s of pool %s: %s", row.name, row.pool, failure.message())
 
-    async def _settle(self, row: VolumeRow) -> None:
-        """Remove what was being made or removed, name what was being renamed as its row does."""
+    async def _describe_if_missing(self, row: VolumeRow) -> None:
+        """What was made before there were descriptions has none, and what was just restored when a daemon died."""
+        directory = self._pools.keeper(row.pool).volume_path(custom_volume(row.project, row.name))
+        if directory.is_dir() and not (directory / FILE).is_file():
+            await self._acts.describe(place_of(row))
+
+    async def settle(self, row: VolumeRow) -> None:
+        """Finish or undo what a row tells of; the caller holds the locks of all that it names. Raises HostError."""
         driver, volume = self._pools.keeper(row.pool), custom_volume(row.project, row.name)
         if row.state == PENDING:
             await in_thread(driver.delete_volume, volume)
             await self._rows.delete(row)
-        elif row.state.startswith(RENAMING):
+            return
+        if row.state == CREATED:
+            return
+        if row.state.startswith(RENAMING):
             new = custom_volume(row.project, row.state.removeprefix(RENAMING))
             if driver.has_volume(new) and not driver.has_volume(volume):
                 await in_thread(driver.rename_volume, new, volume)
-            await self._rows.replace(msgspec.structs.replace(row, state=CREATED))
-        elif row.state == RENAMED:
+        else:  # what shows it has another name or place of it, which their descriptions are to tell
             for user in self._users.instances_with(row.pool, row.project, row.name):
-                await self._describe(row.project, user)
-            await self._rows.replace(msgspec.structs.replace(row, state=CREATED))
+                await self._acts.guests.describe(row.project, user)
+            await self._acts.describe(place_of(row))
+        if row.state.startswith(MOVED):
+            pool, _, name = row.state.removeprefix(MOVED).partition("/")
+            await in_thread(self._pools.keeper(pool).delete_volume, custom_volume(row.project, name))
+        await self._rows.replace(msgspec.structs.replace(row, state=CREATED))
 
     # Reading
 
-    def list(self, pool: str, project: str | None, type: str = "") -> list[StorageVolume]:
+    def list(self, pool: str, project: str | None, type: str = "") -> Listed:
         """What is in a pool, by type and name; of one type when given. Raises NotFound, Invalid with LXD's text."""
         check_type(type)
         driver = self._pools.driver(pool)
-        found: list[StorageVolume] = []
+        found: Listed = []
         if type in ("", "container"):
             found += [_of_instance(row.project, row.name) for row in self._users.rooted_in(pool, project)]
         if type in ("", "custom"):
-            rows = self._rows.list(pool, project)
-            used = {one: self._users.by_volume(pool, one) for one in {row.project for row in rows}}
-            found += [_view(row, used[row.project].get(row.name, [])) for row in rows]
+            found += self._customs(pool, project)
         if type in ("", "image"):
             found += [_of_image(fingerprint) for fingerprint in driver.images()]
+        return found
+
+    def _customs(self, pool: str, project: str | None) -> Listed:
+        """Custom volumes, each before its snapshots, which are named after it."""
+        rows = self._rows.list(pool, project)
+        used = {one: self._users.by_volume(pool, one) for one in {row.project for row in rows}}
+        kept: dict[tuple[str, str], Listed] = {}
+        for one in self._acts.snapshots.everything(pool, project):
+            kept.setdefault((one.volume.project, one.volume.name), []).append(_of_snapshot(one))
+        found: Listed = []
+        for row in rows:
+            found.append(self._acts.view(row, used[row.project].get(row.name, [])))
+            found += kept.get((row.project, row.name), [])
         return found
 
     def get(self, pool: str, project: str, type: str, name: str) -> StorageVolume:
         """One volume. Raises NotFound, Invalid with LXD's texts."""
         if type == "custom":
             self._pools.driver(pool)
-            return _view(self._rows.get(pool, project, name), self._users.of_volume(pool, project, name))
+            return self._acts.view(self._rows.get(pool, project, name), self._users.of_volume(pool, project, name))
         for one in self.list(pool, project, type):
             if one.name == name:
                 return one
@@ -146,38 +158,70 @@ class Volumes:
         self, pool: str, project: str, post: StorageVolumesPost, requestor: EventLifecycleRequestor | None = None
     ) -> None:
         """Make an empty volume, whole or not at all. Raises Invalid with LXD's texts, Conflict, NotFound, HostError."""
-        driver = self._pools.keeper(pool)
-        check_name(post.name)
-        if post.type not in ("", "custom"):
-            check_type(post.type)
-            raise Invalid("volume", text=f'Currently not allowed to create storage volumes of type "{post.type}"')
-        if post.content_type not in ("", "filesystem"):
-            if post.content_type != "block":
-                raise Invalid("volume", text="Invalid volume content type name")
-            raise Unsupported("storage volume", post.name, cause="volumes of blocks are for virtual machines")
-        if post.source.type or post.source.name:
-            raise Unsupported("storage volume", post.name, cause="copying volumes is not offered yet")
+        row = self.planned(pool, project, post)
+        place, driver = place_of(row), self._pools.keeper(pool)
+        async with self._acts.locks.hold([volume_lock(*place)]), self.bringing(row):
+            await in_thread(driver.create_volume, volume_of(place), None)
+        self._acts.publish("created", place, requestor)
+
+    def planned(self, pool: str, project: str, post: StorageVolumesPost) -> VolumeRow:
+        """The row of a new volume: what is given, and what the pool gives to new ones. Raises Invalid, NotFound."""
+        check_post(post)
+        driver = self._pools.driver(pool)
         defaults = {
             key.removeprefix(DEFAULTS): value for key, value in driver.config.items() if key.startswith(DEFAULTS)
         }
         config = without_empty({**defaults, **post.config})
         check_config(project, post.name, config)
-        row = VolumeRow(
+        return VolumeRow(
             pool=pool, project=project, name=post.name, created_at=now(), description=post.description, config=config
         )
-        async with self._lock:
-            for old in self._rows.all(pool, project):
-                if old.name == post.name and old.state == PENDING:  # what could not be removed
-                    await self._settle(old)
-            self._check_nobodys(driver, row)
-            await self._rows.add(row)
-            try:
-                await in_thread(_make, driver, custom_volume(project, post.name), config.get("size", ""))
-                await self._rows.replace(msgspec.structs.replace(row, state=CREATED))
-            except BaseException:
-                await finished(self._settle(row))
-                raise
-        self._publish("created", row, requestor)
+
+    @asynccontextmanager
+    async def bringing(self, row: VolumeRow, snapshots: Rows = ()) -> AsyncGenerator[None, None]:
+        """While the context lasts the files of a new volume and of its snapshots are made; then they are stored.
+
+        It is there whole or not at all. The caller holds its lock. Raises Conflict with LXD's text for a taken name,
+        HostError.
+        """
+        place, driver = place_of(row), self._pools.keeper(row.pool)
+        async with self.taking_place(row):
+            yield
+            if size := sizes.parse(row.config.get("size") or "0"):
+                await in_thread(driver.resize, volume_of(place), size)
+            await self._rows.complete(row, snapshots)
+            await self._acts.describe(place)
+
+    @asynccontextmanager
+    async def taking_place(self, row: VolumeRow) -> AsyncGenerator[None, None]:
+        """A row that is being made holds the place of a new volume; it goes with all its files when this fails.
+
+        Raises Conflict, HostError.
+        """
+        for old in self._rows.all(row.pool, row.project):
+            if old.name == row.name and old.state == PENDING:  # what could not be removed
+                await self.settle(old)
+        self._check_nobodys(row)
+        await self._rows.add(row)
+        try:
+            yield
+        except BaseException:
+            await finished(self._unmake(row))
+            raise
+
+    async def _unmake(self, row: VolumeRow) -> None:
+        await self._rows.replace(row)
+        await self.settle(row)
+
+    def _check_nobodys(self, row: VolumeRow) -> None:
+        """Raise Conflict for files that no row tells of: nobody's volume is made of them, and none removes them."""
+        driver, volume = self._pools.keeper(row.pool), custom_volume(row.project, row.name)
+        if any(old.name == row.name for old in self._rows.all(row.pool, row.project)):
+            return
+        found = [driver.volume_path(volume)] if driver.has_volume(volume) else []
+        if found := found + [driver.snapshot_path(one).parent for one in driver.snapshots(volume)]:
+            cause = f"storage pool {row.pool!r} holds files of this name that belong to no volume"
+            raise Conflict("storage volume", row.name, cause=cause, remedy=f"move {found[0]} out of the pool")
 
     def names(self, pool: str) -> set[tuple[str, str]]:
         """Projects and names of a pool's custom volumes, also of those that are being made or removed."""
@@ -194,14 +238,6 @@ class Volumes:
             if row.name == name:
                 await self._rows.delete(row)
 
-    def _check_nobodys(self, driver: StorageDriver, row: VolumeRow) -> None:
-        """Raise Conflict for files that no row tells of: nobody's volume is made of them, and none removes them."""
-        volume, known = custom_volume(row.project, row.name), self._rows.all(row.pool, row.project)
-        if driver.has_volume(volume) and not any(old.name == row.name for old in known):
-            cause = f"storage pool {row.pool!r} holds files of this name that belong to no volume"
-            remedy = f"move {driver.volume_path(volume)} out of the pool"
-            raise Conflict("storage volume", row.name, cause=cause, remedy=remedy)
-
     async def replace(
         self,
         pool: str,
@@ -212,17 +248,16 @@ class Volumes:
         *,
         merge: bool = False,
     ) -> None:
-        """PUT, or PATCH with `merge`: description and configuration. Raises Invalid, NotFound, Unsupported."""
-        if put.restore:
-            raise Unsupported("snapshot", cause="snapshots of volumes are not offered yet")
-        async with self._lock:
-            old = self._rows.get(pool, project, name)
+        """PUT, or PATCH with `merge`: description and configuration. Raises Invalid, NotFound."""
+        place = VolumePlace(pool, project, name)
+        async with self._acts.locks.hold([volume_lock(*place)]):
+            old = self._rows.get(*place)
             config = without_empty({**old.config, **put.config} if merge else put.config)
             check_config(project, name, {**put.config, **config})
             description = put.description or (old.description if merge else "")
             new = msgspec.structs.replace(old, description=description, config=config)
             await self._change(self._pools.keeper(pool), old, new)
-        self._publish("updated", old, requestor)
+        self._acts.publish("updated", place, requestor)
 
     async def _change(self, driver: StorageDriver, old: VolumeRow, new: VolumeRow) -> None:
         """The size first, as it may be refused; it is put back when the row cannot be stored."""
@@ -232,7 +267,9 @@ class Volumes:
             await in_thread(driver.resize, volume, after)
         try:
             await self._rows.replace(new)
+            await self._acts.describe(place_of(new))
         except BaseException:
+            await finished(self._rows.replace(old))
             if before != after:
                 await finished(in_thread(driver.resize, volume, before))
             raise
@@ -245,27 +282,29 @@ class Volumes:
         Raises Invalid with LXD's texts, Conflict, NotFound.
         """
         check_name(new)
-        driver = self._pools.keeper(pool)
-        async with self._lock:
-            row = self._rows.get(pool, project, name)
-            if any(one.name == new for one in self._rows.all(pool, project)):
-                raise Conflict("storage volume", new, text=TAKEN)
-            users = self._users.instances_with(pool, project, name)
-            if running := [user for user in users if self._is_running(project, user)]:
-                remedy = f"lxc stop {' '.join(running)}"
-                raise Invalid("storage volume", name, text="Volume is still in use by running instances", remedy=remedy)
+        place = VolumePlace(pool, project, name)
+        driver, renamed = self._pools.keeper(pool), place._replace(name=new)
+        locks = [volume_lock(*place), volume_lock(*renamed)]
+        async with self._acts.locks.hold(locks), self._acts.left_alone(place):
+            row = self._rows.get(*place)
+            self.check_free(renamed)
+            self._acts.check_unused(place)
             under_way = msgspec.structs.replace(row, state=f"{RENAMING}{new}")
             await self._rows.replace(under_way)
             try:
-                await in_thread(driver.rename_volume, custom_volume(project, name), custom_volume(project, new))
+                await in_thread(driver.rename_volume, volume_of(place), volume_of(renamed))
                 await self._rows.rename(row, new)
             except BaseException:
                 if not any(one.name == new for one in self._rows.all(pool, project)):
-                    await finished(self._settle(under_way))
+                    await finished(self.settle(under_way))
                 raise
-            await finished(self._settle(self._rows.get(pool, project, new)))
-        context = {"old_name": name}
-        self._publish("renamed", msgspec.structs.replace(row, name=new), requestor, context)
+            await finished(self.settle(self._rows.get(*renamed)))
+        self._acts.publish("renamed", renamed, requestor, {"old_name": name})
+
+    def check_free(self, place: VolumePlace) -> None:
+        """Raise Conflict with LXD's text when a volume has this place."""
+        if any(one.name == place.name for one in self._rows.all(place.pool, place.project)):
+            raise Conflict("storage volume", place.name, text=TAKEN)
 
     async def delete(
         self, pool: str, project: str, type: str, name: str, requestor: EventLifecycleRequestor | None = None
@@ -277,37 +316,24 @@ class Volumes:
             self.get(pool, project, type, name)
             await in_thread(driver.delete_image, name)
             return
-        driver = driver.keeper("custom")
         if type != "custom":
             text = f'Storage volumes of type "{type}" cannot be deleted with the storage API'
             raise Invalid("storage volume", name, text=text, remedy=f"lxc delete {name}")
-        async with self._lock:
-            row = self._rows.get(pool, project, name)
-            if users := self._users.of_volume(pool, project, name):
+        keeper, place = driver.keeper("custom"), VolumePlace(pool, project, name)
+        async with self._acts.locks.hold([volume_lock(*place)]):
+            row = self._rows.get(*place)
+            if users := self._users.of_volume(*place):
                 remedy = f"it is a disk of {', '.join(user.rpartition('/')[2] for user in users)}"
                 raise Invalid("storage volume", name, text="The storage volume is still in use", remedy=remedy)
             await self._rows.replace(msgspec.structs.replace(row, state=PENDING))
             try:
-                await in_thread(driver.delete_volume, custom_volume(project, name))
+                await in_thread(keeper.delete_volume, volume_of(place))
             except BaseException:
-                if driver.has_volume(custom_volume(project, name)):
+                if keeper.has_volume(volume_of(place)):
                     await finished(self._rows.replace(row))
                 raise
             await self._rows.delete(row)
-        self._publish("deleted", row, requestor)
-
-    def _publish(
-        self,
-        action: str,
-        row: VolumeRow,
-        requestor: EventLifecycleRequestor | None,
-        context: Mapping[str, str] | None = None,
-    ) -> None:
-        source = f"/1.0/storage-pools/{row.pool}/volumes/custom/{row.name}"
-        told = {"type": "custom", **(context or {})}
-        self._events.lifecycle(
-            f"storage-volume-{action}", source, project=row.project, context=told, requestor=requestor
-        )
+        self._acts.publish("deleted", place, requestor)
 
 
 class Opener:
@@ -321,58 +347,15 @@ class Opener:
         return self._driver.open_volume(self._volume)
 
 
-def check_type(type: str) -> None:
-    """Raise Invalid with LXD's text for what is no type of volume."""
-    if type and type not in TYPES:
-        raise Invalid("volume type", type, text="Invalid storage volume type name")
-
-
-def check_name(name: str) -> None:
-    """Raise Invalid with LXD's texts for what cannot be the name of a volume."""
-    if not name:
-        raise Invalid("storage volume", text="No name provided")
-    if "/" in name:
-        raise Invalid("storage volume", name, text="Storage volume names may not contain slashes")
-    if any(ord(char) < 32 or ord(char) == 127 for char in name) or len(name.encode()) > LONGEST:
-        raise Invalid("storage volume", name, text=f"Invalid storage volume name {name!r}")
-
-
-def check_config(project: str, name: str, config: Mapping[str, str]) -> None:
-    """Check each key alone. Raises Invalid with LXD's texts."""
-    volume = f'volume "{project}_{name}"'
-    for key in sorted(config):
-        try:
-            REGISTRY.check(SCOPE, key, config[key])
-        except Invalid as error:
-            known = REGISTRY.lookup(SCOPE, key) is not None
-            text = f'Invalid option for {volume} option "{key}"'
-            if known:
-                text = f'Invalid value for {volume} option "{key}": {error.sentence()}'
-            raise Invalid("storage volume", key, text=text, remedy=error.remedy) from error
-
-
-def _make(driver: StorageDriver, volume: Volume, size: str) -> None:
-    driver.create_volume(volume, None)
-    if size:
-        driver.resize(volume, sizes.parse(size))
-
-
-def _view(row: VolumeRow, used_by: "list[str]") -> StorageVolume:
+def _of_snapshot(row: VolumeSnapshotRow) -> StorageVolume:
     return StorageVolume(
-        name=row.name,
+        name=f"{row.volume.name}/{row.name}",
         type="custom",
         config=row.config,
         description=row.description,
-        content_type=row.content_type,
-        project=row.project,
+        project=row.volume.project,
         created_at=row.created_at,
-        used_by=used_by,
     )
-
-
-def custom_volume(project: str, name: str) -> Volume:
-    """Where a custom volume is in its pool."""
-    return Volume("custom", f"{project}_{name}")
 
 
 def _of_instance(project: str, name: str) -> StorageVolume:

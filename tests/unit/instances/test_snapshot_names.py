@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lightervisor.config import numbering
 from lightervisor.errors import Invalid
 from lightervisor.instances import snapshot_names
 
@@ -22,7 +23,7 @@ from lightervisor.instances import snapshot_names
     ],
 )
 def test_the_next_name(pattern: str, known: list[str], wanted: str) -> None:
-    assert snapshot_names.following(pattern, known) == wanted
+    assert numbering.following(pattern, known) == wanted
 
 
 @pytest.mark.parametrize("name", ["", "a/b", ".", "..", "a b", "a\tb", "a\x7f", "a\u202eb", "x" * 256, "ü" * 128])
@@ -38,4 +39,4 @@ def test_what_can_be_one(name: str) -> None:
 
 def test_two_numbers_are_refused() -> None:
     with pytest.raises(Invalid, match="only once"):
-        snapshot_names.following("%d-%d", [])
+        numbering.following("%d-%d", [])

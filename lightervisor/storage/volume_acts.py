@@ -1,0 +1,243 @@
+"""What every change of a custom volume has around it: locks, those who show it, its description, its events.
+
+Each pool tells by itself what it holds: beside a volume's root is a backup.yaml with its configuration and that of its
+snapshots, as LXD writes it into backups, for `lxd recover`.
+"""
+
+import secrets
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
+from typing import NamedTuple
+
+from lightervisor.config.names import VolumePlace
+from lightervisor.db.storage_volumes import VolumeRow, VolumeRows
+from lightervisor.db.volume_snapshots import VolumeSnapshotRow, VolumeSnapshotRows
+from lightervisor.errors import Failure, Invalid
+from lightervisor.events.stream import Events
+from lightervisor.kernel import files
+from lightervisor.kernel.threads import in_thread
+from lightervisor.model import yaml_documents
+from lightervisor.model.backup_file import BackupConfig
+from lightervisor.model.event import EventLifecycleRequestor
+from lightervisor.model.operation import Operation
+from lightervisor.model.storage_volume import StorageVolume, StorageVolumeSnapshot
+from lightervisor.operations.locks import instance_lock, volume_lock
+from lightervisor.operations.operations import Operations, Run, Work
+from lightervisor.storage.driver import Snapshot, Still, StorageDriver, Volume
+from lightervisor.storage.pools import Pools
+from lightervisor.storage.users import PoolUsers
+from lightervisor.storage.volume_rules import custom_volume
+
+FILE = "backup.yaml"
+LET_GO = "let go of instances whose volume was being read"
+
+
+class Guests(NamedTuple):
+    """What is asked of the instances that show volumes, by project and name.
+
+    `status` is LXD's word, `still` what holds one still that runs, `let_go` undoes that, `describe` writes down in its
+    pool what it is.
+    """
+
+    status: Callable[[str, str], str]
+    still: Callable[[str, str], Still | None]
+    let_go: Callable[[str, str], Awaitable[None]]
+    describe: Callable[[str, str], Awaitable[None]]
+
+
+class Kept(NamedTuple):
+    """What is stored about volumes."""
+
+    volumes: VolumeRows
+    snapshots: VolumeSnapshotRows
+
+
+class VolumeActs:
+    """What changes of volumes have in common."""
+
+    def __init__(
+        self, kept: Kept, pools: Pools, users: PoolUsers, guests: Guests, operations: Operations, events: Events
+    ) -> None:
+        self.rows, self.snapshots = kept
+        self.pools, self.users, self.guests = pools, users, guests
+        self._operations, self._events, self.locks = operations, events, operations.locks
+        self._process = secrets.token_hex(8)
+
+    def keeper(self, place: VolumePlace) -> StorageDriver:
+        """The driver that keeps a volume. Raises NotFound, Unavailable."""
+        return self.pools.keeper(place.pool)
+
+    def row(self, place: VolumePlace) -> VolumeRow:
+        """A volume's row. Raises NotFound."""
+        self.pools.driver(place.pool)
+        return self.rows.get(*place)
+
+    # Instances that show it
+
+    def in_use(self, place: VolumePlace) -> list[str]:
+        """The instances that run, or are frozen, and show a volume."""
+        users = self.users.instances_with(*place)
+        return [user for user in users if self.guests.status(place.project, user) != "Stopped"]
+
+    def check_unused(self, place: VolumePlace, text: str = "Volume is still in use by running instances") -> None:
+        """Raise Invalid, with LXD's text, when instances that run show a volume."""
+        if running := self.in_use(place):
+            raise Invalid("storage volume", place.name, text=text, remedy=f"lxc stop {' '.join(running)}")
+
+    @asynccontextmanager
+    async def left_alone(self, place: VolumePlace) -> AsyncGenerator[None, None]:
+        """None of those that show a volume starts or stops meanwhile; the caller holds the volume's lock."""
+        names = [instance_lock(place.project, user) for user in self.users.instances_with(*place)]
+        async with self.locks.hold(names):
+            yield
+
+    async def still(self, run: Run, place: VolumePlace) -> Still | None:
+        """What holds those still who write to a volume, None when nobody can; for callers who have `left_alone`."""
+        found: list[Still] = []
+        held: list[str] = []
+        for user in self.in_use(place):
+            still = self.guests.still(place.project, user)
+            found.append(still or nullcontext)  # who is frozen is not let go
+            held += [user] if still else []
+        if not found:
+            return None
+        if held:
+            arguments = {"project": place.project, "names": " ".join(held), "process": self._process}
+            await run.step(_nothing, undo=LET_GO, arguments=arguments)
+        return lambda: _all_of(found)
+
+    async def let_go(self, arguments: Mapping[str, str]) -> None:
+        """Let those go on who were held still by a daemon that died; may be called twice."""
+        if arguments["process"] == self._process:
+            return  # who held them has let them go, and what is frozen now is somebody else's doing
+        for name in arguments["names"].split():
+            if self.guests.status(arguments["project"], name) == "Frozen":
+                with suppress(Failure):  # it has ended meanwhile
+                    await self.guests.let_go(arguments["project"], name)
+
+    # What is told
+
+    def view(self, row: VolumeRow, used_by: Sequence[str] = ()) -> StorageVolume:
+        """A volume as the API shows it."""
+        return StorageVolume(
+            name=row.name,
+            type="custom",
+            config=row.config,
+            description=row.description,
+            content_type=row.content_type,
+            project=row.project,
+            created_at=row.created_at,
+            used_by=list(used_by),
+        )
+
+    def description(self, row: VolumeRow, only: Sequence[VolumeSnapshotRow] | None = None) -> BackupConfig:
+        """All there is to know of a volume, with all its snapshots or with these."""
+        place = VolumePlace(row.pool, row.project, row.name)
+        snapshots = self.snapshots.of(place) if only is None else only
+        return BackupConfig(
+            volume=self.view(row),
+            volume_snapshots=[snapshot_view(one) for one in snapshots],
+            pool=self.pools.described(row.pool),
+        )
+
+    async def describe(self, place: VolumePlace) -> None:
+        """Write down in the pool what a volume is; the caller holds its lock. Raises HostError."""
+        driver, row = self.keeper(place), self.row(place)
+        target = driver.volume_path(volume_of(place)) / FILE
+        told = self.description(row)
+
+        def write() -> None:
+            try:
+                files.write_whole(target, yaml_documents.dump(told), 0o400)
+            except OSError as error:
+                raise driver.layout.failure("storage volume", error) from error
+
+        await in_thread(write)
+
+    def start(
+        self,
+        description: str,
+        work: Work,
+        places: Sequence[VolumePlace],
+        *,
+        project: str,
+        resources: Mapping[str, Sequence[str]] | None = None,
+        cancellable: bool = False,
+    ) -> Operation:
+        """Start an operation that holds the locks of these volumes."""
+        locks = [volume_lock(*place) for place in places]
+        return self._operations.start(
+            description, work, project=project, resources=resources, locks=locks, cancellable=cancellable
+        )
+
+    def publish(
+        self,
+        action: str,
+        place: VolumePlace,
+        requestor: EventLifecycleRequestor | None,
+        context: Mapping[str, str] | None = None,
+    ) -> None:
+        """Tell listeners that a volume was created, renamed, …"""
+        source = f"/1.0/storage-pools/{place.pool}/volumes/custom/{place.name}"
+        self._tell(f"storage-volume-{action}", source, place, requestor, context)
+
+    def publish_snapshot(
+        self,
+        action: str,
+        place: VolumePlace,
+        name: str,
+        requestor: EventLifecycleRequestor | None,
+        context: Mapping[str, str] | None = None,
+    ) -> None:
+        """Tell listeners that a snapshot of a volume was created, renamed, …"""
+        source = f"/1.0/storage-pools/{place.pool}/volumes/custom/{place.name}/snapshots/{name}"
+        self._tell(f"storage-volume-snapshot-{action}", source, place, requestor, context)
+
+    def _tell(
+        self,
+        what: str,
+        source: str,
+        place: VolumePlace,
+        requestor: EventLifecycleRequestor | None,
+        context: Mapping[str, str] | None,
+    ) -> None:
+        told = {"type": "custom", **(context or {})}
+        self._events.lifecycle(what, source, project=place.project, context=told, requestor=requestor)
+
+
+def place_of(row: VolumeRow) -> VolumePlace:
+    """Where a volume is."""
+    return VolumePlace(row.pool, row.project, row.name)
+
+
+def volume_of(place: VolumePlace) -> Volume:
+    """What storage drivers know a volume as."""
+    return custom_volume(place.project, place.name)
+
+
+def snapshot_of(place: VolumePlace, name: str) -> Snapshot:
+    """What storage drivers know a snapshot as."""
+    return Snapshot(volume_of(place), name)
+
+
+def snapshot_view(row: VolumeSnapshotRow) -> StorageVolumeSnapshot:
+    """A snapshot as the API and backups show it."""
+    return StorageVolumeSnapshot(
+        name=row.name,
+        description=row.description,
+        config=row.config,
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+    )
+
+
+async def _nothing() -> None:
+    """Only noted."""
+
+
+@contextmanager
+def _all_of(found: Sequence[Still]) -> Generator[None, None, None]:
+    with ExitStack() as stack:
+        for one in found:
+            stack.enter_context(one())
+        yield
