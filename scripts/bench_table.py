@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
@@ -84,11 +85,15 @@ class Bench:
         goal: Goal | None = None,
         systems: list[System] | None = None,
     ) -> None:
-        """Do the action on each system in turn (or on those that are named), so many times over."""
+        """Do the action on each system in turn (or on those that are named), so many times over.
+
+        Nothing waits to be written to the disk when it begins: one that syncs would pay for what the other wrote.
+        """
         row = Row(work, unit, goal, {system.name: [] for system in systems or self.systems})
         self.rows.append(row)
         for round_ in range(times):
             for system in systems or self.systems:
+                os.sync()
                 try:
                     figure = action(system, round_)
                 except (RuntimeError, OSError) as failure:

@@ -27,6 +27,7 @@ class TreePush:
     def __init__(self, session: Session, meter: Meter | None) -> None:
         self._session, self._meter = session, meter
         self._is_ours = sftp_packets.WHOLE_FILE in session.extensions
+        self._puts = sftp_packets.PUT_FILE in session.extensions
 
     def push(self, sources: list[str], folder: str) -> None:
         """Push files, links and directories with all that is in them; the folder is there already."""
@@ -84,6 +85,10 @@ class TreePush:
         descriptor = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             status = os.fstat(descriptor)
+            if self._puts and status.st_size < PIECE and (data := _whole(descriptor, status.st_size)) is not None:
+                yield self._put(place, wanted or _owned(status), data)
+                yield None
+                return
             handle = yield from self._opened(place, wanted or _owned(status))
             end = 0
             for offset, data in pieces(descriptor, status):
@@ -97,6 +102,12 @@ class TreePush:
             yield None
         finally:
             os.close(descriptor)
+
+    def _put(self, place: bytes, wanted: Attributes, data: bytes) -> Ask:
+        if self._meter:
+            self._meter.add(len(data))
+        name = sftp_packets.PUT_FILE.encode()
+        return Ask(sftp_packets.EXTENDED, string(name), string(place), wanted.packed(), string(data))
 
     def _opened(self, place: bytes, wanted: Attributes) -> Job:
         """A handle to write with: of a file that is new, or is to be another. Owner and mode of an old one stay."""
@@ -152,6 +163,12 @@ def pieces(descriptor: int, status: os.stat_result) -> Iterator[tuple[int, bytes
                 return
             yield offset, data
             offset += len(data)
+
+
+def _whole(descriptor: int, size: int) -> bytes | None:
+    """All of a small file; None when it is not as large as it says, as those of the kernel are, or grows."""
+    data = os.pread(descriptor, size + 1, 0)
+    return data if len(data) == size else None
 
 
 def total_size(sources: list[str]) -> int:

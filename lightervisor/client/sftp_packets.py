@@ -30,6 +30,8 @@ POSIX_RENAME, HARDLINK, STATVFS, FSYNC = (
 )
 WHOLE_FILE = "whole-file@lightervisor"
 """Our own, as OPEN for writing (path, attributes): what is written appears at the path with CLOSE, or not at all."""
+PUT_FILE = "put-file@lightervisor"
+"""Our own: a whole file (path, attributes, content) in one request, as WHOLE_FILE, WRITE and CLOSE would make it."""
 
 _u32, _u64 = struct.Struct(">I"), struct.Struct(">Q")
 _head = struct.Struct(">IBI")

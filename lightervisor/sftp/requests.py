@@ -68,6 +68,7 @@ class Requests:
             LINKS_ATTRIBUTES: ("1", self._lsetstat, True),
             LIMITS: ("1", self._limits, False),
             sftp.WHOLE_FILE: ("1", self._whole, True),
+            sftp.PUT_FILE: ("1", self._put, True),
         }
 
     def answer(self, kind: int, data: bytes) -> bytes:
@@ -149,6 +150,17 @@ class Requests:
         path = self._path(fields)
         self._check_room()
         return self._add(number, self._opener.whole(path, fields.attributes()))
+
+    def _put(self, number: int, fields: Fields) -> bytes:
+        path, wanted, data = self._path(fields), fields.attributes(), fields.bytes()
+        opened = self._opener.whole(path, wanted)
+        try:
+            opened.write(0, data)
+        except BaseException:
+            opened.drop()
+            raise
+        opened.close()
+        return sftp.status(number, sftp.OK)
 
     def _close(self, number: int, fields: Fields) -> bytes:
         opened = self._handles.pop(fields.bytes(), None)

@@ -43,7 +43,8 @@ FIELD = st.one_of(
     NAMES.map(string), HANDLES.map(string), NUMBERS.map(u32), OFFSETS.map(u64), ATTRIBUTES, st.binary(max_size=20)
 )
 EXTENSIONS = st.sampled_from([packets.POSIX_RENAME, packets.HARDLINK, packets.STATVFS, packets.FSYNC,
-                              packets.WHOLE_FILE, "limits@openssh.com", "lsetstat@openssh.com", "x"])  # fmt: skip
+                              packets.WHOLE_FILE, packets.PUT_FILE, "limits@openssh.com",
+                              "lsetstat@openssh.com", "x"])  # fmt: skip
 
 
 def body(kind: int) -> st.SearchStrategy[tuple[bytes, ...]]:

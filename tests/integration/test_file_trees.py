@@ -77,6 +77,11 @@ def test_pushing_again_changes_content_and_keeps_owners(lxc: Lxc, running: str, 
     assert inside(lxc, running, "cat /root/no/where/tree/file") == "two"
 
 
+def test_files_that_do_not_say_how_large_they_are_are_pushed_whole(lxc: Lxc, running: str) -> None:
+    lxc("file", "push", "-r", "/proc/sys/kernel/random", f"{running}/root").ok()
+    assert inside(lxc, running, "cat /root/random/boot_id") == Path("/proc/sys/kernel/random/boot_id").read_text()
+
+
 def test_holes_stay_holes(lxc: Lxc, running: str, tmp_path: Path) -> None:
     sparse = tmp_path / "sparse"
     with sparse.open("wb") as file:

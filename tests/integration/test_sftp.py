@@ -176,6 +176,7 @@ def test_a_snapshot_is_read_and_not_changed(daemon: Daemon, lxc: Lxc, running: s
             ask(session, packets.OPEN, string(b"/root/new"), u32(BOTH), u32(0)),
             ask(session, packets.REMOVE, string(b"/root/note")),
             sftp.extended(session, packets.WHOLE_FILE, string(b"/root/new"), u32(0)),
+            sftp.extended(session, packets.PUT_FILE, string(b"/root/new"), u32(0), string(b"")),
             sftp.extended(session, packets.POSIX_RENAME, string(b"/root/note"), string(b"/root/new")),
         ):
             assert "read-only file system" in refused.text

@@ -56,6 +56,7 @@ def test_no_path_leads_out_of_the_root(
             assert ask(session, packets.STAT, place).kind == packets.STATUS, way
             assert ask(session, packets.OPEN, place, u32(WRITING), u32(0)).kind == packets.STATUS, way
             assert sftp.extended(session, packets.WHOLE_FILE, place, u32(0)).kind == packets.STATUS, way
+            assert sftp.extended(session, packets.PUT_FILE, place, u32(0), string(b"got")).code != packets.OK, way
             assert ask(session, packets.REMOVE, place).code != packets.OK, way
             assert sftp.extended(session, packets.HARDLINK, place, string(b"/root/got")).code != packets.OK, way
     assert secret.read_text() == "the host's"
@@ -82,6 +83,7 @@ def test_folders_that_are_swapped_for_links_all_the_time_never_lead_out(
                 handle = string(whole.fields.bytes())
                 ask(session, packets.WRITE, handle, u64(0), string(b"pushed"))
                 ask(session, packets.CLOSE, handle)
+            sftp.extended(session, packets.PUT_FILE, place, Attributes(mode=0o666).packed(), string(b"put"))
     (tmp_path / "tree/real").mkdir(parents=True)
     (tmp_path / "tree/real/file").write_text("x")
     for _ in range(10):
@@ -107,6 +109,8 @@ def test_files_of_the_kernel_are_not_written(daemon: Daemon, lxc: Lxc, launch: L
                 assert refused.code == packets.PERMISSION_DENIED
             whole = sftp.extended(session, packets.WHOLE_FILE, place, u32(0))
             assert whole.code in (packets.PERMISSION_DENIED, packets.NO_SUCH_FILE)
+            put = sftp.extended(session, packets.PUT_FILE, place, u32(0), string(before))
+            assert put.code in (packets.PERMISSION_DENIED, packets.NO_SUCH_FILE)
             url = f"/1.0/instances/{name}/files?path={path}"
             assert daemon.request("POST", url, before).status == 403  # what it says already, to be on the safe side
         assert ask(session, packets.OPEN, string(b"/proc/kmsg"), u32(1), u32(0)).kind == packets.STATUS
@@ -122,6 +126,7 @@ def test_pipes_sockets_and_devices_hold_nobody_up(daemon: Daemon, lxc: Lxc, runn
                 assert refused.kind == packets.STATUS, path
                 assert "not a regular file" in refused.text, path
             assert sftp.extended(session, packets.WHOLE_FILE, string(path), u32(0)).kind == packets.STATUS
+            assert sftp.extended(session, packets.PUT_FILE, string(path), u32(0), string(b"x")).code != packets.OK
     pulled = lxc("file", "pull", "-r", f"{running}/root", tmp_path / "back").ok()
     assert "/root/pipe is a device, a pipe or a socket, and is left out" in pulled.stderr
     assert [path.name for path in (tmp_path / "back/root").iterdir()] == ["link"]
