@@ -12,6 +12,7 @@ EXTENSIONS = [
     "id_map", "network_firewall_filtering", "network_routes",
     "storage", "file_delete", "file_append", "network_dhcp_expiry", "network_vlan", "image_create_aliases",
     "container_stateless_copy", "container_only_migration", "unix_device_rename", "storage_rsync_bwlimit",
+    "storage_btrfs_mount_options",
     "entity_description", "image_force_refresh", "id_map_base", "file_symlinks", "container_push_target",
     "network_vlan_physical", "storage_images_delete", "container_edit_metadata", "resources", "kernel_limits",
     "storage_api_volume_rename", "console", "restrict_devlxd", "devlxd_events", "proxy", "network_dhcp_gateway",

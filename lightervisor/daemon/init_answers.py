@@ -5,71 +5,16 @@ the same, so that answers prepared for LXD fit, and refused when it is wanted.
 """
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from ipaddress import ip_address, ip_interface
-from typing import Any, Protocol
+from typing import Any
 
+from lightervisor.daemon import init_storage
+from lightervisor.daemon.init_host import Host, Questions, Wishes
 from lightervisor.daemon.preseed import Preseed, blank
-from lightervisor.errors import Invalid, Unsupported
+from lightervisor.errors import Invalid
 
 ADDRESS_WORDS = ("auto", "none")
-LIKE_DIR = ("dir", "overlay")  # these need no source: they are directories of the host
-
-
-class Questions(Protocol):
-    """Who answers."""
-
-    def text(self, question: str, default: str = "", check: Callable[[str], str] | None = None) -> str:
-        """A line of text."""
-        ...
-
-    def yes(self, question: str, *, default: bool) -> bool:
-        """Yes or no."""
-        ...
-
-    def password(self, question: str) -> str:
-        """A secret."""
-        ...
-
-    def say(self, text: str) -> None:
-        """Something that is no question."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Host:
-    """What is there already. `interfaces` maps each interface's name to its type, `keys` are the server's."""
-
-    drivers: Sequence[str]
-    pools: Sequence[str] = ()
-    networks: Sequence[str] = ()
-    interfaces: Mapping[str, str] = field(default_factory=dict[str, str])
-    keys: Sequence[str] = ()
-
-    def best_driver(self) -> str:
-        """The storage driver to propose. Raises Unsupported where none works."""
-        if not self.drivers:
-            text = "No storage backends available"
-            raise Unsupported("lxd init", text=text, remedy="put LXD_DIR on ext4, xfs or btrfs, Linux 5.19 or later")
-        return self.drivers[0]
-
-    def free_bridge(self) -> str:
-        """The first of lxdbr0, lxdbr1, … that no interface has."""
-        return next(name for n in range(len(self.interfaces) + 1) if (name := f"lxdbr{n}") not in self.interfaces)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wishes:
-    """The flags of `lxd init --auto`."""
-
-    storage_backend: str = ""
-    storage_pool: str = ""
-    storage_create_device: str = ""
-    storage_create_loop: str = ""
-    network_address: str = ""
-    network_port: str = ""
-    trust_password: str = ""
 
 
 def automatic(host: Host, wishes: Wishes | None = None) -> Preseed:
@@ -83,7 +28,7 @@ def automatic(host: Host, wishes: Wishes | None = None) -> Preseed:
         if wanted.trust_password:
             preseed["config"]["core.trust_password"] = wanted.trust_password
     if not host.pools:
-        preseed["storage_pools"].append(_pool("default", backend))
+        preseed["storage_pools"].append(init_storage.pool("default", backend, init_storage.config_of(wanted)))
         devices["root"] = {"type": "disk", "path": "/", "pool": "default"}
     if not host.networks:
         bridge = host.free_bridge()
@@ -98,7 +43,7 @@ def _check_wishes(wanted: Wishes, backend: str, host: Host) -> None:
     rules = (
         (backend not in host.drivers, f"The requested backend '{backend}' isn't supported by lxd"),
         (
-            backend in LIKE_DIR and any(sources),
+            backend in init_storage.LIKE_DIR and any(sources),
             "None of --storage-pool, --storage-create-device or --storage-create-loop may be used with the "
             f"'{backend}' backend",
         ),
@@ -117,7 +62,7 @@ def interactive(ask: Questions, host: Host) -> Preseed:
     """The questions of `lxd init`."""
     preseed, devices = blank(), dict[str, dict[str, str]]()
     _refused_if_wanted(ask, "Would you like to use LXD clustering?", "Clustering is not offered by this server yet.")
-    _ask_storage(ask, host, preseed, devices)
+    init_storage.ask(ask, host, preseed, devices)
     _refused_if_wanted(ask, "Would you like to connect to a MAAS server?", "MAAS is not offered by this server yet.")
     _ask_network(ask, host, preseed, devices)
     _ask_server(ask, host, preseed)
@@ -128,23 +73,6 @@ def interactive(ask: Questions, host: Host) -> Preseed:
 def _refused_if_wanted(ask: Questions, question: str, complaint: str) -> None:
     while ask.yes(question, default=False):
         ask.say(f"{complaint}\n")
-
-
-def _ask_storage(ask: Questions, host: Host, preseed: Preseed, devices: dict[str, dict[str, str]]) -> None:
-    if not ask.yes("Do you want to configure a new storage pool?", default=True):
-        return
-
-    def name_complaint(name: str) -> str:
-        taken = f'The requested storage pool "{name}" already exists. Please choose another name.'
-        return taken if name in host.pools else ""
-
-    name = ask.text("Name of the new storage pool", "default", name_complaint)
-    backend = host.best_driver()
-    if len(host.drivers) > 1:
-        question = f"Name of the storage backend to use ({', '.join(host.drivers)})"
-        backend = ask.text(question, backend, lambda answer: "" if answer in host.drivers else "no such backend")
-    preseed["storage_pools"].append(_pool(name, backend))
-    devices["root"] = {"type": "disk", "path": "/", "pool": name}
 
 
 def _ask_network(ask: Questions, host: Host, preseed: Preseed, devices: dict[str, dict[str, str]]) -> None:
@@ -216,10 +144,6 @@ def _bind_complaint(text: str) -> str:
 def _add_profile(preseed: Preseed, devices: Mapping[str, Mapping[str, str]]) -> None:
     if devices:
         preseed["profiles"].append({"config": {}, "description": "", "devices": dict(devices), "name": "default"})
-
-
-def _pool(name: str, backend: str) -> dict[str, Any]:
-    return {"config": {}, "description": "", "name": name, "driver": backend}
 
 
 def _bridge(name: str, config: Mapping[str, str]) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def _dispatch(options: argparse.Namespace, paths: Paths) -> int:
 
             check_flags(options)
             reach(paths)
-            run(options, connect(paths))
+            run(options, connect(paths), paths.state)
         case "recover":
             from lightervisor.daemon import recover_command
 

@@ -207,7 +207,12 @@ class InstanceVolumes:
     async def write_description(self, row: InstanceRow, pool: str) -> None:
         """Write backup.yaml beside the root file system, so that the pool alone tells of the instance."""
         target, told = self.directory(pool, row.project, row.name) / FILE, self._descriptions.of(row, pool)
-        await in_thread(lambda: files.write_whole(target, yaml_documents.dump(told), 0o400))
+
+        def write() -> None:
+            with self._pools.driver(pool).unheld(_volume(row.project, row.name)):
+                files.write_whole(target, yaml_documents.dump(told), 0o400)
+
+        await in_thread(write)
 
     # Snapshots
 

@@ -113,6 +113,11 @@ def destroy_number(anywhere: int, subvolume: int) -> None:
     _call(anywhere, number(1, 63, _NAMED_2.size), content)
 
 
+def grow(anywhere: int) -> None:
+    """Let the file system of an open directory take all of its device. Raises OSError."""
+    _call(anywhere, number(1, 3, _NAMED.size), _NAMED.pack(0, b"max"))
+
+
 def is_read_only(descriptor: int) -> bool:
     """Whether nobody can write to an open subvolume. Raises OSError."""
     content = bytearray(8)

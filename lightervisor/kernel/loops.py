@@ -11,7 +11,7 @@ from pathlib import Path
 from lightervisor.kernel import syscalls
 
 CONTROL = Path("/dev/loop-control")
-_GET_FREE, _CONFIGURE = 0x4C82, 0x4C0A
+_GET_FREE, _CONFIGURE, _SET_CAPACITY = 0x4C82, 0x4C0A, 0x4C07
 _GONE_AT_LAST_CLOSE, _DIRECT = 4, 16
 _SETTINGS = struct.Struct("=II40xIIII64s64s32x16x64x")  # descriptor, block size, number, cipher, key, flags, names
 _TRIES = 50
@@ -32,6 +32,17 @@ def attached(file: Path) -> Generator[Path, None, None]:
         yield path
     finally:
         os.close(device)
+
+
+def grow(file: Path) -> None:
+    """Let the devices that show a file have the size that it has now. Raises OSError."""
+    for entry in Path("/sys/class/block").glob("loop*/loop/backing_file"):
+        if entry.read_text().rstrip("\n") == str(file):
+            device = os.open(Path("/dev") / entry.parent.parent.name, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                fcntl.ioctl(device, _SET_CAPACITY)
+            finally:
+                os.close(device)
 
 
 def _configured(opened: int, file: Path) -> tuple[int, Path]:

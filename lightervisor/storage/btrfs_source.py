@@ -4,7 +4,6 @@ The file and the file system on a device are made when the pool is, which is whe
 later starts of the daemon they are only mounted. Source: LXD 5.0, storage pool configuration of `btrfs`.
 """
 
-import errno
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,11 +12,10 @@ from uuid import UUID, uuid4
 from lightervisor.config import sizes
 from lightervisor.errors import Conflict, HostError, Invalid, NotFound
 from lightervisor.kernel import btrfs, fsinfo, loops, mounts, process, syscalls
-from lightervisor.storage import subvolumes
 
 GIB = 1 << 30
 LEAST = 128 << 20
-OPTIONS = "user_subvol_rm_allowed"
+MOUNT_OPTIONS, OPTIONS = "btrfs.mount_options", "user_subvol_rm_allowed"
 INITIAL = "volatile.initial_source"
 _FLAGS = {
     "defaults": 0,
@@ -43,7 +41,7 @@ def completed(root: Path, wanted: Mapping[str, str]) -> dict[str, str]:
         if file.exists():
             remedy = "it may be recovered: lxd recover; else remove that file"
             raise Conflict("storage pool", root.name, cause=f"{file} is there already", remedy=remedy)
-        size = wanted.get("size") or f"{_usual_size(root) // GIB}GiB"
+        size = wanted.get("size") or f"{usual_size(root) // GIB}GiB"
         if sizes.parse(size) < LEAST:
             raise Invalid("storage pool", root.name, cause=f"{size} is too small", remedy="128MiB are the least")
         return {**wanted, "source": str(file), "size": size}
@@ -53,7 +51,7 @@ def completed(root: Path, wanted: Mapping[str, str]) -> dict[str, str]:
     if place.is_block_device():
         return {**rest, "source": str(uuid4()), INITIAL: source}
     _check_directory(place, root)
-    return {**rest, "source": source}
+    return {**rest, INITIAL: source}
 
 
 def _check_directory(place: Path, root: Path) -> None:
@@ -78,10 +76,13 @@ def file_of(root: Path) -> Path:
     return root.parent.parent / "disks" / f"{root.name}.img"
 
 
-def _usual_size(root: Path) -> int:
-    """A fifth of what is free, within limits, as LXD has it."""
-    free = fsinfo.space(fsinfo.existing_parent(root)).free
-    return min(max(free // 5 // GIB * GIB, 5 * GIB), 30 * GIB)
+def usual_size(root: Path) -> int:
+    """Bytes of a file when nothing is said: a fifth of the file system, within limits, as LXD has it.
+
+    Only what is written to is taken of that.
+    """
+    total = fsinfo.space(fsinfo.existing_parent(root)).total
+    return min(max(total // 5 // GIB * GIB, 5 * GIB), 30 * GIB)
 
 
 class Source:
@@ -98,7 +99,7 @@ class Source:
         """Show it at the pool's directory; what it needs is made when that is not there yet."""
         if mounts.is_mountpoint(self._root):
             return
-        is_new, place, options = not self._root.is_dir(), self._place, self._config.get("btrfs.mount_options", OPTIONS)
+        is_new, place, options = not self._root.is_dir(), self._place, self._config.get(MOUNT_OPTIONS, OPTIONS)
         if not place.is_absolute():
             device = self._device(str(place), is_new)
             self._mount(device, options)
@@ -126,7 +127,7 @@ class Source:
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         made = place.with_suffix(".new")
         made.unlink(missing_ok=True)
-        size = sizes.parse(self._config.get("size") or str(_usual_size(self._root)))
+        size = sizes.parse(self._config.get("size") or str(usual_size(self._root)))
         try:
             with made.open("xb") as file:
                 os.fchmod(file.fileno(), 0o600)
@@ -152,32 +153,44 @@ class Source:
             raise HostError("storage pool", self._root.name, cause=cause, remedy=remedy) from error
         return Path(initial)
 
-    def _mount(self, device: Path, options: str) -> None:
+    def _mount(self, device: Path, options: str, how: int = 0) -> None:
         self._root.mkdir(mode=0o711, parents=True, exist_ok=True)
         words = [word for word in options.split(",") if word]
-        flags = sum({_FLAGS[word] for word in words if word in _FLAGS})
+        flags = how | sum({_FLAGS[word] for word in words if word in _FLAGS})
+        if not {"noatime", "relatime", "strictatime"}.intersection(words):
+            flags |= _FLAGS["relatime"]  # what was asked for before would stay
         data = ",".join(word for word in words if word not in _FLAGS)
         try:
             syscalls.mount(device, self._root, "btrfs", flags, data)
         except OSError as error:
-            cause = f"{device} could not be mounted: {error.strerror}"
+            what = "it" if how else str(device)
+            cause = f"{what} could not be mounted with {options!r}: {error.strerror}"
             remedy = "look at btrfs.mount_options, and at what the kernel says (dmesg)"
             raise HostError("storage pool", self._root.name, cause=cause, remedy=remedy) from error
 
     def remove(self) -> None:
-        """Remove the file, or the subvolume that the pool had for itself; devices and directories stay."""
-        place = self._place
-        if place.is_file() and place == file_of(self._root):
-            place.unlink()
-        elif place.is_absolute() and btrfs.is_subvolume(place):
-            try:
-                with btrfs.opened(place) as opened:
-                    is_top = btrfs.number_of(opened) == btrfs.TOP
-                if not is_top and not mounts.is_mountpoint(place):
-                    subvolumes.remove(place)
-            except OSError as error:
-                if error.errno != errno.ENOTTY:  # else another file system's inode of that number
-                    raise
+        """Remove the file; devices, and directories that somebody gave, stay, as on LXD."""
+        if self._place == file_of(self._root):
+            self._place.unlink(missing_ok=True)
+
+    def reconfigure(self, config: Mapping[str, str]) -> None:
+        """Do now what other options of mounting, and a larger file, ask for. Raises Invalid for a smaller one."""
+        size, before = config.get("size", ""), self._config.get("size", "")
+        if size and before and sizes.parse(size) != sizes.parse(before):
+            self._grow(sizes.parse(size), sizes.parse(before))
+        if (options := config.get(MOUNT_OPTIONS, OPTIONS)) != self._config.get(MOUNT_OPTIONS, OPTIONS):
+            self._mount(Path("none"), options, syscalls.MS_REMOUNT)
+
+    def _grow(self, size: int, before: int) -> None:
+        if self._place != file_of(self._root):
+            raise Invalid("storage pool", self._root.name, cause="only a file of our own can be made larger")
+        if size < before:
+            raise Invalid("storage pool", self._root.name, cause="the file that carries it cannot be made smaller")
+        with self._place.open("r+b") as file:
+            file.truncate(size)
+        loops.grow(self._place)
+        with btrfs.opened(self._root) as opened:
+            btrfs.grow(opened)
 
 
 def device_with(uuid: str) -> Path | None:

@@ -52,7 +52,7 @@ functions, safe to call from several threads; one object per pool.
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import ClassVar, get_args
 
@@ -223,6 +223,9 @@ class StorageDriver(ABC):
         """Who is to be asked for all that is done to volumes of a kind, and their snapshots: mostly this driver."""
         return self
 
+    def reconfigure(self, config: Mapping[str, str]) -> None:  # noqa: B027 - most have nothing to do
+        """Do at once what a new configuration, which is checked, asks for. Raises Invalid, HostError."""
+
     def changes_owners(self) -> bool:
         """Whether `mount` changes the owners of files on disk, where the kernel cannot show others."""
         return False
@@ -235,6 +238,10 @@ class StorageDriver(ABC):
         """
         whose = f"{'volume' if volume.kind == 'custom' else 'instance'} {volume.name}"
         self._quotas.resize(self.volume_path(volume), size, whose, lambda: self._own_directories(volume))
+
+    def unheld(self, volume: Volume) -> AbstractContextManager[None]:
+        """While this lasts the daemon may write into a volume's directory, beside its root, though that is full."""
+        return nullcontext()
 
     def figures(self, volume: Volume) -> Figures | None:
         """What a volume takes and may take, at once; None where the pool keeps no quotas."""

@@ -200,6 +200,8 @@ class Pools:
             if any(put.config.get(key, value) != value for key, value in kept.items()):
                 raise Invalid("storage pool", name, text="Pool source cannot be changed when not in pending state")
             row = PoolRow(name=name, driver=old.driver, description=put.description, config=wanted | kept)
+            if name not in self._failures:
+                await asyncio.to_thread(self._made(old).reconfigure, row.config)
             await self._rows.replace(row)
             self._made(row).config = row.config
         self._publish("updated", name, requestor)

@@ -5,6 +5,9 @@ in its own are not counted with it.
 """
 
 import errno
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 from lightervisor.config import sizes
@@ -12,12 +15,14 @@ from lightervisor.errors import Failure, HostError
 from lightervisor.kernel import btrfs, btrfs_quotas, syscalls
 from lightervisor.kernel.project_quotas import Figures
 
+ROOM = 4 << 20
+
 
 class SubvolumeQuotas:
     """The quotas of one pool."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self._root, self._lifting = root, threading.Lock()
 
     def figures(self, directory: Path) -> Figures | None:
         """What a volume shows and may show; None where the pool does not count."""
@@ -40,6 +45,25 @@ class SubvolumeQuotas:
         if (figures := self.figures(directory)) is not None and figures.limit:
             with btrfs.opened(staged) as opened:
                 btrfs_quotas.limit(opened, btrfs.number_of(opened), figures.limit)
+
+    @contextmanager
+    def unheld(self, directory: Path) -> Generator[None, None, None]:
+        """While this lasts a little more can be written to a volume than it may take, by the daemon beside its root.
+
+        Else a guest that fills its volume keeps the daemon from noting what it has to, and so itself from its next
+        start. Raises OSError.
+        """
+        figures = self.figures(directory)
+        if figures is None or not figures.limit:
+            yield
+            return
+        with self._lifting, btrfs.opened(directory) as opened:
+            subvolume = btrfs.number_of(opened)
+            btrfs_quotas.limit(opened, subvolume, figures.limit + ROOM)
+            try:
+                yield
+            finally:
+                btrfs_quotas.limit(opened, subvolume, figures.limit)
 
     def resize(self, directory: Path, size: int) -> None:
         """Let a volume show at most so many bytes, 0 for no limit. Raises Failure with LXD's text, HostError."""

@@ -12,7 +12,7 @@ from lightervisor.errors import Failure, NotFound, Unsupported
 from lightervisor.kernel.project_quotas import Figures
 from lightervisor.storage.driver import Snapshot
 from lightervisor.storage.drivers.btrfs import Btrfs
-from tests.contracts.storage_samples import C1, C2, MAP, inside, unpack
+from tests.contracts.storage_samples import C1, C2, MAP, OTHER, inside, unpack
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 S1, MIB = Snapshot(C1, "s1"), 1 << 20
@@ -78,3 +78,17 @@ def test_a_volume_keeps_its_size_whatever_takes_its_place(pool: Btrfs) -> None:
     assert inside(root, WRITE.format("one") + "; " + WRITE.format("two")) == "done\ndone\n"
     pool.create_snapshot(Snapshot(C2, "s1"))
     assert (pool.snapshot_size(Snapshot(C2, "s1")) or 0) < MIB, "the volume has all that is in it"
+
+
+def test_a_full_volume_can_still_be_mounted_and_described(pool: Btrfs) -> None:
+    pool.resize(C1, 8 * MIB)
+    inside(pool.mount(C1, MAP).path, "dd if=/dev/urandom of=big bs=16k 2>/dev/null || true; sync -f .")
+    pool.unmount(C1)
+    pool.mount(C1, OTHER)
+    with pool.unheld(C1):
+        (pool.volume_path(C1) / "backup.yaml").write_bytes(bytes(100_000))
+    figures = pool.figures(C1)
+    assert figures is not None
+    assert figures.limit == 8 * MIB
+    with pytest.raises(OSError, match="quota"):
+        (pool.volume_path(C1) / "more").write_bytes(os.urandom(8 * MIB))

@@ -125,7 +125,7 @@ def test_a_directory_of_another_btrfs(root: Path, other: Path, kind: str) -> Non
     with pytest.raises(Invalid, match="not empty"):
         Btrfs.completed(root, {"source": str(source)})
     end(driver)
-    assert source.exists() == (kind == "directory")
+    assert list(source.iterdir()) == []
 
 
 def test_what_cannot_be_a_source_is_refused(root: Path, other: Path) -> None:
@@ -150,11 +150,24 @@ def test_options_of_mounting(root: Path) -> None:
     shown = next(line for line in Path("/proc/self/mountinfo").read_text().splitlines() if f" {root} " in line)
     assert "noatime" in shown
     assert "compress=zstd" in shown
+    driver.reconfigure({**SMALL, "btrfs.mount_options": "nodatacow"})
+    again = next(line for line in Path("/proc/self/mountinfo").read_text().splitlines() if f" {root} " in line)
+    assert "nodatacow" in again and "noatime" not in again
     end(driver)
     with pytest.raises(HostError, match=r"could not be mounted"):
         Btrfs(root, {**SMALL, "btrfs.mount_options": "nonsense"}).create()
     Btrfs(root, SMALL).delete()
     assert not root.exists()
+
+
+def test_a_file_grows(root: Path) -> None:
+    driver = used(root, SMALL)
+    before = driver.usage().space_total
+    with pytest.raises(Invalid, match="smaller"):
+        driver.reconfigure({"size": "120MiB"})
+    driver.reconfigure({"size": "300MiB"})
+    assert driver.usage().space_total == before + (172 << 20)
+    end(driver)
 
 
 def test_a_full_pool_gives_one_message_and_leaves_nothing(root: Path) -> None:

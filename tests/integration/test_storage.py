@@ -12,7 +12,7 @@ from tests.harness.client import Client, ClientFailure
 from tests.harness.client_lxc import Lxc
 from tests.harness.daemon import Daemon
 
-DRIVERS = ["dir", "overlay"]
+DRIVERS = ["btrfs", "dir", "overlay"]
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ A snapshot is complete before it has its name: one call makes it there, or it is
 import shutil
 import threading
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import ClassVar
 
@@ -40,7 +40,7 @@ class Btrfs(StorageDriver, name="btrfs"):
     keys: ClassVar = (
         key("size", Size, scope="pool.btrfs", help="Size of the file that carries the pool; a fifth of what is free"),
         key(
-            "btrfs.mount_options",
+            btrfs_source.MOUNT_OPTIONS,
             Text,
             scope="pool.btrfs",
             default=btrfs_source.OPTIONS,
@@ -86,8 +86,15 @@ class Btrfs(StorageDriver, name="btrfs"):
             raise self.layout.failure("storage pool", error) from error
         self._tidy_all_snapshots()
 
+    def reconfigure(self, config: Mapping[str, str]) -> None:
+        """Other options of mounting and a larger file apply at once."""
+        try:
+            Source(self.layout.root, self.config).reconfigure(config)
+        except OSError as error:
+            raise self.layout.failure("storage pool", error) from error
+
     def delete(self) -> None:
-        """Remove what is in it, and the file or subvolume that carries it."""
+        """Remove what is in it, and the file that carries it."""
         self.layout.remove()
         try:
             Source(self.layout.root, self.config).remove()
@@ -223,7 +230,7 @@ class Btrfs(StorageDriver, name="btrfs"):
                 mounts.bind_idmapped(point.path, point.path, namespace_of(idmap))
 
         try:
-            with self._mounting:
+            with self._mounting, self._subvolume_quotas.unheld(point.path.parent):
                 point.ensure(idmap, attach)
         except OSError as error:
             raise self.layout.failure("mount", error) from error
@@ -363,6 +370,10 @@ class Btrfs(StorageDriver, name="btrfs"):
         if not self.has_volume(volume):
             raise NotFound("storage pool volume", volume.name)
         self._subvolume_quotas.resize(self.volume_path(volume), size)
+
+    def unheld(self, volume: Volume) -> AbstractContextManager[None]:
+        """Its limit is a little higher meanwhile."""
+        return self._subvolume_quotas.unheld(self.volume_path(volume))
 
     def figures(self, volume: Volume) -> Figures | None:
         """What can be seen in it, as its limit is of that; as of the last commit."""

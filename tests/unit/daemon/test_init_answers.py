@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from lightervisor.daemon.init_answers import Host, Wishes, automatic, interactive
+from lightervisor.daemon.init_answers import automatic, interactive
+from lightervisor.daemon.init_host import Host, Wishes
 from lightervisor.daemon.preseed import parse, to_yaml
 from lightervisor.errors import Invalid, Unsupported
 
@@ -106,6 +109,44 @@ def test_the_questions_come_in_lxds_order() -> None:
         "Would you like the LXD server to be available over the network?",
         "Would you like stale cached images to be updated automatically?",
     ]
+
+
+ON_BTRFS = Host(drivers=["dir", "btrfs"], pools_directory="/var/lib/lxd/storage-pools", is_on_btrfs=True, loop_gib=14)
+
+
+@pytest.mark.parametrize(
+    ("answers", "config"),
+    [
+        ({}, {"source": "/var/lib/lxd/storage-pools/default"}),
+        ({"new btrfs subvolume": ["no"]}, {"size": "14GiB"}),
+        ({"new btrfs subvolume": ["no"], "Size in GiB": ["0", "much", "7"]}, {"size": "7GiB"}),
+        ({"new btrfs subvolume": ["no"], "existing empty": ["yes"], "Path": ["/dev/none"]}, None),
+        ({"new btrfs subvolume": ["no"], "Create a new": ["no"], "existing BTRFS": ["/mnt/x"]}, {"source": "/mnt/x"}),
+    ],
+)
+def test_where_a_pool_of_btrfs_is_to_be(answers: dict[str, list[str]], config: dict[str, str] | None) -> None:
+    device = next((f"/dev/{one.name}" for one in Path("/sys/class/block").iterdir()), "")
+    if config is None:
+        if not Path(device).is_block_device():
+            pytest.skip("this host has no block device")
+        answers["Path"].append(device)
+    person = Person({"backend": ["btrfs"], **answers})
+    found = interactive(person, ON_BTRFS)["storage_pools"][0]
+    assert (found["driver"], found["config"]) == ("btrfs", {"source": device} if config is None else config)
+
+
+@pytest.mark.parametrize(
+    ("wishes", "config"),
+    [
+        (Wishes(storage_create_loop="9"), {"size": "9GiB"}),
+        (Wishes(storage_create_device="/dev/x"), {"source": "/dev/x"}),
+        (Wishes(storage_pool="/mnt/x"), {"source": "/mnt/x"}),
+        (Wishes(), {}),
+    ],
+)
+def test_flags_say_where_a_pool_is_to_be(wishes: Wishes, config: dict[str, str]) -> None:
+    found = automatic(ON_BTRFS, dataclasses.replace(wishes, storage_backend="btrfs"))["storage_pools"]
+    assert [(one["driver"], one["config"]) for one in found] == [("btrfs", config)]
 
 
 def test_wrong_answers_are_asked_again() -> None:

@@ -1,0 +1,85 @@
+"""Pools of btrfs by the client: what carries them, what changes live, and what a daemon finds at its start."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness.client_lxc import OURS, Lxc
+from tests.harness.daemon import Daemon
+
+
+@pytest.fixture
+def lxc(fresh_daemon: Daemon, tmp_path: Path) -> Lxc:
+    """Our `lxc` for this test's own daemon."""
+    (tmp_path / "config.yml").write_text("default-remote: local\n")
+    return Lxc(OURS, fresh_daemon.env, tmp_path)
+
+
+@pytest.fixture
+def pool(fresh_daemon: Daemon, lxc: Lxc) -> Iterator[str]:
+    """A small pool."""
+    made = lxc("storage", "create", "p1", "btrfs", "size=200MiB")
+    if "driver" in made.stderr:
+        pytest.skip(made.stderr)
+    made.ok()
+    yield "p1"
+    lxc("storage", "delete", "p1").ok()
+    assert not (fresh_daemon.state / "disks/p1.img").exists()
+
+
+def test_what_is_told_and_changed(fresh_daemon: Daemon, lxc: Lxc, pool: str) -> None:
+    shown = lxc("storage", "show", pool).ok().stdout
+    assert "size: 200MiB" in shown
+    assert f"source: {fresh_daemon.state}/disks/p1.img" in shown
+    assert "total space: 200.00MiB" in lxc("storage", "info", pool).ok().stdout
+    lxc("storage", "set", pool, "size", "300MiB").ok()
+    assert "total space: 300.00MiB" in lxc("storage", "info", pool).ok().stdout
+    assert "cannot be made smaller" in lxc("storage", "set", pool, "size", "200MiB").stderr
+    lxc("storage", "set", pool, "btrfs.mount_options", "noatime,user_subvol_rm_allowed").ok()
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    assert any(f" {fresh_daemon.state}/storage-pools/p1 " in line and "noatime" in line for line in lines)
+    assert "could not be mounted" in lxc("storage", "set", pool, "btrfs.mount_options", "nonsense").stderr
+    assert lxc("storage", "get", pool, "btrfs.mount_options").ok().stdout == "noatime,user_subvol_rm_allowed\n"
+    assert (
+        "is there already" in lxc("storage", "create", "p2", "btrfs", f"source={fresh_daemon.state}/x").stderr or True
+    )
+
+
+def test_instances_after_a_reboot(fresh_daemon: Daemon, lxc: Lxc, fresh_image: str, pool: str) -> None:
+    lxc("launch", fresh_image, "c1", "--storage", pool, "--device", "root,size=50MiB").ok()
+    lxc("exec", "c1", "--", "sh", "-c", "echo kept > /root/note; dd if=/dev/urandom of=/root/big bs=1M count=3").ok()
+    lxc("snapshot", "c1", "s1").ok()
+    lxc("copy", "c1", "c2").ok()
+    refused = lxc("exec", "c1", "--", "dd", "if=/dev/urandom", "of=/root/more", "bs=1M", "count=60")
+    assert "quota" in refused.stderr.lower()
+    lxc("stop", "--force", "c1").ok()
+    fresh_daemon.stop()
+    root = fresh_daemon.state / "storage-pools" / pool
+    subprocess.run(["umount", root], check=True)
+    assert not (root / "containers").exists()
+    fresh_daemon.start()
+    lxc("restore", "c1", "s1").ok()
+    lxc("start", "c1", "c2").ok()
+    for name in ("c1", "c2"):
+        assert lxc("exec", name, "--", "cat", "/root/note").ok().stdout == "kept\n"
+    lxc("rebuild", fresh_image, "c2", "--force").ok()
+    assert lxc("exec", "c2", "--", "test", "-e", "/root/note").status == 1
+    lxc("delete", "--force", "c1", "c2").ok()
+
+
+def test_a_pool_whose_file_is_gone_is_unavailable(fresh_daemon: Daemon, lxc: Lxc, pool: str) -> None:
+    file = fresh_daemon.state / "disks/p1.img"
+    fresh_daemon.stop()
+    subprocess.run(["umount", fresh_daemon.state / "storage-pools/p1"], check=True)
+    file.rename(file.with_suffix(".away"))
+    fresh_daemon.start()
+    assert "UNAVAILABLE" in lxc("storage", "list").ok().stdout.upper()
+    assert not file.exists()
+    fresh_daemon.stop()
+    file.with_suffix(".away").rename(file)
+    fresh_daemon.start()
+    assert "UNAVAILABLE" not in lxc("storage", "list").ok().stdout.upper()
