@@ -157,9 +157,18 @@ class Births:
                 remedy=f"choose another name, or delete it first: lxc delete {row.name}",
             )
         await self._boot.check_host(row, expanded)
+        # An undo that is tried again at the next start must not find this one: a moved instance keeps its identity.
+        if not await run.undo_left(UNDO, {"project": row.project, "name": row.name}):
+            cause = "what is left of one of this name that was not created cannot be removed"
+            raise Conflict("instance", row.name, cause=cause, remedy="lxd's log tells why; choose another name")
         self._volumes.check_new(pool, row.project, row.name)
-        identity = row.config["volatile.uuid"]
-        arguments = {"project": row.project, "name": row.name, "pool": pool, "uuid": identity}
+        arguments = {
+            "project": row.project,
+            "name": row.name,
+            "pool": pool,
+            "uuid": row.config["volatile.uuid"],
+            "created_at": row.created_at.isoformat(),
+        }
 
         async def made() -> None:
             await make()
@@ -206,7 +215,8 @@ class Births:
         project, name, pool = arguments["project"], arguments["name"], arguments["pool"]
         with suppress(NotFound):
             row = self._rows.get(project, name)
-            if row.config.get("volatile.uuid") != arguments["uuid"]:
+            told = {"uuid": row.config.get("volatile.uuid"), "created_at": row.created_at.isoformat()}
+            if any(arguments.get(key, value) != value for key, value in told.items()):
                 return
             await self._boot.forget(row)
             await self._rows.delete(project, name)

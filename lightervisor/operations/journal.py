@@ -55,6 +55,21 @@ class Journal:
         if steps and not failed:
             await self.settle(steps[0].operation)
 
+    async def undo_left(self, undo: str, about: Mapping[str, str]) -> bool:
+        """Undo once more whole operations that have ended and noted such a step; whether none is left.
+
+        `about` are arguments that the step has. Who holds the lock of what they name knows that they have ended.
+        """
+        left: dict[str, list[JournalRow]] = {}
+        for row in rows.unfinished(self._database.reader):
+            left.setdefault(row.operation, []).append(row)
+        for steps in left.values():
+            if any(step.undo == undo and about.items() <= step.arguments.items() for step in steps):
+                await self.undo(steps)
+                if any(row.operation == steps[0].operation for row in rows.unfinished(self._database.reader)):
+                    return False
+        return True
+
     async def recover(self) -> int:
         """Undo what a dead daemon left unfinished; the number of operations concerned."""
         by_operation: dict[str, list[JournalRow]] = {}

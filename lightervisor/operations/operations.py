@@ -86,6 +86,10 @@ class Run:
         """What was done in steps so far is whole, and stays also when the rest fails or the daemon dies."""
         await self._operations.settle_steps(self)
 
+    async def undo_left(self, undo: str, about: Mapping[str, str]) -> bool:
+        """Undo what earlier operations could not; as of `Journal.undo_left`, by whose locks this one must be held."""
+        return await self._journal.undo_left(undo, about)
+
     async def step(self, action: Callable[[], Awaitable[Answer]], *, undo: str, arguments: Mapping[str, str]) -> Answer:
         """Take one step, noted with its undo before it runs."""
         row = JournalRow(self.id, len(self.steps), undo, dict(arguments))

@@ -28,6 +28,7 @@ class Bench:
     journal: Journal
     operations: Operations
     log: list[str] = field(default_factory=list[str])
+    is_stubborn: bool = True
 
     async def step(self, run: Run, name: str) -> None:
         async def act() -> None:
@@ -37,7 +38,7 @@ class Bench:
 
     async def undo(self, arguments: Mapping[str, str]) -> None:
         self.log.append(f"undo {arguments['name']}")
-        if arguments["name"] == "stubborn":
+        if arguments["name"] == "stubborn" and self.is_stubborn:
             raise HostError("step", "stubborn")
 
     def noted(self) -> int:
@@ -103,6 +104,28 @@ async def test_an_undo_that_fails_stays_noted_for_the_next_start(bench: Bench) -
     bench.log.clear()
     assert await bench.journal.recover() == 1
     assert bench.log[0] == "undo stubborn"
+
+
+async def test_what_could_not_be_undone_is_tried_again_before_its_place_is_taken(bench: Bench) -> None:
+    async def work(run: Run) -> None:
+        await bench.step(run, "one")
+        await bench.step(run, "stubborn")
+        raise Invalid("work")
+
+    async def again(run: Run) -> None:
+        bench.log.append(str(await run.undo_left("undo", {"name": "other"})))
+        bench.log.append(str(await run.undo_left("undo", {"name": "stubborn"})))
+
+    await bench.operations.wait(bench.operations.start("W", work).id, 5)
+    bench.log.clear()
+    await bench.operations.wait(bench.operations.start("W", again).id, 5)
+    assert bench.log == ["True", "undo stubborn", "undo one", "False"]
+    assert bench.noted() == 2
+    bench.log.clear()
+    bench.is_stubborn = False
+    await bench.operations.wait(bench.operations.start("W", again).id, 5)
+    assert bench.log == ["True", "undo stubborn", "undo one", "True"]
+    assert bench.noted() == 0
 
 
 async def test_what_a_dead_daemon_left_is_undone_at_the_next_start(bench: Bench) -> None:
