@@ -11,7 +11,7 @@ import pytest
 
 from lightervisor.errors import Unsupported
 from lightervisor.kernel import mounts
-from lightervisor.storage import flattening, merging
+from lightervisor.storage import flattening, layers, merging
 from lightervisor.storage.driver import Snapshot
 from lightervisor.storage.drivers.overlay import Overlay
 from tests.contracts.storage_samples import C1, C2, MAP, inside, unpack
@@ -191,6 +191,36 @@ def test_copies_keep_what_they_share(pool: Overlay) -> None:
     assert len(lowers(pool, pool.volume_path(C1))) == 3, "the layer below has two users"
     pool.unmount(C1)
     pool.delete_volume(C2)
+
+
+@pytest.mark.parametrize("kind", ["rebuild", "replace"])
+def test_what_is_replaced_meanwhile_leaves_no_layer(pool: Overlay, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """Layers are merged just when it has been read what goes."""
+    pool.create_volume(C2, "img1")
+    with monkeypatch.context() as later:
+        later.setattr(flattening.Flattening, "begin", lambda _: None)
+        for number in range(3):
+            write(pool, f"echo {number} > n{number}")
+            pool.create_snapshot(Snapshot(C1, f"s{number}"))
+        for number in range(3):
+            pool.delete_snapshot(Snapshot(C1, f"s{number}"))
+    read, is_due = pool._layers.read, [True]
+
+    def read_and_merge(directory: Path) -> layers.Chain:
+        chain = read(directory)
+        if is_due:
+            is_due.clear()
+            pool._flattening.run()
+        return chain
+
+    monkeypatch.setattr(pool._layers, "read", read_and_merge)
+    if kind == "rebuild":
+        pool.rebuild_volume(C1, "img1", "mark")
+    else:
+        pool.replace_volume(C2, C1)
+    settled(pool)
+    known = {lower for one in pool._layers.chains().values() for lower in one.layers()}
+    assert {f"layers/{name}" for name in layers_of(pool)} == known
 
 
 def test_a_killed_daemon_leaves_some_told(pool: Overlay, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,13 +114,13 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
 
     def rebuild_volume(self, volume: Volume, image: str | None, mark: str) -> None:
         """Another volume changes places with it; the layers that no snapshot has go."""
-        directory = self.volume_path(volume)
-        before = self._layers.read(directory)
-        making = self.layout.making("storage volume")
-        with self._layers.lock, making as staged, self._born(image, staged, volume):
-            (staged / RESTORED).write_text(mark)
-            self.unmount(volume)
-            self.layout.exchange(staged, directory)
+        directory, making = self.volume_path(volume), self.layout.making("storage volume")
+        with self._layers.reading():
+            before = self._layers.read(directory)
+            with self._layers.lock, making as staged, self._born(image, staged, volume):
+                (staged / RESTORED).write_text(mark)
+                self.unmount(volume)
+                self.layout.exchange(staged, directory)
         self._drop(before)
 
     def fill_volume(self, volume: Volume, fill: Fill) -> None:
@@ -236,14 +236,12 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
         self, source: Held, target: Volume, still: Still | None = None, watch: Watch | None = None
     ) -> None:
         """Put an empty layer over those of the source in its place."""
-        before = self._layers.read(self.volume_path(target))
-        with (
-            self._kept(source, target, still, watch) as (staged, chain),
-            self._layers.new(chain.lowers, self._quotas.project(staged)) as top,
-        ):
-            self._layers.write(staged, Chain(image=chain.image, top=top, lowers=chain.lowers))
-            self.unmount(target)
-            self.layout.exchange(staged, self.volume_path(target))
+        with self._layers.reading(), self._kept(source, target, still, watch) as (staged, chain):
+            before = self._layers.read(self.volume_path(target))
+            with self._layers.new(chain.lowers, self._quotas.project(staged)) as top:
+                self._layers.write(staged, Chain(image=chain.image, top=top, lowers=chain.lowers))
+                self.unmount(target)
+                self.layout.exchange(staged, self.volume_path(target))
         self._drop(before)
 
     @contextmanager
