@@ -37,6 +37,8 @@ class Adoption:
         inherited, taken = expand(layers, {}, {}).devices, records.identities(self._rows.list())
         row = records.instance_row(told, place, inherited, taken)
         snapshots = records.snapshot_rows(config, place, inherited, row, taken)
+        if not place.is_here:  # what is here is not lost for a key that one can change
+            self._births.check_snapshots(snapshots)
         return Adopted(self._births.plan(row), snapshots)
 
     def names(self) -> set[tuple[str, str]]:

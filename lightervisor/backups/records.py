@@ -7,10 +7,8 @@ from datetime import UTC, datetime
 from msgspec import Struct
 
 from lightervisor.config import architectures
-from lightervisor.config.instance_keys import SCOPE
-from lightervisor.config.key import REGISTRY
 from lightervisor.config.merge import Devices, root_device
-from lightervisor.config.volatile_keys import of_no_host
+from lightervisor.config.volatile_keys import known, of_no_host
 from lightervisor.db.instance_snapshots import SnapshotRow
 from lightervisor.db.instances import InstanceRow
 from lightervisor.errors import Invalid
@@ -92,9 +90,8 @@ def _config(told: Mapping[str, str], taken: Collection[str], *, is_here: bool) -
     """Its keys without those that hold for the host or the run that they were written in, unless it is this one."""
     kept = {
         key: value
-        for key, value in (told if is_here else of_no_host(told)).items()
+        for key, value in known(told if is_here else of_no_host(told)).items()
         if not (key.startswith("volatile.") and key.endswith(MAC) and value in taken)
-        and not (key.startswith("volatile.") and REGISTRY.lookup(SCOPE, key) is None)  # another server's own notes
     }
     if kept.get(IDENTITY, "") in ("", *taken):
         kept[IDENTITY] = str(uuid.uuid4())

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from lightervisor.config.key import INSTANCE, key
+from lightervisor.config.key import INSTANCE, REGISTRY, key
 from lightervisor.config.types import Text, matching
 
 # Of Ethernet, and of InfiniBand's longer ones.
@@ -44,6 +44,15 @@ for _name, _help in (
     ("*.last_state.vf.parent", "The card that the virtual function is of"),
 ):
     key(f"volatile.{_name}", TYPES.get(_name, Text), scope=INSTANCE, group="volatile", help=_help)
+
+
+def known(config: Mapping[str, str]) -> dict[str, str]:
+    """A configuration from elsewhere without what another server has noted for itself."""
+    return {
+        key: value
+        for key, value in config.items()
+        if not key.startswith("volatile.") or REGISTRY.lookup(INSTANCE, key) is not None
+    }
 
 
 def of_no_host(config: Mapping[str, str]) -> dict[str, str]:

@@ -53,7 +53,7 @@ def together(stock: Stock, choice: ImageChoice, snapshots: Snapshots, snapshot_a
     births = Births(rows, snapshot_rows, catalog, checks, boot, volumes)
     acts = BirthActs(operations, events)
     sources = Sources(snapshot_rows, catalog, boot, VolumeCopies(volumes))
-    arrivals = SnapshotArrivals(snapshot_rows, volumes, snapshots)
+    arrivals = SnapshotArrivals(snapshot_rows, checks, volumes, snapshots)
     refreshing = Refreshing(rows, sources, boot, snapshot_acts, arrivals, operations)
     return Born(
         births=births,

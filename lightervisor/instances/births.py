@@ -132,6 +132,10 @@ class Births:
             pool = self._pool_of(expanded)
         return Plan(row, expanded, pool)
 
+    def check_snapshots(self, snapshots: Sequence[SnapshotRow]) -> None:
+        """Raise Invalid for snapshots from elsewhere that it cannot have."""
+        self._checks.check_snapshots(snapshots)
+
     def _pool_of(self, expanded: Expanded) -> str:
         try:
             return self._volumes.pool_of(expanded.devices)

@@ -1,7 +1,8 @@
 """Is a configuration acceptable? One check, on the final merged state. Texts are LXD's."""
 
 import posixpath
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
 
 from lightervisor.config import names
 from lightervisor.config.instance_keys import SCOPE
@@ -11,6 +12,25 @@ from lightervisor.errors import Invalid
 from lightervisor.runtime.settings import nvidia, raw_lxc, seccomp
 
 DeviceCheck = Callable[[str, Mapping[str, str]], None]
+
+
+class Kept(Protocol):
+    """A snapshot, as far as it is checked."""
+
+    @property
+    def name(self) -> str:
+        """Its own name."""
+        ...
+
+    @property
+    def config(self) -> Config:
+        """Its own keys."""
+        ...
+
+    @property
+    def devices(self) -> Devices:
+        """Its own devices."""
+        ...
 
 
 class InstanceChecks:
@@ -55,6 +75,21 @@ class InstanceChecks:
         for name, device in devices.items():
             names.check_device(name)
             self._check_device(name, device)
+
+    def check_snapshots(self, snapshots: Iterable[Kept]) -> None:
+        """Raise Invalid for snapshots from elsewhere that no instance can be restored to; their profiles are not asked.
+
+        LXD checks them when it stores them, with the texts for instances.
+        """
+        for one in snapshots:
+            try:
+                self.check_config(one.config)
+                self.check_devices(one.devices)
+            except Invalid as error:
+                remedy = "delete it where it comes from, or leave out all snapshots: --instance-only"
+                raise Invalid(
+                    "snapshot", one.name, text=f"Snapshot {one.name}: {error.sentence()}", remedy=remedy
+                ) from error
 
     def check_profile(self, config: Config, devices: Devices) -> None:
         """Check a profile's own configuration and devices; LXD's texts about them say no "Invalid config"."""

@@ -13,6 +13,7 @@ import msgspec
 from lightervisor.db.instance_snapshots import SnapshotRow, SnapshotRows
 from lightervisor.errors import NotFound
 from lightervisor.instances import snapshot_take
+from lightervisor.instances.checks import InstanceChecks
 from lightervisor.instances.snapshot_acts import arguments_of, place_of
 from lightervisor.instances.snapshot_names import HIDDEN
 from lightervisor.instances.snapshots import Snapshots
@@ -26,8 +27,14 @@ FINISH = "finish replacing snapshot"
 class SnapshotArrivals:
     """Takes in snapshots of all instances."""
 
-    def __init__(self, rows: SnapshotRows, volumes: InstanceVolumes, snapshots: Snapshots) -> None:
-        self._rows, self._volumes, self._snapshots = rows, volumes, snapshots
+    def __init__(
+        self, rows: SnapshotRows, checks: InstanceChecks, volumes: InstanceVolumes, snapshots: Snapshots
+    ) -> None:
+        self._rows, self._checks, self._volumes, self._snapshots = rows, checks, volumes, snapshots
+
+    def check(self, rows: Iterable[SnapshotRow]) -> None:
+        """Raise Invalid for those that no instance can have."""
+        self._checks.check_snapshots(rows)
 
     async def add(
         self, run: Run, pool: str, row: SnapshotRow, make: Callable[[SnapshotPlace], Awaitable[None]]

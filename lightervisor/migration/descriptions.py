@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from lightervisor.config import architectures
-from lightervisor.config.volatile_keys import of_no_host
+from lightervisor.config.volatile_keys import known, of_no_host
 from lightervisor.db.instance_snapshots import SnapshotRow
 from lightervisor.errors import Failure, Invalid
 from lightervisor.instances import snapshot_names
@@ -105,7 +105,10 @@ def kept(snapshot: Snapshot, project: str, instance: str, architecture: str) -> 
         last_used_at=_moment(snapshot.last_used_at),
         expires_at=_moment(snapshot.expires_at) if snapshot.expires_at > 0 else ZERO_TIME,
         ephemeral=snapshot.ephemeral,
-        config={**of_no_host({pair.key: pair.value for pair in snapshot.config}), "volatile.last_state.idmap": "[]"},
+        config={
+            **known(of_no_host({pair.key: pair.value for pair in snapshot.config})),
+            "volatile.last_state.idmap": "[]",
+        },
         devices={device.name: {pair.key: pair.value for pair in device.pairs} for device in snapshot.devices},
         profiles=list(snapshot.profiles),
     )

@@ -1,6 +1,6 @@
 """What both kinds of arrival have in common, of a new instance and of a refreshed one: the agreement, and the files."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 
 from msgspec import Struct
@@ -19,6 +19,7 @@ from lightervisor.operations.operations import Run
 from lightervisor.storage.driver import Snapshot, StorageDriver, Volume
 
 PROGRESS = "fs_progress"
+Check = Callable[[Sequence[SnapshotRow]], None]
 
 
 class Coming(Struct, frozen=True, kw_only=True):
@@ -32,9 +33,9 @@ class Coming(Struct, frozen=True, kw_only=True):
 
 
 async def agree(
-    talk: Talk, ours: InstanceRow, driver: StorageDriver, has: Sequence[SnapshotRow] | None = None
+    talk: Talk, ours: InstanceRow, driver: StorageDriver, check: Check, has: Sequence[SnapshotRow] | None = None
 ) -> Coming:
-    """Read an offer and answer it: `ours` is to come into a pool of this driver.
+    """Read an offer and answer it: `ours` is to come into a pool of this driver, with snapshots that pass `check`.
 
     `has` are the snapshots of an instance that is there; without it there is none.
 
@@ -55,6 +56,7 @@ async def agree(
     # LXD compares dates by whole seconds, as they are sent.
     known = {(row.name, int(row.created_at.timestamp())) for row in has or ()}
     wanted = [row for row in rows if (row.name, int(row.created_at.timestamp())) not in known]
+    check(wanted)
     names = {row.name for row in wanted}
     said = offer.rsync or OLD
     answer = Header(

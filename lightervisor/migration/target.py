@@ -109,7 +109,8 @@ class Receiving:
     async def _bring(self, run: Run, talk: Talk, plan: Plan) -> None:
         project, name, pool = plan.row.project, plan.row.name, plan.pool
         driver = self._volumes.driver(pool)
-        coming, base = await agree(talk, plan.row, driver), await self._bases.of(plan)
+        coming = await agree(talk, plan.row, driver, self._births.check_snapshots)
+        base = await self._bases.of(plan)
         volume = Volume("containers", volume_name(project, name))
 
         async def make() -> None:

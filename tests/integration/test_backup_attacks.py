@@ -46,8 +46,8 @@ TREE = (
 SNAPSHOT = {"name": "s1", "architecture": "x86_64", "created_at": "2026-01-01T00:00:00Z"}
 
 
-def with_snapshots(*names: str) -> dict[str, Any]:
-    snapshots = [{**SNAPSHOT, "name": name} for name in names]
+def with_snapshots(*names: str, **fields: Any) -> dict[str, Any]:
+    snapshots = [{**SNAPSHOT, "name": name, **fields} for name in names]
     return {"snapshots": list(names), "config": {"snapshots": snapshots}}
 
 
@@ -78,8 +78,17 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "snapshot with slash": (backup(*TREE, **with_snapshots("a/b")), 'Cannot contain "/"'),
     "snapshot twice": (backup(*TREE, **with_snapshots("a", "a")), "lists a snapshot twice"),
     "undescribed snapshot": (backup(*TREE, snapshots=["s1"]), "describes other snapshots than it lists"),
+    "unknown key in a snapshot": (
+        backup(*TREE, **with_snapshots("a", config={"no.such": "1"})), "Snapshot a: Invalid config: Unknown conf",
+    ),
+    "bad value in a snapshot": (
+        backup(*TREE, **with_snapshots("a", config={"raw.lxc": "lxc.hook.pre-start=\0/bin/id"})), "Snapshot a: ",
+    ),
+    "bad device in a snapshot": (
+        backup(*TREE, **with_snapshots("a", devices={"d": {"type": "disk", "path": "/x"}})), "Snapshot a: ",
+    ),
     "date": (backup(*TREE, container={"created_at": "0000-99-99"}), "created_at"),
-}
+}  # fmt: skip
 FAILING: dict[str, tuple[bytes, str]] = {
     "no tree": (backup(), "it has no backup"),
     "no root": (backup(folder("backup/container")), "it has no rootfs"),

@@ -108,6 +108,15 @@ def test_snapshots_that_cannot_be_are_refused(daemon: Daemon, name: str, cause: 
     nothing_stays(daemon, name)
 
 
+def test_a_snapshot_that_no_instance_could_become_is_refused(daemon: Daemon, name: str) -> None:
+    config = (Pair(key="security.no_such", value="true"), Pair(key="volatile.of_a_later_lxd", value="x"))
+    snapshots = (Snapshot(name="s1", config=config),)
+    offer = Header(files_by=FilesBy.RSYNC, rsync=ALL, snapshot_names=("s1",), snapshots=snapshots)
+    ended = pushed(daemon, name, saying(offer.encode()))
+    assert ended["err"].startswith("Snapshot s1: Invalid config: Unknown configuration key: security.no_such")
+    nothing_stays(daemon, name)
+
+
 @pytest.mark.parametrize(
     ("cause", "frame"),
     [
