@@ -100,7 +100,10 @@ def test_routed_is_reached_by_its_addresses(
         eventually(lambda address=address: pings(cabled, address), timeout_s=30, what=f"an answer of {address}")
         assert address in processes.run(["ip", "neigh", "show", "proxy"]).stdout
         assert address in processes.run(["ip", "-6", "neigh", "show", "proxy"]).stdout or "." in address
-    assert pings(lambda *words: processes.run(["nsenter", "-t", str(_pid(daemon, box)), "-n", *words]), "10.233.9.1")
+    inside = ["nsenter", "-t", str(_pid(daemon, box)), "-n"]
+    eventually(
+        lambda: pings(lambda *words: processes.run([*inside, *words]), "10.233.9.1"), what="an answer to the box"
+    )
     assert host_name in processes.run(["ip", "route", "show", "table", "4711"]).stdout
     assert "via 10.233.9.77" in processes.run(["ip", "route", "show", "10.234.9.0/24"]).stdout
     lxc("stop", "--force", box).ok()

@@ -110,8 +110,15 @@ def test_26_nobodys_id_is_no_owner(daemon: Daemon, launch: Launch, lxc: Lxc, pri
         assert ran.status != 0 and ran.stdout == "", ran.stdout
 
 
-def test_28_nobody_inside_looks_into_what_enters(daemon: Daemon, running: str) -> None:
+def test_28_nobody_inside_looks_into_what_enters(daemon: Daemon, image: str, name: str) -> None:
     """Root of the container tries all processes that it sees, as fast as it can, while commands are run."""
+    # Without a network: the sockets of a DHCP client are the container's own.
+    body = {"name": name, "source": {"type": "image", "alias": image}, "devices": {"eth0": {"type": "none"}}}
+    for method, path, asked in (
+        ("POST", "/1.0/instances", body),
+        ("PUT", f"/1.0/instances/{name}/state", {"action": "start", "timeout": 30}),
+    ):
+        assert daemon.operation(method, path, asked)["status"] == "Success"
     code = """
 import ctypes
 found, libc, mine = [], ctypes.CDLL(None), str(os.getpid())
@@ -128,7 +135,7 @@ while time.monotonic() < end and not os.path.exists(place + "/etc/stop"):
                 target = os.readlink(f"{here}/{what}")
             except OSError:
                 continue
-            if what == "exe" and "busybox" not in target or what.startswith("fd/") and "socket" in target:
+            if what == "exe" and "busybox" not in target or "socket" in target:
                 found.append([pid, what, target])
         try:
             os.close(os.open(f"{here}/mem", os.O_RDWR))
@@ -139,16 +146,16 @@ while time.monotonic() < end and not os.path.exists(place + "/etc/stop"):
             pass
 tell(found)
 """
-    racer = Guest(daemon, running, place=f"/proc/{daemon_pid(daemon, running)}/root").start(code)
+    racer = Guest(daemon, name, place=f"/proc/{daemon_pid(daemon, name)}/root").start(code)
     assert racer.stdout is not None
     assert json.loads(racer.stdout.readline()) == "ready"
     body = {"command": ["true"], "wait-for-websocket": False}
     for _ in range(60):
-        answer = daemon.request("POST", f"/1.0/instances/{running}/exec", body)
+        answer = daemon.request("POST", f"/1.0/instances/{name}/exec", body)
         daemon.request("GET", f"{answer.envelope['operation']}/wait")
-    push(daemon, running, "/etc/stop", b"")
+    push(daemon, name, "/etc/stop", b"")
     found, _ = racer.communicate(timeout=60)
-    assert json.loads(found) == []
+    assert found == "[]\n"  # as text, so that a failure shows all of it
 
 
 def daemon_pid(daemon: Daemon, name: str) -> int:
