@@ -12,6 +12,8 @@ from pathlib import Path
 
 from lightervisor.images.builders import host_apt
 from tests.harness import images, processes
+from tests.harness.client_lxc import Lxc
+from tests.harness.daemon import Daemon
 from tests.harness.processes import REPOSITORY
 
 RELEASE = "bookworm"
@@ -24,6 +26,7 @@ PACKAGES = (
 EXCLUDED = ("/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/man/*")
 FOLDER = REPOSITORY / ".cache" / "nesting"
 LONGEST_S = 600
+ALIAS = "test-nesting"
 METADATA = images.METADATA.replace("test busybox", "Debian that nests").replace("busybox", "debian")
 
 
@@ -39,6 +42,23 @@ def image() -> tuple[Path, Path]:
             _make(rootfs)
         images.archive_of(meta, {"metadata.yaml": METADATA.encode()})
     return meta, rootfs
+
+
+@contextmanager
+def imported(daemon: Daemon, lxc: Lxc) -> Generator[str, None, None]:
+    """The alias of the image in a daemon, for as long as it is needed."""
+    meta, rootfs = image()
+    lxc("image", "import", meta, rootfs, "--alias", ALIAS, timeout_s=LONGEST_S).ok()
+    yield ALIAS
+    fingerprint = daemon.request("GET", f"/1.0/images/aliases/{ALIAS}").metadata["target"]
+    daemon.operation("DELETE", f"/1.0/images/{fingerprint}")
+
+
+def done(lxc: Lxc, name: str, script: str) -> str:
+    """What a script prints in a container; fails the test with what it said."""
+    ran = lxc.run(name, "sh", "-euc", script)
+    assert ran.status == 0, ran.stdout + ran.stderr
+    return ran.stdout
 
 
 @contextmanager

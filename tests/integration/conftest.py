@@ -13,6 +13,8 @@ import pytest
 import pytest_asyncio
 
 from tests.conftest import discard
+from tests.harness import nesting
+from tests.harness.client_lxc import Lxc
 from tests.harness.daemon import Daemon
 from tests.harness.guest import Guest, Launch
 from tests.harness.runtime_host import Host
@@ -55,3 +57,22 @@ def launch(daemon: Daemon, image: str) -> Iterator[Launch]:
     yield start
     for name in made:
         discard(daemon, name)
+
+
+@pytest.fixture(scope="module")
+def nesting_image(daemon: Daemon, module_lxc: Lxc) -> Iterator[str]:
+    """The alias of a Debian with docker.io, podman and what this system needs."""
+    with nesting.imported(daemon, module_lxc) as alias:
+        yield alias
+
+
+@pytest.fixture(scope="module", params=["overlay", "dir"])
+def nesting_pool(request: pytest.FixtureRequest, module_lxc: Lxc) -> Iterator[str]:
+    """The name of a pool of each driver."""
+    if request.param == "overlay":
+        yield "default"
+        return
+    name = f"nests-{secrets.token_hex(2)}"
+    module_lxc("storage", "create", name, request.param).ok()
+    yield name
+    module_lxc("storage", "delete", name).ok()

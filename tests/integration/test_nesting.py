@@ -1,10 +1,9 @@
-"""What an instance can do that is to hold containers itself: Docker's, podman's, and this very system's."""
+"""What an instance can do that is to hold containers of Docker and podman."""
 
 from __future__ import annotations
 
 import json
 import secrets
-import sys
 from collections.abc import Iterator
 
 import pytest
@@ -13,10 +12,10 @@ from tests.conftest import discard
 from tests.harness import nesting
 from tests.harness.client_lxc import Lxc
 from tests.harness.daemon import Daemon
-from tests.harness.processes import REPOSITORY, eventually
+from tests.harness.nesting import done
+from tests.harness.processes import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-IMAGE = "test-nesting"
 POOLS = ["overlay", "dir"]
 LONGEST_S = 300
 
@@ -75,47 +74,20 @@ def test_copies_have_what_is_kept_there(lxc: Lxc, image: str, name: str, kind: s
 
 
 @pytest.fixture(scope="module")
-def debian(daemon: Daemon, module_lxc: Lxc) -> Iterator[str]:
-    """The alias of a Debian with docker.io, podman and what this system needs."""
-    meta, rootfs = nesting.image()
-    module_lxc("image", "import", meta, rootfs, "--alias", IMAGE, timeout_s=LONGEST_S).ok()
-    yield IMAGE
-    fingerprint = daemon.request("GET", f"/1.0/images/aliases/{IMAGE}").metadata["target"]
-    daemon.operation("DELETE", f"/1.0/images/{fingerprint}")
-
-
-@pytest.fixture(scope="module", params=POOLS)
-def pool(request: pytest.FixtureRequest, module_lxc: Lxc) -> Iterator[str]:
-    """The name of a pool of each driver."""
-    if request.param == "overlay":
-        yield "default"
-        return
-    name = f"nests-{secrets.token_hex(2)}"
-    module_lxc("storage", "create", name, request.param).ok()
-    yield name
-    module_lxc("storage", "delete", name).ok()
-
-
-@pytest.fixture(scope="module")
 def nest(
-    daemon: Daemon, module_lxc: Lxc, debian: str, pool: str, tmp_path_factory: pytest.TempPathFactory
+    daemon: Daemon, module_lxc: Lxc, nesting_image: str, nesting_pool: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """A running container in it, with the files of the containers inside."""
     name = f"nest-{secrets.token_hex(2)}"
-    module_lxc("launch", debian, name, "-s", pool, "-c", "security.nesting=true", timeout_s=LONGEST_S).ok()
+    module_lxc(
+        "launch", nesting_image, name, "-s", nesting_pool, "-c", "security.nesting=true", timeout_s=LONGEST_S
+    ).ok()
     try:
         tree = nesting.busybox(tmp_path_factory.mktemp("inner") / "inner.tar")
         module_lxc("file", "push", tree, f"{name}/root/inner.tar").ok()
         yield name
     finally:
         discard(daemon, name)
-
-
-def done(lxc: Lxc, nest: str, script: str) -> str:
-    """What a script prints in the container; fails the test with what it said."""
-    ran = lxc.run(nest, "sh", "-euc", script)
-    assert ran.status == 0, ran.stdout + ran.stderr
-    return ran.stdout
 
 
 def test_docker_runs_a_container(module_lxc: Lxc, nest: str) -> None:
@@ -157,85 +129,3 @@ def test_what_they_keep_is_there_after_a_restart(module_lxc: Lxc, nest: str) -> 
     eventually(lambda: module_lxc.run(nest, "docker", "info").status == 0, what="dockerd")
     assert done(module_lxc, nest, "docker run --rm --network none inner echo again") == "again\n"
     assert done(module_lxc, nest, "podman run --rm inner echo again") == "again\n"
-
-
-# This system in itself. Its container has no systemd, which on hosts that keep cpu and cpuacct apart (cgroup v1) leaves
-# neither of them to what is inside.
-SET_UP = r"""
-ip link set lo up
-mkdir -p /run/lock /root/conf
-echo 'default-remote: local' >/root/conf/config.yml
-count=$(awk '{ if ($1 + $3 > end) end = $1 + $3 } END { printf "%d", end - 1000000 }' /proc/self/uid_map)
-for file in /etc/subuid /etc/subgid; do echo "root:1000000:$count" >$file; done
-if [ "$(wc -l </proc/self/cgroup)" = 1 ]; then
-    mount -t cgroup2 none /sys/fs/cgroup
-else
-    mount -t tmpfs none /sys/fs/cgroup
-    while IFS=: read -r _ what _; do
-        name=${what#name=}
-        mkdir "/sys/fs/cgroup/${name:=unified}"
-        case $what in
-        "") mount -t cgroup2 none /sys/fs/cgroup/unified ;;
-        name=*) mount -t cgroup -o "none,$what" none "/sys/fs/cgroup/$name" ;;
-        *) mount -t cgroup -o "$what" none "/sys/fs/cgroup/$name" ;;
-        esac
-    done </proc/self/cgroup
-fi
-setsid lxd --group root >/root/lxd.log 2>&1 </dev/null &
-lxd waitready --timeout 60
-lxd init --auto
-"""
-
-
-@pytest.fixture(scope="module")
-def host(daemon: Daemon, module_lxc: Lxc, debian: str, pool: str) -> Iterator[str]:
-    """A container in which this system runs and is set up."""
-    name = f"host-{secrets.token_hex(2)}"
-    config = ["security.nesting=true", "raw.lxc=lxc.init.cmd = /bin/sleep infinity", "environment.LXD_CONF=/root/conf"]
-    config.append(f"environment.PATH={REPOSITORY}/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-    words = [word for one in config for word in ("-c", one)]
-    module_lxc("init", debian, name, "-s", pool, *words, timeout_s=LONGEST_S).ok()
-    try:
-        shown = {"ours": str(REPOSITORY), "python": sys.base_prefix}
-        for device, path in shown.items():
-            if path != "/usr":
-                place = [f"source={path}", f"path={path}", "readonly=true"]
-                module_lxc("config", "device", "add", name, device, "disk", *place).ok()
-        module_lxc("start", name).ok()
-        done(module_lxc, name, SET_UP)
-        yield name
-    finally:
-        discard(daemon, name)
-
-
-def test_this_system_runs_in_itself(module_lxc: Lxc, host: str) -> None:
-    done(module_lxc, host, "lxc launch build:busybox inner --wait=ipv4 --timeout=60")
-    assert done(module_lxc, host, "lxc exec inner -- id -u") == "0\n"
-    assert done(module_lxc, host, "lxc exec inner -- hostname") == "inner\n"
-    inside = done(module_lxc, host, "lxc exec inner -- cat /proc/self/uid_map").split()
-    assert inside[1] == "1000000", "root of the innermost is nobody to the one around it"
-    done(module_lxc, host, "echo text | lxc file push - inner/root/file --uid 1000")
-    done(module_lxc, host, "lxc exec inner -- chmod 4755 /root/file")
-    assert done(module_lxc, host, "lxc exec inner -- stat -c '%u %a' /root/file") == "1000 4755\n"
-
-
-def test_there_an_instance_keeps_what_it_has(module_lxc: Lxc, host: str) -> None:
-    done(module_lxc, host, "lxc snapshot inner one")
-    done(module_lxc, host, "lxc exec inner -- sh -c 'echo more >>/root/file'")
-    done(module_lxc, host, "lxc restart --force inner")
-    assert done(module_lxc, host, "lxc exec inner -- cat /root/file") == "text\nmore\n"
-    done(module_lxc, host, "lxc restore inner one; lxc copy inner/one other; lxc start other")
-    for name in ("inner", "other"):
-        assert done(module_lxc, host, f"lxc exec {name} -- cat /root/file") == "text\n"
-        assert done(module_lxc, host, f"lxc exec {name} -- stat -c '%u %a' /root/file") == "1000 4755\n"
-    done(module_lxc, host, "lxc stop inner --force; lxc publish inner --alias published; lxc init published third")
-    assert done(module_lxc, host, "lxc file pull third/root/file -") == "text\n"
-
-
-def test_it_leaves_nothing_behind(module_lxc: Lxc, host: str) -> None:
-    done(module_lxc, host, "lxc delete --force inner other third; lxc image delete published; lxd shutdown")
-    assert done(module_lxc, host, "ls /var/lib/lxd/storage-pools/default/containers") == ""
-    assert done(module_lxc, host, "grep -c /var/lib/lxd/ /proc/self/mountinfo || true") == "0\n"
-    assert "veth" not in done(module_lxc, host, "ls /sys/class/net")
-    running = done(module_lxc, host, "ps -eo args --no-headers | grep -E '^\\[lxc monitor|/lxd( |$)' || true")
-    assert running == ""
