@@ -9,7 +9,6 @@ from lightervisor.config.types import Blob, Bool
 for _name, _type, _default, _help in (
     ("agent.nic_config", Bool, "false", "Let the agent name the network interfaces"),
     ("limits.memory.hugepages", Bool, "false", "Keep the machine's memory in huge pages"),
-    ("migration.stateful", Bool, "false", "Allow stateful stops and snapshots"),
     ("raw.qemu", Blob, "", "Arguments added to QEMU's command line"),
     ("raw.qemu.conf", Blob, "", "Sections added to QEMU's configuration"),
     ("security.agent.metrics", Bool, "true", "Ask the agent for metrics"),

@@ -39,6 +39,14 @@ key(
     help="Most steps before the instance is stopped",
 )
 key(
+    "migration.stateful",
+    Bool,
+    scope=INSTANCE,
+    default="false",
+    group="migration",
+    help="Start without a console, so that memory can be kept: stateful stops and snapshots, live moves",
+)
+key(
     "nvidia.driver.capabilities",
     Text,
     scope=INSTANCE,

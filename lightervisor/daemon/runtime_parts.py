@@ -3,7 +3,10 @@
 import os
 from pathlib import Path
 
+from lightervisor.instances import stateful
 from lightervisor.instances.boot import Boot
+from lightervisor.instances.stateful import Stateful
+from lightervisor.operations.journal import Journal
 from lightervisor.runtime import lxcfs
 from lightervisor.runtime.confinement import Confinement
 from lightervisor.runtime.containers import Containers
@@ -16,6 +19,13 @@ def containers_of(spawner: Spawner, state: Path, boot: Boot) -> Containers:
     facts = _host_facts()
     confinement = Confinement(spawner, state, has_apparmor=facts.has_apparmor)
     return Containers(spawner, state / "containers", facts, confinement, boot.on_exit)
+
+
+def memory_of(journal: Journal, memory: Stateful) -> Stateful:
+    """What keeps and brings back the memory of instances, with what finishes or undoes it."""
+    journal.register(stateful.UNDO, memory.undo)
+    journal.register(stateful.UNDO_START, memory.undo_start)
+    return memory
 
 
 def _host_facts() -> HostFacts:

@@ -38,7 +38,7 @@ from lightervisor.daemon.environment import Liblxc
 from lightervisor.daemon.network_api import METRICS_KEY, METRICS_PORT, NetworkApi, trusted_proxies
 from lightervisor.daemon.options import VERSION, Paths
 from lightervisor.daemon.parts import Parts
-from lightervisor.daemon.runtime_parts import containers_of
+from lightervisor.daemon.runtime_parts import containers_of, memory_of
 from lightervisor.daemon.server_certificate import ServerCertificate
 from lightervisor.daemon.server_config import ServerConfig
 from lightervisor.db.certificates import CertificateRows
@@ -64,7 +64,7 @@ from lightervisor.images.store import Images
 from lightervisor.images.upkeep import Upkeep
 from lightervisor.instances.autostart import Autostart
 from lightervisor.instances.births import BirthActs
-from lightervisor.instances.boot import Boot, Places
+from lightervisor.instances.boot import Boot
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.checks import InstanceChecks
 from lightervisor.instances.console import Consoles
@@ -90,12 +90,14 @@ from lightervisor.instances.metrics import InstanceMetrics
 from lightervisor.instances.power import Power
 from lightervisor.instances.publish import Publication
 from lightervisor.instances.rebuild import Rebuilding
+from lightervisor.instances.run_keys import Places
 from lightervisor.instances.sftp import Sftp
 from lightervisor.instances.snapshot_acts import SnapshotActs
 from lightervisor.instances.snapshot_restore import SnapshotRestoring
 from lightervisor.instances.snapshot_take import SnapshotTaking
 from lightervisor.instances.snapshots import Snapshots
 from lightervisor.instances.state import States
+from lightervisor.instances.stateful import Stateful
 from lightervisor.instances.templates import Templates
 from lightervisor.instances.update import Update
 from lightervisor.instances.volumes import InstanceVolumes
@@ -160,10 +162,10 @@ def _parts(
     guest_api = GuestApi(GuestSockets(paths.state / "devlxd"), GuestEvents())
     boot = Boot(instances, catalog, volumes, devices, places, idmaps, templates, guest_api, events)
     boot_status.append(boot)
-    containers = containers_of(spawner, paths.state, boot)
-    boot.use(containers)
+    boot.use(containers := containers_of(spawner, paths.state, boot))
     devices.use(containers.set_devices)
-    power = Power(instances, catalog, boot, containers, operations, events)
+    stateful = memory_of(journal, Stateful(instances, catalog, boot, devices, volumes))
+    power = Power(instances, catalog, boot, stateful, operations, events)
     boot.restart_with(power.start_again)
     removal = Removal(instances, catalog, boot, volumes, operations, events)
     live = LiveChanges(instances, devices, volumes, idmaps, guest_api, containers)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from lightervisor.devices.device import Device, DeviceStart, Slot
 from lightervisor.errors import Failure
 from lightervisor.kernel.guests import Guest
+from lightervisor.kernel.netlink import NamespaceLinks
 
 
 def check_added(device: Device) -> None:
@@ -56,6 +57,15 @@ def plug_device(device: Device, others: Sequence[Device], guest: Guest) -> Mappi
         return device.plug(slot, guest).volatile
     except Failure as error:
         raise _not_started(device, error) from error
+
+
+def has_nic(nic: Device, devices: Sequence[Device], guest: Guest) -> bool:
+    """Whether a running container has the interface of this nic, one of its devices. Raises HostError."""
+    interface, found = _slots(devices)[nic.name].interface, NamespaceLinks(guest.pid)
+    try:
+        return any(link.name == interface for link, _ in found.list())
+    finally:
+        found.close()
 
 
 def unplug_device(device: Device, guest: Guest) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 from lightervisor.config.merge import Expanded
 from lightervisor.config.names import volume_name
@@ -19,12 +18,14 @@ from lightervisor.db.instances import InstanceRow, InstanceRows
 from lightervisor.devices.device import Device, DeviceStart
 from lightervisor.errors import Failure, HostError, NotFound
 from lightervisor.events.stream import Events
-from lightervisor.instances.catalog import READY, Catalog
+from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.devices import InstanceDevices
 from lightervisor.instances.disk_limits import DiskLimits
 from lightervisor.instances.guest_api import GuestApi
 from lightervisor.instances.idmaps import NEXT, IdMaps
 from lightervisor.instances.nesting import nesting_lines
+from lightervisor.instances.nics_aside import put_back, without_nics
+from lightervisor.instances.run_keys import Places, names_host_side, not_ready
 from lightervisor.instances.templates import PENDING, Templates
 from lightervisor.instances.volumes import InstanceVolumes
 from lightervisor.kernel import cgroup_moves, modules, paths
@@ -34,27 +35,11 @@ from lightervisor.kernel.threads import finished, in_thread
 from lightervisor.model.times import now
 from lightervisor.runtime.containers import Containers
 from lightervisor.runtime.limiter import Wanted
+from lightervisor.runtime.migrating import IN_NETWORK, At, Revival
 from lightervisor.runtime.spec import ContainerSpec, Lines
 
 log = logging.getLogger(__name__)
 Restart = Callable[[str, str], None]
-
-
-class Places(NamedTuple):
-    """Directories of the daemon that instances have a part in."""
-
-    logs: Path
-    security: Path
-
-
-def _not_ready(row: InstanceRow) -> dict[str, str | None]:
-    return {READY: "false"} if READY in row.config else {}
-
-
-def _names_host_side(key: str) -> bool:
-    """Whether a key tells what the devices of one run have on the host: volatile.DEVICE.host_name, .last_state.X."""
-    words = key.split(".")
-    return words[0] == "volatile" and (words[-1] == "host_name" or (len(words) > 3 and words[-2] == "last_state"))
 
 
 class Boot:
@@ -115,14 +100,14 @@ class Boot:
         """Begin what takes a moment in a start. Raises Invalid for metadata that cannot be read, HostError."""
         await self._templates.prepare(row, pool)
 
-    async def start(self, row: InstanceRow) -> None:
-        """Start a stopped instance, whole or not at all."""
+    async def start(self, row: InstanceRow, state: Path | None = None) -> None:
+        """Start a stopped instance, whole or not at all, with the processes whose memory is in a directory if given."""
         await self.cleaned_up(row.project, row.name)
         expanded = self._catalog.expand(row)
         with self._idmaps.chosen(row, expanded) as next_map:
-            await self._start(row, expanded, next_map)
+            await self._start(row, expanded, next_map, state)
 
-    async def _start(self, row: InstanceRow, expanded: Expanded, next_map: dict[str, str]) -> None:
+    async def _start(self, row: InstanceRow, expanded: Expanded, next_map: dict[str, str], state: Path | None) -> None:
         cgroup_moves.expect()
         idmap = from_json(next_map[NEXT])
         pool = self._volumes.pool_of(expanded.devices)
@@ -136,13 +121,13 @@ class Boot:
             await self.expect_start(row, pool)
             is_protected = is_true(expanded.config.get("security.protection.shift"))
             root = await self._volumes.mount(pool, row.project, row.name, idmap, is_protected=is_protected)
-            started = await self._devices.start(row, expanded, idmap)
+            started = await self._devices.start(row, without_nics(expanded) if state else expanded, idmap)
             lines = [line for _, start in started for line in start.lines]
             lines += await nesting_lines(self._volumes, pool, row, expanded.config)
-            renders_again = await self._templates.apply(row, expanded, pool, root, idmap)
+            renders_again = state is not None or await self._templates.apply(row, expanded, pool, root, idmap)
             spec = await in_thread(self._spec, row, expanded, root.path, idmap, lines)
             spec = replace(spec, devlxd=self._guest_api.prepare(row, expanded.config, self._guest))
-            await self.containers.start(spec)
+            await self.containers.start(spec, Revival(state, self._reviving(row, expanded, state)) if state else None)
             if renders_again:
                 self.containers.note_change(container)  # a guest's reboot is a start of the daemon's then
             await self._after_start(row, next_map, started)
@@ -154,6 +139,16 @@ class Boot:
             except (Failure, OSError) as error:
                 log.error("instance %s: not all of its failed start could be taken back: %s", row.name, error)
             raise
+
+    def _reviving(self, row: InstanceRow, expanded: Expanded, state: Path) -> At:
+        """What is done in the middle of a restore."""
+
+        async def at(moment: str, pid: int) -> None:
+            if moment == IN_NETWORK and (guest := guest_of(pid)) is not None:
+                volatile = await put_back(self._devices, row, expanded, guest, state)
+                await self._rows.merge_config(row.project, row.name, dict(volatile))
+
+        return at
 
     async def _take_down(self, row: InstanceRow) -> None:
         """A start was not done to its end: all of it goes. What should run is tried again at the next boot."""
@@ -177,7 +172,7 @@ class Boot:
             "volatile.last_state.idmap": "[]",
             "volatile.idmap.current": next_map[NEXT],
             **next_map,
-            **_not_ready(row),
+            **not_ready(row),
             PENDING: None,
         }
         for _, start in started:
@@ -206,25 +201,24 @@ class Boot:
 
     async def kill(self, project: str, name: str) -> None:
         """Stop by force; `cleaned_up` tells when all has been taken back."""
-        container = volume_name(project, name)
-        self._ask(container)
-        await self.containers.kill(container)
+        self.expect_stop(project, name)
+        await self.containers.kill(volume_name(project, name))
 
     async def shut_down(self, project: str, name: str, timeout_s: float | None) -> None:
         """Ask the guest to stop. Raises TimeoutError."""
-        container = volume_name(project, name)
-        self._ask(container)
+        self.expect_stop(project, name)
         try:
-            await self.containers.shut_down(container, timeout_s)
+            await self.containers.shut_down(volume_name(project, name), timeout_s)
         except BaseException:
-            self.containers.note_stop(container, wanted=False)
+            self.expect_stop(project, name, wanted=False)
             raise
 
-    def _ask(self, container: str) -> None:
-        """Somebody wants it to stop: one that has does not run again when the daemon dies meanwhile."""
-        self._asked.add(container)
-        if container not in self._kept | self._remembered:
-            self.containers.note_stop(container, wanted=True)
+    def expect_stop(self, project: str, name: str, *, wanted: bool = True) -> None:
+        """Somebody wants it to stop, or no more: one that has does not run again when the daemon dies meanwhile."""
+        container = volume_name(project, name)
+        (self._asked.add if wanted else self._asked.discard)(container)
+        if not wanted or container not in self._kept | self._remembered:
+            self.containers.note_stop(container, wanted=wanted)
 
     async def cleaned_up(self, project: str, name: str) -> None:
         """Wait until everything of a stopped instance has been taken back, as far as that can be done."""
@@ -258,7 +252,7 @@ class Boot:
         project, name = self._names[container]
         if target == "reboot":
             row = self._rows.get(project, name)
-            await self._rows.merge_config(project, name, _not_ready(row))
+            await self._rows.merge_config(project, name, not_ready(row))
             await self._mend(row)
             self._events.lifecycle("instance-restarted", f"/1.0/instances/{name}", project=project)
             return
@@ -319,7 +313,7 @@ class Boot:
         finally:
             await self._volumes.unmount(self._volumes.pool_of(expanded.devices), project, name)
         container = volume_name(project, name)
-        changes: dict[str, str | None] = {key: None for key in row.config if _names_host_side(key)} | _not_ready(row)
+        changes: dict[str, str | None] = {key: None for key in row.config if names_host_side(key)} | not_ready(row)
         if container not in self._remembered:
             changes["volatile.last_state.power"] = "STOPPED"
         await self._rows.merge_config(project, name, changes)

@@ -98,6 +98,24 @@ class InstanceDevices:
         self.followed.put((row.project, row.name), devices)
         return started
 
+    async def unplug_nics(self, row: InstanceRow, expanded: Expanded, guest: Guest) -> None:
+        """Take the nics from a running container for a while; they stay its own. Raises with LXD's prefix."""
+        nics = [device for device in self._all(row, expanded, guest.idmap) if device.kind == "nic"]
+        await in_thread(lambda: [lifecycle.unplug_device(nic, guest) for nic in nics])
+
+    async def plug_nics(self, row: InstanceRow, expanded: Expanded, guest: Guest) -> dict[str, str]:
+        """Give a container the nics that it does not have; whole volatile keys to keep. Raises with LXD's prefix."""
+        devices = self._all(row, expanded, guest.idmap)
+
+        def work() -> dict[str, str]:
+            volatile: dict[str, str] = {}
+            for nic in [device for device in devices if device.kind == "nic"]:
+                if not lifecycle.has_nic(nic, devices, guest):
+                    volatile |= lifecycle.plug_device(nic, [one for one in devices if one is not nic], guest)
+            return volatile
+
+        return await in_thread(work)
+
     async def stop(self, row: InstanceRow, expanded: Expanded) -> None:
         """Take back what a start or a change prepared, as far as it is there."""
         devices = self._known(row, expanded)

@@ -16,12 +16,12 @@ from lightervisor.errors import Failure, Invalid
 from lightervisor.events.stream import Events
 from lightervisor.instances.boot import Boot
 from lightervisor.instances.catalog import Catalog
+from lightervisor.instances.stateful import Stateful
 from lightervisor.model.event import EventLifecycleRequestor
 from lightervisor.model.instance_state import InstanceStatePut
 from lightervisor.model.operation import Operation
 from lightervisor.operations.locks import instance_lock
 from lightervisor.operations.operations import Operations, Run
-from lightervisor.runtime.containers import Containers
 
 DESCRIPTIONS = {
     "start": "Starting instance",
@@ -42,12 +42,12 @@ class Power:
         rows: InstanceRows,
         catalog: Catalog,
         boot: Boot,
-        containers: Containers,
+        stateful: Stateful,
         operations: Operations,
         events: Events,
     ) -> None:
-        self._rows, self._catalog, self._boot = rows, catalog, boot
-        self._containers, self._operations, self._events = containers, operations, events
+        self._rows, self._catalog, self._boot, self._stateful = rows, catalog, boot, stateful
+        self._operations, self._events = operations, events
         self._restarting: set[asyncio.Task[None]] = set()
         self._before_start: BeforeStart | None = None
 
@@ -62,11 +62,9 @@ class Power:
         self._rows.get(project, name)
         if put.action not in DESCRIPTIONS:
             raise Invalid("state", put.action, text=f"Unknown action: '{put.action}'")
-        if put.stateful:
-            raise Invalid("state", put.action, cause="stateful stop and start are not offered yet")
 
-        async def work(_run: Run) -> None:
-            await self._carry_out(project, name, put, requestor)
+        async def work(run: Run) -> None:
+            await self._carry_out(run, project, name, put, requestor)
 
         return self._operations.start(
             DESCRIPTIONS[put.action],
@@ -74,16 +72,18 @@ class Power:
             project=project,
             resources={"instances": [f"/1.0/instances/{name}"]},
             locks=[instance_lock(project, name)],
-            cancellable=put.action in ("stop", "restart"),
+            cancellable=put.stateful or put.action in ("stop", "restart"),
         )
 
     async def _carry_out(
-        self, project: str, name: str, put: InstanceStatePut, requestor: EventLifecycleRequestor | None
+        self, run: Run, project: str, name: str, put: InstanceStatePut, requestor: EventLifecycleRequestor | None
     ) -> None:
         timeout_s = None if put.timeout < 0 else float(put.timeout)
         match put.action:
             case "start":
-                await self.start(project, name, requestor)
+                await self.start(project, name, requestor, revived_by=run if put.stateful else None)
+            case "stop" if put.stateful:
+                await self._stop_statefully(run, project, name, requestor)
             case "stop":
                 await self.stop(project, name, timeout_s=timeout_s, force=put.force, requestor=requestor)
             case "restart":
@@ -94,8 +94,18 @@ class Power:
             case _:
                 await self.unfreeze(project, name, requestor)
 
-    async def start(self, project: str, name: str, requestor: EventLifecycleRequestor | None = None) -> None:
-        """Start an instance, or thaw it when it is frozen; the caller holds its lock."""
+    async def start(
+        self,
+        project: str,
+        name: str,
+        requestor: EventLifecycleRequestor | None = None,
+        *,
+        revived_by: Run | None = None,
+    ) -> None:
+        """Start an instance, or thaw it when it is frozen; the caller holds its lock.
+
+        An operation that revives it brings its processes back; any other start throws a state that is kept away.
+        """
         status = self._catalog.status(project, name)
         if status == "Frozen":
             await self.unfreeze(project, name, requestor)
@@ -104,7 +114,12 @@ class Power:
             raise Invalid("instance", name, text="The instance is already running")
         if self._before_start is not None:
             await self._before_start(self._rows.get(project, name))
-        await self._boot.start(self._rows.get(project, name))
+        row = self._rows.get(project, name)
+        if revived_by is not None:
+            await self._stateful.start(revived_by, row)
+        else:
+            await self._stateful.forget(row)
+            await self._boot.start(self._rows.get(project, name))
         self._publish("started", project, name, requestor)
 
     async def start_at_boot(self, project: str, name: str) -> None:
@@ -152,9 +167,25 @@ class Power:
         self._boot.check_cleared(project, name)
         self._publish("stopped" if is_forced else "shutdown", project, name, requestor)
 
+    async def _stop_statefully(
+        self, run: Run, project: str, name: str, requestor: EventLifecycleRequestor | None
+    ) -> None:
+        """Keep what its processes have in memory, and end them."""
+        row = self._rows.get(project, name)
+        if self._catalog.status(project, name) == "Stopped":
+            raise Invalid("instance", name, text="The instance is already stopped")
+        if row.ephemeral:
+            text = "An ephemeral instance ends with its stop: its state would go with it"
+            raise Invalid("instance", name, text=text, remedy=f"lxc stop {name}")
+        await self._stateful.check(row, "Unable to stop the instance statefully")
+        await self._stateful.keep(run, row)
+        await self._boot.cleaned_up(project, name)
+        self._boot.check_cleared(project, name)
+        self._publish("stopped", project, name, requestor)
+
     async def _shut_down(self, project: str, name: str, timeout_s: float | None) -> None:
         if self._catalog.status(project, name) == "Frozen":
-            await self._containers.unfreeze(self._boot.container_name(project, name))
+            await self._boot.containers.unfreeze(self._boot.container_name(project, name))
         try:
             await self._boot.shut_down(project, name, timeout_s)
         except TimeoutError as error:
@@ -215,14 +246,14 @@ class Power:
 
     async def freeze(self, project: str, name: str, requestor: EventLifecycleRequestor | None = None) -> None:
         """Freeze what `check_freezable` allows; the caller holds its lock."""
-        await self._containers.freeze(self._boot.container_name(project, name))
+        await self._boot.containers.freeze(self._boot.container_name(project, name))
         self._publish("paused", project, name, requestor)
 
     async def unfreeze(self, project: str, name: str, requestor: EventLifecycleRequestor | None = None) -> None:
         """Let a frozen instance go on; the caller holds its lock. Raises Invalid with LXD's text for one that runs."""
         if self._catalog.status(project, name) != "Frozen":
             raise Invalid("instance", name, text="The container is already running")
-        await self._containers.unfreeze(self._boot.container_name(project, name))
+        await self._boot.containers.unfreeze(self._boot.container_name(project, name))
         self._publish("resumed", project, name, requestor)
 
     async def stop_all(self, *, limit_s: float = 30) -> None:

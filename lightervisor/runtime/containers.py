@@ -23,8 +23,10 @@ from lightervisor.kernel.cgroup import Usage
 from lightervisor.runtime import console_log, failures, init_program, signals
 from lightervisor.runtime.attached import Attached
 from lightervisor.runtime.confinement import Confinement
+from lightervisor.runtime.dumps import Decide, Dumps
 from lightervisor.runtime.exits import Exits
 from lightervisor.runtime.limiter import Limiter, Wanted
+from lightervisor.runtime.migrating import Revival, end_work
 from lightervisor.runtime.notes import PATIENCE_S, Note, Notes, end_failed, end_remains
 from lightervisor.runtime.render import render
 from lightervisor.runtime.running import Running, not_running
@@ -57,6 +59,7 @@ class Containers:
         directory.mkdir(mode=0o711, parents=True, exist_ok=True)
         self._notes = Notes(directory / ".running")
         self._exits = Exits(directory / ".running/.exits", self._told)
+        self._dumps = Dumps(spawner, self._notes, self._path)
 
     def close(self) -> None:
         """Stop watching; what runs goes on."""
@@ -92,8 +95,8 @@ class Containers:
         when the rest is taken back too.
         """
         note = self._notes.read(name)
-        if note is not None and note.starter is not None:
-            await note.starter.end(PATIENCE_S)
+        if note is not None:
+            await end_work(note)
         deadline = time.monotonic() + PATIENCE_S
         state, pid = (await self._spawner.request("state", name, self._path)).value
         while state in BETWEEN and time.monotonic() < deadline:
@@ -128,18 +131,23 @@ class Containers:
         if name not in self._running:
             self._notes.forget(name)
 
-    async def start(self, spec: ContainerSpec) -> None:
-        """Start a container, whole or not at all. Raises HostError with the reason from liblxc's log."""
-        starting = asyncio.create_task(self._start(spec))
+    async def start(self, spec: ContainerSpec, revival: Revival | None = None) -> None:
+        """Start a container, or bring its processes back, whole or not at all.
+
+        Raises HostError with the reason from liblxc's log, or criu's.
+        """
+        starting = asyncio.create_task(self._start(spec, revival))
         try:
             await asyncio.shield(starting)
         except asyncio.CancelledError:
+            if revival is not None:
+                starting.cancel()
             # liblxc cannot be interrupted: what comes up now would be nobody's.
             await asyncio.wait([starting])
             await self.kill(spec.name)
             raise
 
-    async def _start(self, spec: ContainerSpec) -> None:
+    async def _start(self, spec: ContainerSpec, revival: Revival | None) -> None:
         self._limiter.prepare(spec)
         cpus = self._limiter.cpus_for(spec.name, spec.config)
         text = render(spec, self._host, cpus=cpus, fifo=self._exits.path, notify=self.confinement.notify_socket)
@@ -152,7 +160,11 @@ class Containers:
         self._mark(spec.name).unlink(missing_ok=True)
         if refusal := init_program.refusal(spec):
             raise HostError("instance", spec.hostname, text=failures.sentence(spec, refusal))
-        outcome, groups = await spawn(self._spawner, self._notes, self._path, spec, config)
+        if revival is not None:
+            groups = await self._dumps.revive(spec, config, revival)
+            outcome = 0
+        else:
+            outcome, groups = await spawn(self._spawner, self._notes, self._path, spec, config)
         if outcome != 0:
             await end_failed(self._path, spec.name, groups)
             raise HostError("instance", spec.hostname, text=failures.explain(spec, logfile, outcome))
@@ -259,6 +271,12 @@ class Containers:
                 await running.gone.wait()
         finally:
             running.stop_wanted = False
+
+    async def dump(
+        self, name: str, config: Path, directory: Path, decide: Decide | None = None, *, before: str = ""
+    ) -> None:
+        """Write down what a running container has in memory: see `Dumps.dump`. Raises Invalid too."""
+        await self._dumps.dump(self._required(name), config, directory, decide, before=before)
 
     async def freeze(self, name: str) -> None:
         """Freeze all processes. Raises Invalid when it does not run, HostError when the kernel refuses."""

@@ -13,6 +13,8 @@ ATTACH_DEFAULT = 0x1FF
 CLEAR_ENVIRONMENT = 1
 WITH_LABEL = 0x100000  # LXC_ATTACH_LSM_LABEL
 _OWN_DESCRIPTORS = 32  # more than liblxc opens while it attaches
+PRE_DUMP, DUMP, RESTORE = range(3)
+LARGEST_GHOST = 1 << 28  # bytes of a deleted file that a process has open, which travels with its memory
 
 
 class Library(Exception):  # says what is missing
@@ -53,6 +55,24 @@ class AttachCommand(c.Structure):
     _fields_ = (("program", Text), ("argv", c.POINTER(Text)))
 
 
+class MigrateOptions(c.Structure):
+    """struct migrate_opts."""
+
+    _fields_ = (
+        ("directory", Text),
+        ("verbose", Flag),
+        ("stop", Flag),
+        ("predump_dir", Text),
+        ("pageserver_address", Text),
+        ("pageserver_port", Text),
+        ("preserves_inodes", Flag),
+        ("action_script", Text),
+        ("disable_skip_in_flight", Flag),
+        ("ghost_limit", c.c_uint64),
+        ("features_to_check", c.c_uint64),
+    )
+
+
 class ContainerStruct(c.Structure):
     """struct lxc_container."""
 
@@ -82,7 +102,8 @@ _FUNCTIONS = (
     ("snapshot_restore", Pointer), ("snapshot_destroy", Pointer), ("may_control", Pointer),
     ("add_device_node", Pointer), ("remove_device_node", Pointer), ("attach_interface", Pointer),
     ("detach_interface", Pointer), ("checkpoint", Pointer), ("restore", Pointer),
-    ("destroy_with_snapshots", Pointer), ("snapshot_destroy_all", Pointer), ("migrate", Pointer),
+    ("destroy_with_snapshots", Pointer), ("snapshot_destroy_all", Pointer),
+    ("migrate", Call(Number, Self, c.c_uint, c.POINTER(MigrateOptions), c.c_uint)),
     ("console_log", Pointer), ("reboot2", Pointer), ("mount", Pointer),
     ("umount", Pointer), ("seccomp_notify_fd", Call(Number, Self)), ("seccomp_notify_fd_active", Pointer),
     ("init_pidfd", Call(Number, Self)), ("devpts_fd", Call(Number, Self)),
@@ -197,6 +218,20 @@ class Container:
         self._struct.want_daemonize(self._pointer, True)
         self._struct.want_close_all_fds(self._pointer, True)
         return 0 if self._struct.start(self._pointer, 0, None) else 1
+
+    def migrate(self, command: int, config_file: str, directory: str, before: str, script: str) -> int:
+        """Have criu write what the processes have in memory to a directory, or bring them back from there.
+
+        `command` is PRE_DUMP, DUMP, which ends them, or RESTORE; `before` is the directory of an earlier pre-dump, seen
+        from this one, or "". 0 when that was done, 2 when the file was not accepted, 1 for all else.
+        """
+        if not self._struct.load_config(self._pointer, config_file.encode()):
+            return 2
+        options = MigrateOptions(
+            directory.encode(), True, command == DUMP, before.encode() or None, None, None, False, script.encode(),
+            False, LARGEST_GHOST, 0,
+        )  # fmt: skip
+        return 1 if self._struct.migrate(self._pointer, command, c.byref(options), c.sizeof(options)) else 0
 
     def attach(
         self, argv: Sequence[bytes], env: Sequence[bytes], cwd: bytes, ids: tuple[int, int], fds: Sequence[int]

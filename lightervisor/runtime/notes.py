@@ -49,7 +49,8 @@ class Process(msgspec.Struct, frozen=True):
 class Note(msgspec.Struct, frozen=True, kw_only=True):
     """`starter` is the process that starts the container; `whole` says that the start was done to its end.
 
-    `stopping` says that it is being stopped for good, `native_only` that it may make no other system calls.
+    `restorer` restores it, `dumper` dumps it while it runs: both end soon without a daemon. `stopping` says that it is
+    being stopped for good, `native_only` that it may make no other system calls.
     """
 
     boot: str = ""
@@ -57,6 +58,8 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
     stopping: bool = False
     native_only: bool = False
     starter: Process | None = None
+    restorer: Process | None = None
+    dumper: Process | None = None
     init: Process | None = None
     monitor: Process | None = None
     groups: tuple[str, ...] = ()

@@ -52,6 +52,7 @@ class Running:
     ending: bool = False
     whole: bool = False
     native_only: bool = False
+    dumper: Process | None = None
     attaching: "set[asyncio.Future[Followed]]" = field(default_factory=_futures)
     words: "asyncio.Queue[str]" = field(default_factory=_words)
     gone: asyncio.Event = field(default_factory=asyncio.Event)
@@ -128,6 +129,7 @@ class Running:
         return Note(
             whole=self.whole,
             native_only=self.native_only,
+            dumper=self.dumper,
             init=Process.of(self.init_pid),
             monitor=Process.of(self.monitor_pid),
             groups=tuple(str(group) for group in self.groups),

@@ -28,6 +28,7 @@ from lightervisor.runtime import liblxc
 TIOCSPTLCK, TIOCGPTPEER = 0x40045431, 0x5441
 LARGEST = 1 << 20
 CHECK_S = 5
+SCRIPT_WRITES, SCRIPT_READS = 8, 9  # descriptors of criu's script (criu.py)
 LAST_WORDS = 0  # the number of an answer that nobody asked for: why there is no spawner
 
 
@@ -130,6 +131,55 @@ class Spawner:
             self._answer(number, ("started", pid), [os.dup(self._watch(number, pid, told)), go])
         except OSError:
             os.close(go)  # it ends
+            raise
+
+    def do_migrate(
+        self,
+        number: int,
+        _fds: "list[int]",
+        name: str,
+        lxcpath: str,
+        config_file: str,
+        criu: "dict[str, str]",
+        migration: "tuple[int, str, str, str]",
+    ) -> None:
+        """Dump or restore a container with the arguments of `Container.migrate`, in a child as for a start.
+
+        Answers with ("started", pid) and three descriptors: the child's pidfd, the pipe that it waits at before it
+        begins, from which criu's script reads later, and the one that this script writes to. Later with ("exit",
+        status, its /proc/self/cgroup). It leads a process group. `criu` is added to its environment.
+        """
+        (ready, go), (said, say) = os.pipe(), os.pipe()
+        told, tell = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                tell = fcntl.fcntl(tell, fcntl.F_DUPFD_CLOEXEC, SCRIPT_READS + 1)
+                ready, say = (fcntl.fcntl(one, fcntl.F_DUPFD, tell + 1) for one in (ready, say))
+                os.dup2(ready, SCRIPT_READS)
+                os.dup2(say, SCRIPT_WRITES)
+                # Nothing else is left: what is restored is kept by a process that has all that this one has.
+                os.closerange(3, SCRIPT_WRITES)
+                os.closerange(SCRIPT_READS + 1, tell)
+                os.closerange(tell + 1, os.sysconf("SC_OPEN_MAX"))
+                os.setpgid(0, 0)
+                if os.read(SCRIPT_READS, 1):
+                    os.environ.update(criu, LIGHTERVISOR_PIPES=str(os.getpid()))
+                    status = liblxc.Container(self._library, name, lxcpath).migrate(
+                        migration[0], config_file, *migration[1:]
+                    )
+                    with open("/proc/self/cgroup", "rb") as groups:  # noqa: PTH123 - pathlib is too large for this
+                        os.write(tell, groups.read())
+            finally:
+                os._exit(status)
+        for one in (ready, say, tell):
+            os.close(one)
+        try:
+            self._answer(number, ("started", pid), [os.dup(self._watch(number, pid, told)), go, said])
+        except OSError:
+            os.close(go)  # it ends
+            os.close(said)
             raise
 
     def do_check(self, number: int, _fds: "list[int]", text: str) -> None:

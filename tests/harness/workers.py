@@ -48,6 +48,7 @@ LONG_S = {
     "tests/seeds/test_h_image_servers.py": 65,
     "tests/faults/test_crashes.py": 65,
     "tests/integration/test_bad_host.py": 55,
+    "tests/integration/test_stateful.py": 54,
     "tests/fuzz/test_parsers.py": 45,
     "tests/integration/test_image_sources.py": 36,
     "tests/integration/test_image_servers.py": 35,

@@ -42,6 +42,7 @@ LIVE = [
     "user.a",
 ]
 AT_START = [
+    "migration.stateful",
     "boot.autostart",
     "boot.autostart.delay",
     "boot.autostart.priority",
@@ -92,7 +93,6 @@ AT_START = [
 ]
 MACHINES = [
     "limits.memory.hugepages",
-    "migration.stateful",
     "raw.qemu",
     "raw.qemu.conf",
     "security.agent.metrics",

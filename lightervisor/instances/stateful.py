@@ -1,0 +1,175 @@
+"""Keeping what the processes of an instance have in memory, and bringing them back. Source: LXD, `stateful`; criu(8).
+
+The memory is in the directory `state` beside the root file system, as on LXD. The record says `stateful` from the
+moment at which the dump is whole and before its processes end, until they run again: so a daemon that dies finds an
+instance that runs, whose state is of no use any more, or one that is stopped and has it.
+"""
+
+import shutil
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from lightervisor.config.names import volume_name
+from lightervisor.db.instances import InstanceRow, InstanceRows
+from lightervisor.errors import HostError, Invalid, NotFound, Unsupported
+from lightervisor.instances import dump_checks, nics_aside
+from lightervisor.instances.boot import Boot
+from lightervisor.instances.catalog import Catalog
+from lightervisor.instances.devices import InstanceDevices
+from lightervisor.instances.volumes import InstanceVolumes
+from lightervisor.kernel import paths
+from lightervisor.kernel.guests import Guest, guest_of
+from lightervisor.kernel.threads import finished, in_thread
+from lightervisor.operations.operations import Run
+
+STATE = "state"
+UNDO = "let instance go on whose memory was being kept"
+UNDO_START = "keep memory of instance that was being brought back, unless it runs"
+Held = Callable[[], Awaitable[None]]
+
+
+class Stateful:
+    """Memory of instances; the callers hold their locks."""
+
+    def __init__(
+        self, rows: InstanceRows, catalog: Catalog, boot: Boot, devices: InstanceDevices, volumes: InstanceVolumes
+    ) -> None:
+        self._rows, self._catalog, self._boot = rows, catalog, boot
+        self._devices, self._volumes = devices, volumes
+
+    def directory(self, row: InstanceRow) -> Path:
+        """Where the memory of an instance is kept."""
+        pool = self._volumes.pool_of(self._catalog.expand(row).devices)
+        return self._volumes.directory(pool, row.project, row.name) / STATE
+
+    async def check(self, row: InstanceRow, doing: str) -> None:
+        """Raise Unsupported, naming everything that keeps criu from dumping a running instance."""
+        container, expanded = volume_name(row.project, row.name), self._catalog.expand(row)
+        pid = self._boot.containers.init_pid(container)
+        if pid is None:
+            raise Invalid("instance", row.name, text="The instance isn't running")
+        if self._catalog.status(row.project, row.name) == "Frozen":
+            text = f"{doing}: the instance is frozen"
+            raise Invalid("instance", row.name, text=text, remedy=f"lxc start {row.name}")
+        lines = (self._boot.log_directory(row.project, row.name) / "lxc.conf").read_text()
+        if found := await in_thread(dump_checks.blockers, row.name, container, pid, expanded, lines):
+            raise Unsupported("instance", row.name, text=f"{doing}: {dump_checks.told(found)}")
+
+    async def keep(self, run: Run, row: InstanceRow, *, held: Held | None = None) -> None:
+        """Write the memory of a running instance into its `state`, and stop it.
+
+        With `held` it goes on instead, after that was done while nothing in it moved. Raises HostError with criu's
+        reason; then it runs as before.
+        """
+        arguments = {"project": row.project, "name": row.name}
+        await run.step(lambda: self._keep(row, held), undo=UNDO, arguments=arguments)
+
+    async def _keep(self, row: InstanceRow, held: Held | None) -> None:
+        container, expanded = volume_name(row.project, row.name), self._catalog.expand(row)
+        containers, directory = self._boot.containers, self.directory(row)
+        guest = self._guest(container)
+        await in_thread(_make_empty, directory)
+        self._write_lines(row, directory)
+
+        async def decide() -> bool:
+            if held is not None:
+                await held()
+                return False
+            pool = self._volumes.pool_of(expanded.devices)
+            await self._volumes.keep(pool)
+            await self._note(row.project, row.name, stateful=True)
+            self._boot.expect_stop(row.project, row.name)
+            return True
+
+        containers.note_change(container)  # its nics become others, of which its monitor does not know
+        try:
+            await nics_aside.set_aside(self._devices, row, expanded, guest, directory)
+            await containers.dump(container, directory / "lxc.conf", directory, decide)
+        except BaseException:
+            await in_thread(self._keep_log, row, directory / "dump.log")
+            await finished(self.let_go_on(row))
+            raise
+        if held is not None:
+            await self.let_go_on(row)
+
+    async def let_go_on(self, row: InstanceRow) -> None:
+        """Give an instance that runs its nics back; its state is of no use. One that has stopped keeps a whole one."""
+        container, directory = volume_name(row.project, row.name), self.directory(row)
+        guest = guest_of(self._boot.containers.init_pid(container))
+        row = self._rows.get(row.project, row.name)
+        if guest is not None:
+            self._boot.expect_stop(row.project, row.name, wanted=False)
+            volatile = await nics_aside.put_back(self._devices, row, self._catalog.expand(row), guest, directory)
+            await self._rows.merge_config(row.project, row.name, dict(volatile))
+        if guest is not None or not row.stateful:
+            await self.forget(row)
+
+    async def undo(self, arguments: Mapping[str, str]) -> None:
+        """A dump did not come to its end: see `let_go_on`; may be called twice."""
+        try:
+            row = self._rows.get(arguments["project"], arguments["name"])
+        except NotFound:
+            return
+        await self.let_go_on(row)
+
+    async def start(self, run: Run, row: InstanceRow) -> None:
+        """Bring the processes of a stopped instance back. Raises Invalid without a state, HostError with the reason.
+
+        A failure leaves the state for another try.
+        """
+        directory = self.directory(row)
+        if not row.stateful or not directory.is_dir():
+            text = "Container has no existing state to restore"
+            raise Invalid("instance", row.name, text=text, remedy=f"lxc start --stateless {row.name}")
+        arguments = {"project": row.project, "name": row.name}
+        try:
+            await run.step(lambda: self._boot.start(row, directory), undo=UNDO_START, arguments=arguments)
+        except HostError as error:
+            await in_thread(self._keep_log, row, directory / "restore.log")
+            remedy = f"its state is kept: try again, or lxc start --stateless {row.name}"
+            raise HostError("instance", row.name, text=error.sentence(), remedy=remedy) from error
+        await self.forget(row)
+
+    async def undo_start(self, arguments: Mapping[str, str]) -> None:
+        """A restore did not come to its end: if the instance runs, it has; may be called twice."""
+        try:
+            row = self._rows.get(arguments["project"], arguments["name"])
+        except NotFound:
+            return
+        if self._catalog.status(row.project, row.name) != "Stopped":
+            await self.forget(row)
+
+    async def forget(self, row: InstanceRow) -> None:
+        """Throw the state of an instance away, if it has one."""
+        if row.stateful:
+            await self._note(row.project, row.name, stateful=False)
+        await in_thread(paths.remove_tree, self.directory(row))
+
+    def _keep_log(self, row: InstanceRow, log: Path) -> None:
+        """Have what criu said among the logs of the instance, under the name that LXD gives it."""
+        with suppress(FileNotFoundError):
+            shutil.copy(log, self._boot.log_directory(row.project, row.name) / f"migration_{log.name}")
+
+    def _write_lines(self, row: InstanceRow, directory: Path) -> None:
+        """liblxc's configuration of the instance that runs, less its nics."""
+        lines = (self._boot.log_directory(row.project, row.name) / "lxc.conf").read_text().splitlines()
+        kept = [line for line in lines if not line.startswith("lxc.net.")]
+        (directory / "lxc.conf").write_text("".join(f"{line}\n" for line in kept))
+
+    async def _note(self, project: str, name: str, *, stateful: bool) -> None:
+        await self._rows.replace(msgspec.structs.replace(self._rows.get(project, name), stateful=stateful))
+
+    def _guest(self, container: str) -> Guest:
+        guest = guest_of(self._boot.containers.init_pid(container))
+        if guest is None:
+            raise Invalid("instance", container, text="The instance isn't running")
+        return guest
+
+
+def _make_empty(directory: Path) -> None:
+    paths.remove_tree(directory)
+    directory.mkdir()
+    directory.chmod(0o711)  # criu looks for files there as root of the container, which alone can come so far

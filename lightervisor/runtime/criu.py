@@ -1,0 +1,90 @@
+"""criu, which liblxc calls to write down what processes have in memory and to bring them back. Source: criu(8).
+
+liblxc finds it on PATH and gives it nearly all of its arguments; what it does not say is said in a file that criu reads
+as well. A script that criu calls at certain moments asks the daemon whether to go on. It reads the answer from a pipe
+that only the daemon writes to, so that a daemon that dies has said no: then the processes go on where they were.
+"""
+
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from lightervisor.errors import HostError, Unsupported
+from lightervisor.kernel import files, process
+
+VARIABLE = "LIGHTERVISOR_CRIU"
+PATIENCE_S = 30.0
+# criu's own lock of the network needs iptables, or nftables, which is here anyway.
+SETTINGS = "network-lock nftables\n"
+SCRIPT = """\
+#!/bin/sh
+# criu calls this.
+case "$CRTOOLS_SCRIPT_ACTION" in
+post-dump | setup-namespaces | post-restore) ;;
+*) exit 0 ;;
+esac
+exec {python} -IS {program} "$LIGHTERVISOR_PIPES" 8 9 "$CRTOOLS_SCRIPT_ACTION" "${{CRTOOLS_INIT_PID:-0}}"
+"""
+
+
+def program() -> Path | None:
+    """The program: what the environment variable names, else that of the distribution."""
+    if named := os.environ.get(VARIABLE):
+        return Path(named)
+    found = shutil.which("criu", path=process.ENVIRONMENT["PATH"])
+    return Path(found) if found else None
+
+
+def check() -> None:
+    """Raise Unsupported or HostError when this server has no criu, or one that this kernel is not enough for."""
+    found = program()
+    if found is None:
+        raise Unsupported("criu", cause="it is not installed on this server", remedy="apt install criu")
+    try:
+        process.run([found, "check"], timeout_s=PATIENCE_S)
+    except HostError as error:
+        cause = f"it says that this kernel does not do: {error.cause}"
+        raise Unsupported("criu", cause=cause, remedy=f"see the output of {found} check") from error
+
+
+def can_track_memory() -> bool:
+    """Whether memory can be written down again as far as it has changed since."""
+    found = program()
+    try:
+        process.run([found or "criu", "check", "--feature", "mem_dirty_track"], timeout_s=PATIENCE_S)
+    except HostError:
+        return False
+    return True
+
+
+def prepare(directory: Path) -> Path:
+    """Write the script and the settings into a directory; the script."""
+    script, settings = directory / "criu-script", directory / "criu.conf"
+    words = {"python": sys.executable, "program": Path(__file__).with_name("criu_script.py")}
+    text = SCRIPT.format(**{key: shlex.quote(str(word)) for key, word in words.items()})
+    files.write_whole(script, text, 0o700)
+    files.write_whole(settings, SETTINGS, 0o600)
+    return script
+
+
+def environment(script: Path) -> Mapping[str, str]:
+    """What liblxc's caller must have in its environment."""
+    found, path = program(), process.ENVIRONMENT["PATH"]
+    return {"PATH": f"{found.parent}:{path}" if found else path, "CRIU_CONFIG_FILE": str(script.with_name("criu.conf"))}
+
+
+def reason(directory: Path, action: str) -> str:
+    """Why it failed, from the log of a dump or restore that is there: what it said first that was an error for it."""
+    try:
+        text = (directory / f"{action}.log").read_text(errors="replace")
+    except OSError:
+        return "criu did not begin"
+    errors = [line for line in text.splitlines() if "Error (" in line and not any(one in line for one in HARMLESS)]
+    last = [line for line in errors if "FAILED" not in line][-3:] or errors[-1:]
+    return "; ".join(line.partition("): ")[2].strip() or line for line in last) or "criu gave no reason"
+
+
+HARMLESS = ("RLIMIT_NOFILE", "execvp(", "-save -V failed", "exited, status=")

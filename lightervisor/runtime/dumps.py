@@ -1,0 +1,71 @@
+"""What the processes of containers have in memory, written to directories and read back."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from lightervisor.errors import HostError
+from lightervisor.runtime import criu, failures
+from lightervisor.runtime.migrating import DUMP, DUMPED, PRE_DUMP, RESTORE, Ask, Migrating, Revival, revive
+from lightervisor.runtime.notes import Notes, Process, end_failed
+from lightervisor.runtime.running import Running
+from lightervisor.runtime.spawner import Spawner
+from lightervisor.runtime.spec import ContainerSpec
+
+Decide = Callable[[], Awaitable[bool]]
+
+
+class Dumps:
+    """Dumps and restores of all containers."""
+
+    def __init__(self, spawner: Spawner, notes: Notes, lxcpath: str) -> None:
+        self._spawner, self._notes, self._path = spawner, notes, lxcpath
+
+    async def revive(self, spec: ContainerSpec, config: Path, revival: Revival) -> list[Path]:
+        """Bring the processes of a container back; the monitor's cgroups. Raises HostError with criu's reason."""
+        ask = Ask(spec.name, self._path, config, RESTORE, revival.directory)
+        status, groups = await revive(self._spawner, self._notes, ask, self._script(), revival)
+        if status != 0:
+            await end_failed(self._path, spec.name, groups)
+            reason = f"its processes could not be brought back: {criu.reason(revival.directory, 'restore')}"
+            raise HostError("instance", spec.hostname, text=failures.sentence(spec, reason))
+        return groups
+
+    async def dump(
+        self, running: Running, config: Path, directory: Path, decide: Decide | None = None, *, before: str = ""
+    ) -> None:
+        """Write down the memory of a running container.
+
+        With `decide` all of it, which is asked once that is done, while nothing in the container moves: True ends its
+        processes, False and a failure let them go on. Without it only as much as can be while they run, for a dump
+        that follows, to which `before` names this directory. Raises HostError with criu's reason; then they run.
+        """
+        command = PRE_DUMP if decide is None else DUMP
+        ask = Ask(running.name, self._path, config, command, directory, before)
+        is_to_end = False
+        try:
+            async with await Migrating.asked(self._spawner, ask, self._script()) as migrating:
+                running.dumper = Process.of(migrating.pid)
+                self._notes.write(running.name, running.note())
+                migrating.begin()
+                moment = await migrating.moment()
+                is_done = moment is not None and moment[0] == DUMPED
+                if is_done and decide is not None:
+                    is_to_end = await decide()
+                    migrating.answer(go=is_to_end)
+                elif moment is not None:
+                    migrating.answer()
+                status, _ = await migrating.end()
+                if (decide is not None and not is_done) or (status != 0 and (decide is None or is_to_end)):
+                    action = "dump" if decide is not None else "pre-dump"
+                    raise HostError("instance", running.name, cause=f"criu: {criu.reason(directory, action)}")
+            if is_to_end:
+                await running.gone.wait()
+        finally:
+            running.dumper = None
+            if not is_to_end and not running.ending:
+                await asyncio.to_thread(running.thaw)
+                self._notes.write(running.name, running.note())
+
+    def _script(self) -> Path:
+        return criu.prepare(Path(self._path) / ".running")

@@ -1,0 +1,183 @@
+"""A dump or a restore of a container under way, by liblxc and criu, held at the moments in which it can be taken back.
+
+The processes of a container are in memory or in a directory, never nowhere: criu asks by its script before it ends
+what it has dumped, and before it lets go on what it has restored. Whoever does not answer, as a daemon that died, has
+said no.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple
+
+from lightervisor.errors import HostError
+from lightervisor.kernel import cgroup, pidfd
+from lightervisor.runtime import criu
+from lightervisor.runtime.notes import PATIENCE_S, Note, Notes, Process
+from lightervisor.runtime.spawner import Followed, Spawner
+
+PRE_DUMP, DUMP, RESTORE = range(3)  # as in liblxc, which must not be imported here
+LIMIT_S = 900.0
+DUMPED, IN_NETWORK, RESTORED = "post-dump", "setup-namespaces", "post-restore"
+At = Callable[[str, int], Awaitable[None]]
+
+
+class Revival(NamedTuple):
+    """Processes to be brought back from a directory. `at` is awaited when their network is there (IN_NETWORK), and when
+    they are about to go on (RESTORED), with the host's pid of init; what it raises takes the restore back.
+    """
+
+    directory: Path
+    at: At
+
+
+class Ask(NamedTuple):
+    """What is to be done: the configuration of the container, `command`, where, and after which pre-dump."""
+
+    name: str
+    lxcpath: str
+    config: Path
+    command: int
+    directory: Path
+    before: str = ""
+
+
+class Migrating:
+    """One of them. A context manager at whose end it is over; it is taken back unless it was answered."""
+
+    def __init__(self, followed: Followed) -> None:
+        self._followed, self.pid = followed, int(followed.first.value[1])
+        self._child, self._go, self._said = followed.first.fds
+        self._rest, self._is_over = b"", False
+
+    @classmethod
+    async def asked(cls, spawner: Spawner, ask: Ask, script: Path) -> "Migrating":
+        """Have a child of the spawner made for it, which waits for `begin`."""
+        what = (ask.command, str(ask.directory), ask.before, str(script))
+        given = dict(criu.environment(script))
+        return cls(await spawner.follow("migrate", ask.name, ask.lxcpath, str(ask.config), given, what))
+
+    def begin(self) -> None:
+        """Let it begin: whoever has to know of it does."""
+        os.write(self._go, b"!")
+
+    async def moment(self) -> tuple[str, int] | None:
+        """The next moment at which criu asks, and init's pid; None when it has ended. Raises TimeoutError."""
+        async with asyncio.timeout(LIMIT_S):
+            while b"\n" not in self._rest:
+                await _readable(self._said)
+                found = os.read(self._said, 1 << 12)
+                if not found:
+                    return None
+                self._rest += found
+        line, _, self._rest = self._rest.partition(b"\n")
+        action, _, pid = line.decode(errors="replace").partition(" ")
+        return action, int(pid)
+
+    def answer(self, *, go: bool = True) -> None:
+        """Say whether criu is to go on."""
+        os.write(self._go, b"go\n" if go else b"no\n")
+
+    async def end(self) -> tuple[int, str]:
+        """Wait for its end: liblxc's status, and the cgroups of who did it. Raises HostError when the spawner died."""
+        try:
+            async with asyncio.timeout(LIMIT_S):
+                _, status, groups = (await self._followed.last()).value
+        except HostError:
+            await pidfd.ended(self._child)  # it goes on without the spawner
+            raise
+        self._is_over = True
+        return int(status), str(groups)
+
+    async def __aenter__(self) -> "Migrating":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._go)  # which says no
+        os.close(self._said)
+        try:
+            if not self._is_over and not pidfd.has_ended(self._child):
+                if not isinstance(error, TimeoutError | asyncio.CancelledError):
+                    try:
+                        async with asyncio.timeout(criu.PATIENCE_S):
+                            await asyncio.shield(pidfd.ended(self._child))
+                    except TimeoutError:
+                        pass
+                await end_below(self.pid)
+        finally:
+            os.close(self._child)
+
+
+async def end_below(pid: int) -> None:
+    """Kill what a process has started, and what that has; wait until the process has done what it does then."""
+    child = pidfd.open_process(pid)
+    if child is None:
+        return
+    try:
+        while not pidfd.has_ended(child):
+            for one in _below(pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(one, signal.SIGKILL)
+            try:
+                async with asyncio.timeout(1):
+                    await pidfd.ended(child)
+            except TimeoutError:
+                continue
+    finally:
+        os.close(child)
+
+
+def _below(pid: int) -> list[int]:
+    try:
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except OSError:
+        return []
+    return [found for one in text.split() for found in (*_below(int(one)), int(one))]
+
+
+async def _readable(descriptor: int) -> None:
+    loop = asyncio.get_running_loop()
+    ready = loop.create_future()
+    loop.add_reader(descriptor, lambda: ready.done() or ready.set_result(None))
+    try:
+        await ready
+    finally:
+        loop.remove_reader(descriptor)
+
+
+async def revive(spawner: Spawner, notes: Notes, ask: Ask, script: Path, revival: Revival) -> tuple[int, list[Path]]:
+    """Have a container restored, as `starting.spawn` has one started: the status, and the monitor's cgroups."""
+    async with await Migrating.asked(spawner, ask, script) as migrating:
+        notes.write(ask.name, Note(restorer=Process.of(migrating.pid)))
+        migrating.begin()
+        while (moment := await migrating.moment()) is not None:
+            await revival.at(*moment)
+            migrating.answer()
+            if moment[0] == RESTORED:
+                break
+        status, groups = await migrating.end()
+        return status, cgroup.monitors(cgroup.parse(groups), ask.name)
+
+
+async def end_work(note: Note) -> None:
+    """Wait for what a daemon that died had begun with a container; kill what takes long."""
+    if note.starter is not None:
+        await note.starter.end(PATIENCE_S)
+    for worker in (note.restorer, note.dumper):
+        if worker is not None and Process.of(worker.pid) == worker:
+            child = pidfd.open_process(worker.pid)
+            if child is None:
+                continue
+            try:
+                async with asyncio.timeout(criu.PATIENCE_S):
+                    await pidfd.ended(child)
+            except TimeoutError:
+                await end_below(worker.pid)
+            finally:
+                os.close(child)
