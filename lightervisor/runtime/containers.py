@@ -162,12 +162,8 @@ class Containers:
             raise HostError("instance", spec.hostname, text=failures.sentence(spec, refusal))
         if revival is not None:
             groups = await self._dumps.revive(spec, config, revival)
-            outcome = 0
         else:
-            outcome, groups = await spawn(self._spawner, self._notes, self._path, spec, config)
-        if outcome != 0:
-            await end_failed(self._path, spec.name, groups)
-            raise HostError("instance", spec.hostname, text=failures.explain(spec, logfile, outcome))
+            groups = await spawn(self._spawner, self._notes, self._path, spec, config)
         _, pid = (await self._spawner.request("state", spec.name, self._path)).value
         try:
             running = self._adopt(spec.name, pid, spec.config, Note(native_only=seccomp.native_only(spec)))
