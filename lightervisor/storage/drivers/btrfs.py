@@ -250,18 +250,23 @@ class Btrfs(StorageDriver, name="btrfs"):
         if not self.has_snapshot(snapshot):
             self._keep(snapshot.volume, snapshot, still, None)
 
-    def _keep(self, source: Held, snapshot: Snapshot, still: Still | None, watch: Watch | None) -> None:
-        directory, target = self.path_of(source), self.snapshot_path(snapshot)
+    def _keep(self, source: Held, target: Held, still: Still | None, watch: Watch | None) -> None:
+        """One call of the kernel makes it where it belongs, unless subvolumes are nested in it."""
+        directory, place = self.path_of(source), self._directory_of(target)
         if watch is not None:
             watch.check()
         if not self._nests(directory):
-            target.parent.mkdir(mode=0o700, exist_ok=True)
+            if isinstance(target, Snapshot):
+                place.parent.mkdir(mode=0o700, exist_ok=True)
             with still() if still is not None else nullcontext():
-                self._snapshot(directory, target, read_only=True)
+                self._snapshot(directory, place, read_only=isinstance(target, Snapshot))
             return
-        with self._making("snapshot") as staged:
+        with self._making("storage volume" if isinstance(target, Volume) else "snapshot") as staged:
             self._copy(source, staged, still, watch)
-            self._close(staged, snapshot)
+            if isinstance(target, Volume):
+                self._place(staged, target)
+            else:
+                self._close(staged, target)
 
     def _nests(self, directory: Path) -> bool:
         try:
@@ -275,14 +280,11 @@ class Btrfs(StorageDriver, name="btrfs"):
             watch.check()
         with still() if still is not None else nullcontext():
             subvolumes.copy(directory, staged)
-        (staged / RESTORED).unlink(missing_ok=True)
 
     def copy_volume(self, source: Held, target: Volume, still: Still | None = None, watch: Watch | None = None) -> None:
-        """A snapshot."""
+        """A snapshot; a mark of what its source was restored to may be in it, which says nothing of the copy."""
         if not self.has_volume(target):
-            with self._making("storage volume") as staged:
-                self._copy(source, staged, still, watch)
-                self._place(staged, target)
+            self._keep(source, target, still, watch)
 
     def copy_snapshot(self, source: Snapshot, target: Snapshot, watch: Watch | None = None) -> None:
         """A snapshot that nobody can write to."""
