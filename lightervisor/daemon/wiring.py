@@ -175,7 +175,7 @@ def _parts(
         catalog,
         operations,
         Snapshots(snapshot_rows, catalog, volumes, acts := SnapshotActs(catalog, volumes, operations, events)),
-        SnapshotTaking(snapshot_rows, catalog, boot, volumes, renderer, acts),
+        SnapshotTaking(snapshot_rows, catalog, stateful, volumes, renderer, acts),
         SnapshotRestoring(snapshot_rows, catalog, update, volumes, power, acts),
     )
     born = birth_wiring.together(

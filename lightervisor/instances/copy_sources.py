@@ -90,7 +90,11 @@ class Sources:
         """A snapshot whose root disk is where that of its instance is now, which has these devices."""
         layers = self.catalog.known_profiles(snapshot.project, snapshot.profiles)
         was = expand(layers, snapshot.config, snapshot.devices).devices
-        return msgspec.structs.replace(snapshot, devices=in_its_pool(snapshot.devices, was, expanded.devices))
+        return msgspec.structs.replace(
+            snapshot,
+            stateful=False,  # what was in memory stays where it is
+            devices=in_its_pool(snapshot.devices, was, expanded.devices),
+        )
 
 
 def inherited(source: InstanceRow | SnapshotRow, given: Mapping[str, str]) -> dict[str, str]:

@@ -46,7 +46,7 @@ class Power:
         operations: Operations,
         events: Events,
     ) -> None:
-        self._rows, self._catalog, self._boot, self._stateful = rows, catalog, boot, stateful
+        self._rows, self._catalog, self._boot, self.memory = rows, catalog, boot, stateful
         self._operations, self._events = operations, events
         self._restarting: set[asyncio.Task[None]] = set()
         self._before_start: BeforeStart | None = None
@@ -116,9 +116,9 @@ class Power:
             await self._before_start(self._rows.get(project, name))
         row = self._rows.get(project, name)
         if revived_by is not None:
-            await self._stateful.start(revived_by, row)
+            await self.memory.start(revived_by, row)
         else:
-            await self._stateful.forget(row)
+            await self.memory.forget(row)
             await self._boot.start(self._rows.get(project, name))
         self._publish("started", project, name, requestor)
 
@@ -177,8 +177,8 @@ class Power:
         if row.ephemeral:
             text = "An ephemeral instance ends with its stop: its state would go with it"
             raise Invalid("instance", name, text=text, remedy=f"lxc stop {name}")
-        await self._stateful.check(row, "Unable to stop the instance statefully")
-        await self._stateful.keep(run, row)
+        await self.memory.check(row, "Unable to stop the instance statefully")
+        await self.memory.keep(run, row)
         await self._boot.cleaned_up(project, name)
         self._boot.check_cleared(project, name)
         self._publish("stopped", project, name, requestor)
@@ -215,9 +215,11 @@ class Power:
 
     @asynccontextmanager
     async def stopped_meanwhile(
-        self, project: str, name: str, requestor: EventLifecycleRequestor | None = None
+        self, project: str, name: str, requestor: EventLifecycleRequestor | None = None, *, starts: bool = True
     ) -> AsyncGenerator[None, None]:
         """An instance that runs is stopped, at once, while the context lasts, and started again at its end.
+
+        Unless it `starts` that is left to the caller, when all went well.
 
         Should the daemon die meanwhile, it is started with the next one. The caller holds the instance's lock.
         """
@@ -234,7 +236,8 @@ class Power:
             except Failure as failure:
                 log.error("instance %s could not be started again: %s", name, failure.message())
             raise
-        await self.start(project, name, requestor)
+        if starts:
+            await self.start(project, name, requestor)
 
     def check_freezable(self, project: str, name: str) -> None:
         """Raise Invalid with LXD's texts unless an instance runs and is not frozen."""

@@ -39,6 +39,7 @@ class SnapshotRestoring:
         power: Power,
         acts: SnapshotActs,
     ) -> None:
+        self._memory = power.memory
         self._snapshots, self._catalog, self._update = snapshots, catalog, update
         self._volumes, self._power, self._acts = volumes, power, acts
 
@@ -65,21 +66,30 @@ class SnapshotRestoring:
             if snapshot is None or parent not in ("", instance):
                 text = f"Snapshot {parent or instance}/{name} does not exist"
                 raise NotFound("snapshot", name, text=text, remedy=f"lxc info {instance}")
-            if stateful:
+            if stateful and not snapshot.stateful:
                 text = "Stateful snapshot restore requested by snapshot is stateless"
                 raise Invalid("snapshot", name, text=text, remedy="leave out --stateful")
-            await self._restore(run, place, snapshot, requestor)
+            await self._restore(run, place, snapshot, requestor, starts=not stateful)
+            if stateful:
+                await self._memory.take(self._catalog.row(project, instance), self._acts.pool(project, instance), place)
+                await self._power.start(project, instance, requestor, revived_by=run)
             self._acts.publish_restored(place, requestor)
 
         return self._acts.start("Restoring snapshot", work, place)
 
     async def _restore(
-        self, run: Run, place: SnapshotPlace, snapshot: SnapshotRow, requestor: EventLifecycleRequestor | None
+        self,
+        run: Run,
+        place: SnapshotPlace,
+        snapshot: SnapshotRow,
+        requestor: EventLifecycleRequestor | None,
+        *,
+        starts: bool,
     ) -> None:
         project, instance, _ = place
         pool = self._acts.pool(project, instance)
         self._check(self._restored(snapshot), pool)
-        async with self._power.stopped_meanwhile(project, instance, requestor):
+        async with self._power.stopped_meanwhile(project, instance, requestor, starts=starts):
             old = self._catalog.row(project, instance)
             arguments = {
                 **arguments_of(place, pool),
@@ -110,6 +120,7 @@ class SnapshotRestoring:
             now,
             architecture=snapshot.architecture,
             ephemeral=snapshot.ephemeral,
+            stateful=False,
             description=snapshot.description,
             config=config,
             devices=snapshot.devices,

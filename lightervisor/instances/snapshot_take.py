@@ -3,16 +3,15 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
-from typing import NoReturn
 
 from lightervisor.config import expiry
 from lightervisor.db.instance_snapshots import SnapshotRow, SnapshotRows, taken
 from lightervisor.db.instances import InstanceRow
-from lightervisor.errors import Failure, Invalid, NotFound, Unsupported
+from lightervisor.errors import Failure, Invalid, NotFound
 from lightervisor.instances import snapshot_names
-from lightervisor.instances.boot import Boot
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.snapshot_acts import SnapshotActs, arguments_of, place_of
+from lightervisor.instances.stateful import Stateful
 from lightervisor.instances.still import still_of
 from lightervisor.instances.volumes import InstanceVolumes, SnapshotPlace
 from lightervisor.model.event import EventLifecycleRequestor
@@ -34,12 +33,12 @@ class SnapshotTaking:
         self,
         snapshots: SnapshotRows,
         catalog: Catalog,
-        boot: Boot,
+        memory: Stateful,
         volumes: InstanceVolumes,
         renderer: Renderer,
         acts: SnapshotActs,
     ) -> None:
-        self._snapshots, self._catalog, self._boot = snapshots, catalog, boot
+        self._snapshots, self._catalog, self._memory, self._boot = snapshots, catalog, memory, memory.boot
         self._volumes, self._renderer, self._acts = volumes, renderer, acts
         self._being_taken: set[SnapshotPlace] = set()
 
@@ -58,11 +57,11 @@ class SnapshotTaking:
         Who holds the instance's lock already says so, and waits for the operation. What is `scheduled` may be
         thinned out.
 
-        Raises NotFound, Invalid for a bad name or pattern, Unsupported for a stateful one.
+        Raises NotFound, Invalid for a bad name or pattern, Unsupported for a stateful one that cannot be.
         """
         row = self._catalog.row(project, instance)
         if post.stateful:
-            self._refuse_stateful(project, instance)
+            await self._check_stateful(row)
         config = self._catalog.expand(row).config
         moment = now()
         if post.expires_at is not None:
@@ -76,19 +75,18 @@ class SnapshotTaking:
 
         async def work(run: Run) -> None:
             try:
-                await self.take(run, place, ends, scheduled=scheduled)
+                await self.take(run, place, ends, scheduled=scheduled, stateful=post.stateful)
             finally:
                 self._being_taken.discard(place)
             self._acts.publish("created", place, requestor)
 
         return self._acts.start("Snapshotting instance", work, place, is_lock_held=is_lock_held)
 
-    def _refuse_stateful(self, project: str, instance: str) -> NoReturn:
-        text = "Unable to create a stateful snapshot. "
-        if self._boot.containers.init_pid(self._boot.container_name(project, instance)) is None:
-            raise Invalid("snapshot", instance, text=text + "The instance isn't running")
-        text += "What its processes have in memory cannot be kept yet"
-        raise Unsupported("snapshot", instance, text=text, remedy="leave out --stateful: its files are kept")
+    async def _check_stateful(self, row: InstanceRow) -> None:
+        text = "Unable to create a stateful snapshot"
+        if self._boot.containers.init_pid(self._boot.container_name(row.project, row.name)) is None:
+            raise Invalid("snapshot", row.name, text=f"{text}. The instance isn't running")
+        await self._memory.check(row, text)
 
     async def _next_name(self, row: InstanceRow, config: Mapping[str, str], moment: datetime) -> str:
         known = {one.name for one in self._snapshots.of(row.project, row.name)}
@@ -97,7 +95,9 @@ class SnapshotTaking:
         snapshot_names.check(name)
         return name
 
-    async def take(self, run: Run, place: SnapshotPlace, ends: datetime, *, scheduled: bool = False) -> None:
+    async def take(
+        self, run: Run, place: SnapshotPlace, ends: datetime, *, scheduled: bool = False, stateful: bool = False
+    ) -> None:
         """Take a snapshot inside an operation that holds the instance's lock. Raises Conflict for a taken name."""
         project, instance, name = place
         row = self._catalog.row(project, instance)
@@ -120,6 +120,7 @@ class SnapshotTaking:
             devices=row.devices,
             profiles=row.profiles,
             scheduled=scheduled,
+            stateful=stateful,
         )
         still = still_of(self._boot, self._catalog, project, instance)
         arguments = {
@@ -127,8 +128,25 @@ class SnapshotTaking:
             "created_at": snapshot.created_at.isoformat(),
             "held": "yes" if still else "",
         }
-        await run.step(lambda: self._take(pool, place, snapshot, still), undo=UNDO, arguments=arguments)
+        if stateful:
+            await self._take_statefully(run, pool, place, snapshot, arguments)
+        else:
+            await run.step(lambda: self._take(pool, place, snapshot, still), undo=UNDO, arguments=arguments)
         await self._acts.describe(place)
+
+    async def _take_statefully(
+        self, run: Run, pool: str, place: SnapshotPlace, snapshot: SnapshotRow, arguments: Mapping[str, str]
+    ) -> None:
+        """Its files are kept while nothing in it moves, since its memory was written down."""
+
+        async def held() -> None:
+            await self._volumes.create_snapshot(pool, place, None)
+            await self._memory.give(self._catalog.row(place.project, place.instance), pool, place)
+            await self._snapshots.add(snapshot)
+
+        row = self._catalog.row(place.project, place.instance)
+        keep = self._memory.keep
+        await run.step(lambda: keep(run, row, held=held), undo=UNDO, arguments=arguments)
 
     async def _take(self, pool: str, place: SnapshotPlace, snapshot: SnapshotRow, still: Still | None) -> None:
         await self._volumes.create_snapshot(pool, place, still)

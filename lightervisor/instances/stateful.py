@@ -19,7 +19,7 @@ from lightervisor.instances import dump_checks, nics_aside
 from lightervisor.instances.boot import Boot
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.devices import InstanceDevices
-from lightervisor.instances.volumes import InstanceVolumes
+from lightervisor.instances.volumes import InstanceVolumes, SnapshotPlace
 from lightervisor.kernel import paths
 from lightervisor.kernel.guests import Guest, guest_of
 from lightervisor.kernel.threads import finished, in_thread
@@ -37,7 +37,7 @@ class Stateful:
     def __init__(
         self, rows: InstanceRows, catalog: Catalog, boot: Boot, devices: InstanceDevices, volumes: InstanceVolumes
     ) -> None:
-        self._rows, self._catalog, self._boot = rows, catalog, boot
+        self._rows, self._catalog, self.boot = rows, catalog, boot
         self._devices, self._volumes = devices, volumes
 
     def directory(self, row: InstanceRow) -> Path:
@@ -48,13 +48,13 @@ class Stateful:
     async def check(self, row: InstanceRow, doing: str) -> None:
         """Raise Unsupported, naming everything that keeps criu from dumping a running instance."""
         container, expanded = volume_name(row.project, row.name), self._catalog.expand(row)
-        pid = self._boot.containers.init_pid(container)
+        pid = self.boot.containers.init_pid(container)
         if pid is None:
             raise Invalid("instance", row.name, text="The instance isn't running")
         if self._catalog.status(row.project, row.name) == "Frozen":
             text = f"{doing}: the instance is frozen"
             raise Invalid("instance", row.name, text=text, remedy=f"lxc start {row.name}")
-        lines = (self._boot.log_directory(row.project, row.name) / "lxc.conf").read_text()
+        lines = (self.boot.log_directory(row.project, row.name) / "lxc.conf").read_text()
         if found := await in_thread(dump_checks.blockers, row.name, container, pid, expanded, lines):
             raise Unsupported("instance", row.name, text=f"{doing}: {dump_checks.told(found)}")
 
@@ -69,7 +69,7 @@ class Stateful:
 
     async def _keep(self, row: InstanceRow, held: Held | None) -> None:
         container, expanded = volume_name(row.project, row.name), self._catalog.expand(row)
-        containers, directory = self._boot.containers, self.directory(row)
+        containers, directory = self.boot.containers, self.directory(row)
         guest = self._guest(container)
         await in_thread(_make_empty, directory)
         self._write_lines(row, directory)
@@ -81,7 +81,7 @@ class Stateful:
             pool = self._volumes.pool_of(expanded.devices)
             await self._volumes.keep(pool)
             await self._note(row.project, row.name, stateful=True)
-            self._boot.expect_stop(row.project, row.name)
+            self.boot.expect_stop(row.project, row.name)
             return True
 
         containers.note_change(container)  # its nics become others, of which its monitor does not know
@@ -98,10 +98,10 @@ class Stateful:
     async def let_go_on(self, row: InstanceRow) -> None:
         """Give an instance that runs its nics back; its state is of no use. One that has stopped keeps a whole one."""
         container, directory = volume_name(row.project, row.name), self.directory(row)
-        guest = guest_of(self._boot.containers.init_pid(container))
+        guest = guest_of(self.boot.containers.init_pid(container))
         row = self._rows.get(row.project, row.name)
         if guest is not None:
-            self._boot.expect_stop(row.project, row.name, wanted=False)
+            self.boot.expect_stop(row.project, row.name, wanted=False)
             volatile = await nics_aside.put_back(self._devices, row, self._catalog.expand(row), guest, directory)
             await self._rows.merge_config(row.project, row.name, dict(volatile))
         if guest is not None or not row.stateful:
@@ -126,7 +126,7 @@ class Stateful:
             raise Invalid("instance", row.name, text=text, remedy=f"lxc start --stateless {row.name}")
         arguments = {"project": row.project, "name": row.name}
         try:
-            await run.step(lambda: self._boot.start(row, directory), undo=UNDO_START, arguments=arguments)
+            await run.step(lambda: self.boot.start(row, directory), undo=UNDO_START, arguments=arguments)
         except HostError as error:
             await in_thread(self._keep_log, row, directory / "restore.log")
             remedy = f"its state is kept: try again, or lxc start --stateless {row.name}"
@@ -148,14 +148,28 @@ class Stateful:
             await self._note(row.project, row.name, stateful=False)
         await in_thread(paths.remove_tree, self.directory(row))
 
+    async def give(self, row: InstanceRow, pool: str, place: SnapshotPlace) -> None:
+        """Give a snapshot the memory that was just written down, the files of which nobody changes any more."""
+        await in_thread(_link, self.directory(row), self._volumes.snapshot_directory(pool, place) / STATE)
+        await self._volumes.keep(pool)
+
+    async def take(self, row: InstanceRow, pool: str, place: SnapshotPlace) -> None:
+        """Give a stopped instance the memory of its snapshot. Raises HostError when there is none."""
+        source = self._volumes.snapshot_directory(pool, place) / STATE
+        if not source.is_dir():
+            raise HostError("snapshot", place.name, cause=f"its memory is not there any more: {source}")
+        await in_thread(_link, source, self.directory(row))
+        await self._volumes.keep(pool)
+        await self._note(row.project, row.name, stateful=True)
+
     def _keep_log(self, row: InstanceRow, log: Path) -> None:
         """Have what criu said among the logs of the instance, under the name that LXD gives it."""
         with suppress(FileNotFoundError):
-            shutil.copy(log, self._boot.log_directory(row.project, row.name) / f"migration_{log.name}")
+            shutil.copy(log, self.boot.log_directory(row.project, row.name) / f"migration_{log.name}")
 
     def _write_lines(self, row: InstanceRow, directory: Path) -> None:
         """liblxc's configuration of the instance that runs, less its nics."""
-        lines = (self._boot.log_directory(row.project, row.name) / "lxc.conf").read_text().splitlines()
+        lines = (self.boot.log_directory(row.project, row.name) / "lxc.conf").read_text().splitlines()
         kept = [line for line in lines if not line.startswith("lxc.net.")]
         (directory / "lxc.conf").write_text("".join(f"{line}\n" for line in kept))
 
@@ -163,10 +177,18 @@ class Stateful:
         await self._rows.replace(msgspec.structs.replace(self._rows.get(project, name), stateful=stateful))
 
     def _guest(self, container: str) -> Guest:
-        guest = guest_of(self._boot.containers.init_pid(container))
+        guest = guest_of(self.boot.containers.init_pid(container))
         if guest is None:
             raise Invalid("instance", container, text="The instance isn't running")
         return guest
+
+
+def _link(source: Path, target: Path) -> None:
+    """The files of one directory in another, too; those that are written at a restore are left out."""
+    _make_empty(target)
+    for entry in source.iterdir():
+        if entry.suffix != ".log":
+            (target / entry.name).hardlink_to(entry)
 
 
 def _make_empty(directory: Path) -> None:

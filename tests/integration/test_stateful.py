@@ -101,6 +101,42 @@ def test_a_state_that_cannot_be_restored_is_kept_for_another_try(counting: Count
     counting.check()
 
 
+def test_a_stateful_snapshot_brings_files_and_memory_of_its_moment_back(counting: Counting) -> None:
+    address = counting.await_address()
+    counting.inside("echo then >/root/file")
+    counting.lxc.say("snapshot", counting.name, "warm", "--stateful")
+    assert not state_of(counting).exists()
+    at_snapshot = counting.asked
+    counting.check()
+    assert counting.await_address() == address
+    counting.inside("echo now >/root/file")
+    snapshot = counting.daemon.request("GET", f"/1.0/instances/{counting.name}/snapshots/warm").metadata
+    assert snapshot["stateful"] is True
+    for _ in range(2):
+        counting.lxc.say("restore", counting.name, "warm", "--stateful")
+        counting.asked = at_snapshot
+        counting.check()
+        assert counting.inside("cat /root/file") == "then\n"
+        assert counting.await_address() == address
+    counting.lxc.say("stop", counting.name, "--force")
+    counting.lxc.say("restore", counting.name, "warm", "--stateful")
+    counting.asked = at_snapshot
+    counting.check()
+    counting.lxc.say("restore", counting.name, "warm")
+    assert counting.inside("ps | grep -c '[b]in/counting' || true").strip() == "0"
+    assert (counting.record["stateful"], counting.inside("cat /root/file")) == (False, "then\n")
+
+
+def test_a_snapshot_without_memory_cannot_give_any(counting: Counting) -> None:
+    counting.lxc.say("snapshot", counting.name, "cold")
+    with pytest.raises(ClientFailure, match="Stateful snapshot restore requested by snapshot is stateless"):
+        counting.lxc.say("restore", counting.name, "cold", "--stateful")
+    counting.check()
+    counting.lxc.say("stop", counting.name, "--stateful")
+    counting.lxc.say("restore", counting.name, "cold")
+    assert (counting.record["status"], counting.record["stateful"]) == ("Stopped", False)
+
+
 def test_all_blockers_are_named_and_nothing_is_stopped(keeper: Daemon) -> None:
     counting = Counting(keeper, config={"migration.stateful": "false"}).start()
     try:
