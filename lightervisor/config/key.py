@@ -76,11 +76,15 @@ class Registry:
         """
         found = self.lookup(scope, name) if name.isprintable() else None
         if found is None:
-            near = difflib.get_close_matches(name, self._alike(scope, name), n=1)
-            hint = f'did you mean "{near[0]}"?' if near else ""
-            raise Invalid("configuration key", name, text=f"Unknown configuration key: {name}", remedy=hint)
+            text = f"Unknown configuration key: {name}"
+            raise Invalid("configuration key", name, text=text, remedy=self.hint(scope, name))
         found.check(value)
         return found
+
+    def hint(self, scope: str, name: str) -> str:
+        """What was probably meant by a name that is not declared, "" when nothing is close."""
+        near = difflib.get_close_matches(name, self._alike(scope, name), n=1)
+        return f'did you mean "{near[0]}"?' if near else ""
 
     def _alike(self, scope: str, name: str) -> Iterable[str]:
         """Names that could have been meant: the declared ones, and this one with a free pattern's start put right."""

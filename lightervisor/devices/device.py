@@ -281,7 +281,8 @@ def _check_options(found: type[Device], options: Options) -> None:
             continue
         declared = REGISTRY.lookup(scope, option)
         if declared is None:
-            raise Invalid("device option", option, text=f'Invalid device option "{option}"')
+            text = f'Invalid device option "{option}"'
+            raise Invalid("device option", option, text=text, remedy=REGISTRY.hint(scope, option))
         try:
             declared.check(options[option])
         except Invalid as error:

@@ -121,6 +121,12 @@ def test_a_bad_device_is_refused_in_lxds_words(options: dict[str, str], text: st
     assert text in caught.value.sentence()
 
 
+def test_what_was_probably_meant_is_told() -> None:
+    with pytest.raises(Invalid) as caught:
+        check_device("foo", {"type": "unix-char", "patj": "/dev/x"})
+    assert caught.value.message().endswith('Invalid device option "patj" (did you mean "path"?)')
+
+
 @pytest.mark.parametrize(
     "name", ["../x", "eth0\nx", "e" * 16, "lo", "all", "..", ".", "a b", "a/b", "a:b", "e\u0085", "٣é"]
 )
