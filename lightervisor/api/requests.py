@@ -71,8 +71,11 @@ def shown(text: str) -> str:
 
 
 def refuse_member(request: web.Request) -> None:
-    """Raise NotFound when a cluster member is asked for: a single server has none. Call it where LXD forwards."""
-    if name := request.query.get("target"):
+    """Raise NotFound when a cluster member is asked for, which a single server is not: that is called `none`.
+
+    To be called where LXD forwards.
+    """
+    if (name := request.query.get("target", "none")) not in ("", "none"):
         raise NotFound("cluster member", name)
 
 

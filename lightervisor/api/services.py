@@ -51,6 +51,8 @@ from lightervisor.networks.managed import Networks
 from lightervisor.operations.operations import Operations
 from lightervisor.profiles.profiles import Profiles
 from lightervisor.storage.pools import Pools
+from lightervisor.storage.volume_copying import VolumeCopying
+from lightervisor.storage.volume_moving import VolumeMoving
 from lightervisor.storage.volume_snapshots import VolumeSnapshots
 from lightervisor.storage.volumes import Volumes
 
@@ -130,6 +132,8 @@ class Services:
     pools: Pools
     volumes: Volumes
     volume_snapshots: VolumeSnapshots
+    volume_copying: VolumeCopying
+    volume_moving: VolumeMoving
     networks: Networks
     environment: Callable[[], ServerEnvironment]
     server_config: ServerConfig

@@ -7,7 +7,7 @@ from lightervisor.api import envelope, etag, filters, urls
 from lightervisor.api.requests import body, project, projects, recursion, refuse_member, requestor
 from lightervisor.api.services import services
 from lightervisor.config.names import VolumePlace
-from lightervisor.errors import Unsupported
+from lightervisor.errors import Invalid, NotFound, Unsupported
 from lightervisor.model.storage_volume import StorageVolume, StorageVolumePost, StorageVolumePut, StorageVolumesPost
 
 
@@ -56,7 +56,14 @@ async def create(request: web.Request) -> web.StreamResponse:
     type = request.match_info.get("type")
     if type is not None:
         post = msgspec.structs.replace(post, type=type)
-    await services(request).volumes.create(request.match_info["pool"], project(request), post, requestor(request))
+    found, where = services(request), (request.match_info["pool"], project(request))
+    if post.source.type == "migration":
+        raise Unsupported("storage volume", cause="volumes of other servers are not offered yet")
+    if post.source.type not in ("", "copy"):
+        raise Invalid("source", text=f'Unknown source type "{post.source.type}"')
+    if post.source.name:
+        return envelope.background(found.volume_copying.copy(*where, post, requestor(request)))
+    await found.volumes.create(*where, post, requestor(request))
     return envelope.sync()
 
 
@@ -92,10 +99,16 @@ async def _change(request: web.Request, *, merge: bool) -> web.StreamResponse:
 async def rename(request: web.Request) -> web.StreamResponse:
     """POST /1.0/storage-pools/{pool}/volumes/{type}/{name}."""
     refuse_member(request)
-    pool, chosen, name = place(request)
+    where = place(request)
+    pool, chosen, name = where
     post = await body(request, StorageVolumePost)
-    if post.migration or post.pool not in ("", pool) or post.project not in ("", chosen):
-        raise Unsupported("storage volume", name, cause="moving volumes to another place is not offered yet")
+    if post.migration:
+        raise Unsupported("storage volume", name, cause="sending volumes to other servers is not offered yet")
+    if post.project not in ("", chosen):
+        raise NotFound("project", post.project)
+    if post.pool not in ("", pool):
+        target = VolumePlace(post.pool, chosen, post.name)
+        return envelope.background(services(request).volume_moving.move(where, target, requestor(request)))
     await services(request).volumes.rename(pool, chosen, name, post.name, requestor(request))
     return envelope.created(urls.of("storage-pools", pool, "volumes", "custom", post.name, project=chosen))
 

@@ -23,7 +23,7 @@ COMMANDS = (
     Command(
         "storage volume copy",
         "[<remote>:]<pool>/<volume>[/<snapshot>] [<remote>:]<pool>/<volume>",
-        "storage_volume:copy",
+        "storage_volume_copy:copy",
         "Copy storage volumes",
         least=2,
         most=2,
@@ -145,7 +145,7 @@ COMMANDS = (
     Command(
         "storage volume move",
         "[<remote>:]<pool>/<volume> [<remote>:]<pool>/<volume>",
-        "storage_volume:move",
+        "storage_volume_copy:move",
         "Move storage volumes between pools",
         least=2,
         most=2,

@@ -19,15 +19,16 @@ if TYPE_CHECKING:
     from lightervisor.client.light import Server
 
 MODES = ("pull", "push", "relay")
-_LABEL = "Transferring instance"
 
 
 class Transfer:
     """One instance or snapshot (`path` on `here`) to `there`; `request` creates it, but for its source."""
 
+    LABEL, COLLECTION, FAILED = "Transferring instance", url("instances"), "Failed instance creation"
+
     def __init__(self, session: Session, here: Server, path: str, there: Server, request: dict[str, Any]) -> None:
         self._session, self._here, self._path, self._request = session, here, path, request
-        self.there, self.name = there, str(request["name"])
+        self.there, self.name, self._collection = there, str(request["name"]), self.COLLECTION
 
     def run(self, mode: str, wishes: dict[str, Any]) -> dict[str, Any]:
         """Carry it out and return the target's finished operation.
@@ -38,21 +39,20 @@ class Transfer:
         mode = mode or ("pull" if self._addresses_of(self._here) else "relay")
         if mode not in MODES:
             raise CommandError(f'Invalid mode "{mode}"', "one of pull, push or relay")
-        config = as_map(self._request.get("config"))
-        self._source: dict[str, Any] = {
-            "type": "migration",
-            "mode": "pull" if mode == "pull" else "push",
-            "base-image": config.get("volatile.base_image", ""),
-            **{key: wishes[key] for key in ("live", "instance_only", "refresh", "allow_inconsistent")},
-            "container_only": wishes["instance_only"],
-        }
-        self._asked = {
-            "name": self._request["name"],
-            "migration": True,
-            **{key: wishes[key] for key in ("live", "instance_only", "allow_inconsistent")},
-            "container_only": wishes["instance_only"],
-        }
+        self._asked: dict[str, Any] = {"name": self._request["name"], "migration": True, **self._asks(wishes)}
+        mode_there = "pull" if mode == "pull" else "push"
+        self._source: dict[str, Any] = {"type": "migration", "mode": mode_there, **self._brings(wishes)}
         return {"pull": self._pull, "push": self._push, "relay": self._relay}[mode]()
+
+    def _asks(self, wishes: dict[str, Any]) -> dict[str, Any]:
+        """What is asked of the source."""
+        asked = {key: wishes[key] for key in ("live", "instance_only", "allow_inconsistent")}
+        return {**asked, "container_only": wishes["instance_only"]}
+
+    def _brings(self, wishes: dict[str, Any]) -> dict[str, Any]:
+        """What the target is told of the source."""
+        base = as_map(self._request.get("config")).get("volatile.base_image", "")
+        return {**self._asks(wishes), "refresh": wishes["refresh"], "base-image": base}
 
     def _pull(self) -> dict[str, Any]:
         sent = self._start(self._here, self._path, self._asked)
@@ -71,34 +71,36 @@ class Transfer:
             self._see_off(sent)
             return arrived
         _forget(self._here, sent)
-        raise _failed(failures)
+        raise self._failed(failures)
 
     def _push(self) -> dict[str, Any]:
         failures: list[str] = []
         certificate = self._session.certificate_of(self.there)
         for address in self._addresses(self.there, "target"):
-            awaiting = self._start(self.there, url("instances"), {**self._request, "source": self._source})
+            awaiting = self._start(self.there, self._collection, {**self._request, "source": self._source})
             target = {
                 "operation": f"{address}/1.0/operations/{light_operations.identifier(awaiting)}",
                 "certificate": certificate,
                 "secrets": _secrets(awaiting),
             }
             try:
-                self._session.run(self._here, self._here.post(self._path, {**self._asked, "target": target}), _LABEL)
+                self._session.run(
+                    self._here, self._here.post(self._path, {**self._asked, "target": target}), self.LABEL
+                )
             except ApiError as error:
                 failures.append(f"{address}: {error.message()}")
                 _forget(self.there, awaiting)
                 continue
             return light_operations.wait(self.there, awaiting)
-        raise _failed(failures)
+        raise self._failed(failures)
 
     def _relay(self) -> dict[str, Any]:
         sent = self._start(self._here, self._path, self._asked)
-        awaiting = self._start(self.there, url("instances"), {**self._request, "source": self._source})
+        awaiting = self._start(self.there, self._collection, {**self._request, "source": self._source})
         try:
             ends = [(self._here, sent), (self.there, awaiting)]
             pairs = [tuple(self._socket(*end, name) for end in ends) for name in _secrets(sent)]
-            copy_relay.relay(self._session, _LABEL, pairs)
+            copy_relay.relay(self._session, self.LABEL, pairs)
         except BaseException:
             _forget(self._here, sent)
             _forget(self.there, awaiting)
@@ -114,8 +116,8 @@ class Transfer:
         return as_map(server.post(path, body)["metadata"])
 
     def _created(self, source: dict[str, Any]) -> dict[str, Any]:
-        answer = self.there.post(url("instances"), {**self._request, "source": source})
-        return self._session.run(self.there, answer, _LABEL)
+        answer = self.there.post(self._collection, {**self._request, "source": source})
+        return self._session.run(self.there, answer, self.LABEL)
 
     def _addresses(self, server: Server, which: str) -> list[str]:
         """Where the other server can reach this one."""
@@ -133,6 +135,11 @@ class Transfer:
         found = [own] if own.startswith("https:") else []
         found += [f"https://{address}" for address in listed]
         return list(dict.fromkeys(found))
+
+    def _failed(self, failures: list[str]) -> CommandError:
+        if len(failures) == 1:
+            return CommandError(f"{self.FAILED}: {failures[0]}")
+        return CommandError(f"{self.FAILED}:" + "".join(f"\n - {one}" for one in failures))
 
     def _see_off(self, sent: dict[str, Any]) -> None:
         """The target has all: wait until the source knows."""
@@ -153,9 +160,3 @@ def _forget(server: Server, operation: dict[str, Any]) -> None:
         light_operations.cancel(server, operation)
     except (ApiError, OSError):
         return
-
-
-def _failed(failures: list[str]) -> CommandError:
-    if len(failures) == 1:
-        return CommandError(f"Failed instance creation: {failures[0]}")
-    return CommandError("Failed instance creation:" + "".join(f"\n - {one}" for one in failures))

@@ -20,6 +20,8 @@ from lightervisor.storage.driver import Still
 from lightervisor.storage.pools import Pools
 from lightervisor.storage.users import PoolUsers
 from lightervisor.storage.volume_acts import Guests, Kept, VolumeActs
+from lightervisor.storage.volume_copying import VolumeCopying
+from lightervisor.storage.volume_moving import VolumeMoving
 from lightervisor.storage.volume_snapshots import VolumeSnapshots
 from lightervisor.storage.volumes import Volumes
 from lightervisor.templates.renderer import Renderer
@@ -31,6 +33,8 @@ class Stored(NamedTuple):
     pools: Pools
     volumes: Volumes
     snapshots: VolumeSnapshots
+    copying: VolumeCopying
+    moving: VolumeMoving
 
 
 class Machinery(NamedTuple):
@@ -54,7 +58,14 @@ def together(database: Database, directory: Path, users: PoolUsers, guests: Gues
     journal.register(volume_snapshots.DROP, snapshots.drop)
     journal.register(volume_snapshots.RENAME_BACK, snapshots.rename_back)
     journal.register(volume_snapshots.FINISH_DELETE, snapshots.finish)
-    return Stored(pools, Volumes(acts), snapshots)
+    volumes = Volumes(acts)
+    return Stored(
+        pools=pools,
+        volumes=volumes,
+        snapshots=snapshots,
+        copying=VolumeCopying(acts, volumes, snapshots),
+        moving=VolumeMoving(acts, volumes),
+    )
 
 
 class Instances(NamedTuple):

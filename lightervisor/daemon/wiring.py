@@ -272,6 +272,8 @@ def _parts(
         pools=stored.pools,
         volumes=stored.volumes,
         volume_snapshots=stored.snapshots,
+        volume_copying=stored.copying,
+        volume_moving=stored.moving,
         networks=networks,
         environment=environment.reader(stored.pools, liblxc, certificate, network_api.addresses),
         server_config=(

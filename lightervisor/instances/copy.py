@@ -10,12 +10,13 @@ from lightervisor.errors import Invalid
 from lightervisor.instances.births import BirthActs, Births, Plan, volatile_at_birth
 from lightervisor.instances.copy_sources import LET_GO, Source, Sources, inherited
 from lightervisor.instances.refresh import Refreshing
-from lightervisor.instances.volume_copies import Target, shown
+from lightervisor.instances.volume_copies import Target
 from lightervisor.model.event import EventLifecycleRequestor
 from lightervisor.model.instance import InstancesPost
 from lightervisor.model.operation import Operation
 from lightervisor.model.times import EPOCH, now
 from lightervisor.operations.operations import Run
+from lightervisor.storage.watched import shown
 
 
 class Copying:

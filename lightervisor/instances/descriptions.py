@@ -11,10 +11,11 @@ from lightervisor.model.backup_file import BackupConfig, BackupNetwork
 from lightervisor.model.instance import Instance, InstanceSnapshot
 from lightervisor.model.profile import Profile
 from lightervisor.model.storage_volume import StorageVolume, StorageVolumeSnapshot
+from lightervisor.storage.layout import DESCRIPTION
 from lightervisor.storage.pools import Pools
 
 STOPPED, STOPPED_CODE = "Stopped", 102
-FILE = "backup.yaml"
+FILE = DESCRIPTION
 
 
 class Descriptions:

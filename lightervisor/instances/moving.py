@@ -18,12 +18,13 @@ from lightervisor.instances import cloud_init
 from lightervisor.instances.boot import Boot
 from lightervisor.instances.copy_sources import Source, Sources
 from lightervisor.instances.templates import PENDING
-from lightervisor.instances.volume_copies import Target, shown
+from lightervisor.instances.volume_copies import Target
 from lightervisor.model.event import EventLifecycleRequestor
 from lightervisor.model.instance import InstancePost
 from lightervisor.model.operation import Operation
 from lightervisor.operations.locks import instance_lock
 from lightervisor.operations.operations import Operations, Run
+from lightervisor.storage.watched import shown
 
 LOADING = "Failed loading storage pool"
 UNDO = "finish or undo moving instance to another pool"

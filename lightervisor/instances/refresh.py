@@ -15,13 +15,14 @@ from lightervisor.instances.copy_sources import LET_GO, Source, Sources
 from lightervisor.instances.snapshot_acts import SnapshotActs
 from lightervisor.instances.snapshot_arrivals import SnapshotArrivals
 from lightervisor.instances.templates import PENDING
-from lightervisor.instances.volume_copies import Origin, Target, shown
+from lightervisor.instances.volume_copies import Origin, Target
 from lightervisor.instances.volumes import SnapshotPlace
 from lightervisor.model.event import EventLifecycleRequestor
 from lightervisor.model.instance import InstanceSource
 from lightervisor.model.operation import Operation
 from lightervisor.operations.locks import instance_lock
 from lightervisor.operations.operations import Operations, Run
+from lightervisor.storage.watched import shown
 
 BASE = "volatile.base_image"
 

@@ -1,21 +1,14 @@
 """Copies of the files of instances, with progress, which end when their operation is cancelled."""
 
-import asyncio
-import functools
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from lightervisor.config.names import volume_name
 from lightervisor.instances.volumes import InstanceVolumes
-from lightervisor.kernel.copies import Watch
-from lightervisor.kernel.threads import interruptible
-from lightervisor.operations.operations import Run
 from lightervisor.storage import carrying
 from lightervisor.storage.carrying import Goods, Place
 from lightervisor.storage.driver import Snapshot, Still, Volume
-
-Told = Callable[[str], None]
+from lightervisor.storage.watched import Told, watched
 
 
 class Origin(NamedTuple):
@@ -64,33 +57,18 @@ class VolumeCopies:
     ) -> None:
         """Make the volume of an instance, with these snapshots of the source, the oldest first."""
         goods = Goods(self.volumes.driver(origin.pool), origin.files, snapshots)
-        await self._watched(target, told, carrying.copy, goods, self._place(target), still)
+        await watched(target.instance, told, carrying.copy, goods, self._place(target), still)
 
     async def replace(self, origin: Origin, target: Target, still: Still | None, told: Told) -> None:
         """Make the volume of a stopped instance what the source is; its own snapshots are not affected."""
         await self.volumes.leave(target.project, target.instance)
         goods = Goods(self.volumes.driver(origin.pool), origin.files, [])
-        await self._watched(target, told, carrying.replace, goods, self._place(target), still)
+        await watched(target.instance, told, carrying.replace, goods, self._place(target), still)
 
     async def copy_snapshot(self, origin: Origin, name: str, target: Target, new_name: str, told: Told) -> None:
         """Give an instance a snapshot of another one, by a name of its own."""
         goods = Goods(self.volumes.driver(origin.pool), Snapshot(origin.volume, name), [])
-        await self._watched(target, told, carrying.copy_snapshot, goods, self._place(target), new_name)
+        await watched(target.instance, told, carrying.copy_snapshot, goods, self._place(target), new_name)
 
     def _place(self, target: Target) -> Place:
         return Place(self.volumes.driver(target.pool), target.volume)
-
-    async def _watched(self, target: Target, told: Told, work: Callable[..., None], *arguments: object) -> None:
-        loop, begun = asyncio.get_running_loop(), time.monotonic()
-
-        def tell(written: int) -> None:
-            speed = written / max(time.monotonic() - begun, 0.001)
-            loop.call_soon_threadsafe(told, f"{target.instance}: {written / 1e6:.2f}MB ({speed / 1e6:.2f}MB/s)")
-
-        watch = Watch(tell)
-        await interruptible(watch.cancel, functools.partial(work, *arguments, watch=watch))
-
-
-def shown(run: Run) -> Told:
-    """Progress as LXD's clients look for it."""
-    return lambda text: run.progress("fs_progress", text)

@@ -8,6 +8,7 @@ LXD's storage layout.
 import errno
 import functools
 import os
+import shutil
 import stat
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ FOLDERS = {
     "trash": 0o700,
 }
 BESIDE = ("metadata.yaml", "templates")
+DESCRIPTION = "backup.yaml"
 TEMPLATE_LIMIT = 64 << 20
 
 
@@ -164,8 +166,13 @@ class PoolLayout:
         return True
 
     def exchange(self, staged: Path, target: Path) -> None:
-        """Put what was made where something is, at once; that is removed behind, at the end of `making`."""
+        """Put what was made where something is, at once; that is removed behind, at the end of `making`.
+
+        The description of the volume stays, until it is written anew: without one a lost database loses the volume.
+        """
         self.settle(staged)
+        if (target / DESCRIPTION).is_file() and not (staged / DESCRIPTION).exists():
+            shutil.copy2(target / DESCRIPTION, staged / DESCRIPTION)
         syscalls.exchange(staged, target)
         self._replaced.add(staged)
         self.replaced(staged)

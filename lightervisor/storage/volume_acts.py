@@ -24,11 +24,11 @@ from lightervisor.model.storage_volume import StorageVolume, StorageVolumeSnapsh
 from lightervisor.operations.locks import instance_lock, volume_lock
 from lightervisor.operations.operations import Operations, Run, Work
 from lightervisor.storage.driver import Snapshot, Still, StorageDriver, Volume
+from lightervisor.storage.layout import DESCRIPTION
 from lightervisor.storage.pools import Pools
 from lightervisor.storage.users import PoolUsers
 from lightervisor.storage.volume_rules import custom_volume
 
-FILE = "backup.yaml"
 LET_GO = "let go of instances whose volume was being read"
 
 
@@ -85,10 +85,10 @@ class VolumeActs:
             raise Invalid("storage volume", place.name, text=text, remedy=f"lxc stop {' '.join(running)}")
 
     @asynccontextmanager
-    async def left_alone(self, place: VolumePlace) -> AsyncGenerator[None, None]:
-        """None of those that show a volume starts or stops meanwhile; the caller holds the volume's lock."""
-        names = [instance_lock(place.project, user) for user in self.users.instances_with(*place)]
-        async with self.locks.hold(names):
+    async def left_alone(self, *places: VolumePlace) -> AsyncGenerator[None, None]:
+        """None of those that show volumes starts or stops meanwhile; the caller holds the volumes' locks."""
+        users = [(place.project, user) for place in places for user in self.users.instances_with(*place)]
+        async with self.locks.hold([instance_lock(*user) for user in users]):
             yield
 
     async def still(self, run: Run, place: VolumePlace) -> Still | None:
@@ -143,7 +143,7 @@ class VolumeActs:
     async def describe(self, place: VolumePlace) -> None:
         """Write down in the pool what a volume is; the caller holds its lock. Raises HostError."""
         driver, row = self.keeper(place), self.row(place)
-        target = driver.volume_path(volume_of(place)) / FILE
+        target = driver.volume_path(volume_of(place)) / DESCRIPTION
         told = self.description(row)
 
         def write() -> None:

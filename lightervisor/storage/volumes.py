@@ -30,7 +30,8 @@ from lightervisor.model.times import now
 from lightervisor.operations.locks import volume_lock
 from lightervisor.storage.driver import StorageDriver, Volume
 from lightervisor.storage.keys_volume import DEFAULTS
-from lightervisor.storage.volume_acts import FILE, VolumeActs, place_of, volume_of
+from lightervisor.storage.layout import DESCRIPTION
+from lightervisor.storage.volume_acts import VolumeActs, place_of, volume_of
 from lightervisor.storage.volume_rules import check_config, check_name, check_post, check_type, custom_volume
 
 log = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ class Volumes:
     async def _describe_if_missing(self, row: VolumeRow) -> None:
         """What was made before there were descriptions has none, and what was just restored when a daemon died."""
         directory = self._pools.keeper(row.pool).volume_path(custom_volume(row.project, row.name))
-        if directory.is_dir() and not (directory / FILE).is_file():
+        if directory.is_dir() and not (directory / DESCRIPTION).is_file():
             await self._acts.describe(place_of(row))
 
     async def settle(self, row: VolumeRow) -> None:
@@ -184,13 +185,16 @@ class Volumes:
         It is there whole or not at all. The caller holds its lock. Raises Conflict with LXD's text for a taken name,
         HostError.
         """
-        place, driver = place_of(row), self._pools.keeper(row.pool)
         async with self.taking_place(row):
             yield
-            if size := sizes.parse(row.config.get("size") or "0"):
-                await in_thread(driver.resize, volume_of(place), size)
+            await self.size(row)
             await self._rows.complete(row, snapshots)
-            await self._acts.describe(place)
+            await self._acts.describe(place_of(row))
+
+    async def size(self, row: VolumeRow) -> None:
+        """Give a new volume the size that it is to have. Raises Failure."""
+        if size := sizes.parse(row.config.get("size") or "0"):
+            await in_thread(self._pools.keeper(row.pool).resize, volume_of(place_of(row)), size)
 
     @asynccontextmanager
     async def taking_place(self, row: VolumeRow) -> AsyncGenerator[None, None]:
@@ -210,8 +214,11 @@ class Volumes:
             raise
 
     async def _unmake(self, row: VolumeRow) -> None:
-        await self._rows.replace(row)
-        await self.settle(row)
+        """Nothing happens to what was moved there, all of it, before this failed."""
+        found = [one for one in self._rows.all(row.pool, row.project) if one.name == row.name]
+        if all(one.state in (PENDING, CREATED) for one in found):
+            await self._rows.replace(row)
+            await self.settle(row)
 
     def _check_nobodys(self, row: VolumeRow) -> None:
         """Raise Conflict for files that no row tells of: nobody's volume is made of them, and none removes them."""

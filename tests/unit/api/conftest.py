@@ -99,7 +99,11 @@ async def services(tmp_path: Path) -> AsyncIterator[Services]:
         publication=ABSENT,
         upkeep=ABSENT,
         pools=ABSENT,
+        frozen_while=ABSENT,
         volumes=ABSENT,
+        volume_snapshots=ABSENT,
+        volume_copying=ABSENT,
+        volume_moving=ABSENT,
         networks=ABSENT,
     )
     events.close()
