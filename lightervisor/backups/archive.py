@@ -18,6 +18,7 @@ from lightervisor.images.formats.format import format_of
 from lightervisor.images.formats.tar import Tar
 from lightervisor.images.meter import Meter
 from lightervisor.instances import snapshot_names
+from lightervisor.kernel import copies
 from lightervisor.kernel.idmap import IdMap, from_json
 from lightervisor.model import yaml_documents
 from lightervisor.model.backup_file import BackupConfig, BackupIndex
@@ -139,7 +140,7 @@ def _moving(driver: StorageDriver, source: Path) -> Callable[[Path], None]:
 
     def fill(target: Path) -> None:
         _check_directory(source, "rootfs")
-        (source / "rootfs").rename(target / "rootfs")
+        copies.move_tree(source / "rootfs", target / "rootfs")
         driver.layout.copy_beside(source, target)
 
     return fill

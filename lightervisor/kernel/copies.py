@@ -3,6 +3,7 @@
 The bytes stay in the kernel: cp shares extents where the file system can, and copies by copy_file_range(2) elsewhere.
 """
 
+import errno
 import os
 import select
 import threading
@@ -96,6 +97,19 @@ def copy_tree(source: Path, target: Path, watch: Watch | None = None) -> None:
         process.run(argv)
     else:
         watch.run(argv)
+
+
+def move_tree(source: Path, target: Path) -> None:
+    """Move a directory to a name that is free, also into another subvolume, where it is copied: extents are shared.
+
+    What is left of the source then is the caller's to remove. Raises OSError, HostError.
+    """
+    try:
+        source.rename(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        copy_tree(source, target)
 
 
 def copy_into(source: Path, target: Path, watch: Watch | None = None) -> None:

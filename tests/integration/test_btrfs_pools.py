@@ -71,6 +71,16 @@ def test_instances_after_a_reboot(fresh_daemon: Daemon, lxc: Lxc, fresh_image: s
     lxc("delete", "--force", "c1", "c2").ok()
 
 
+def test_backups_go_out_and_come_in(lxc: Lxc, fresh_image: str, pool: str, tmp_path: Path) -> None:
+    lxc("init", fresh_image, "c1", "--storage", pool).ok()
+    lxc("snapshot", "c1", "s1").ok()
+    lxc("export", "c1", tmp_path / "b.tar", "--compression", "none").ok()
+    lxc("import", tmp_path / "b.tar", "c2").ok()
+    assert lxc("config", "show", "c2/s1").ok().stdout
+    lxc("start", "c2").ok()
+    lxc("delete", "--force", "c1", "c2").ok()
+
+
 def test_a_pool_whose_file_is_gone_is_unavailable(fresh_daemon: Daemon, lxc: Lxc, pool: str) -> None:
     file = fresh_daemon.state / "disks/p1.img"
     fresh_daemon.stop()
