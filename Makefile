@@ -3,6 +3,7 @@ BIN = .venv/bin
 K =
 SECONDS = 60
 WORKERS = auto
+FAULTS = all
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build dev demo clean-demo test check unit fuzz integration test-faults test-vm bench docs fix install uninstall clean
@@ -40,8 +41,8 @@ fuzz: dev  ## try what reads strangers' bytes with wrong ones, SECONDS=N for eac
 integration: dev  ## tests with real containers; K=WORD picks some
 	@$(BIN)/python -m pytest -n $(WORKERS) tests/integration tests/peers tests/faults tests/seeds $(if $(K),-k '$(K)')
 
-test-faults: dev  ## fail, kill and cancel at every effect of every part, of which `make test` takes a sample
-	@FAULTS=all $(BIN)/python -m pytest -ra -n $(WORKERS) tests/faults
+test-faults: dev  ## fail, kill and cancel at every effect of every part, of which `make test` takes a sample; FAULTS=count counts them
+	@FAULTS=$(FAULTS) $(BIN)/python -m pytest -ra -n $(WORKERS) tests/faults
 
 test-vm: dev  ## what this kernel may lack (AppArmor, cgroup v2), systemd and a restart, in a virtual machine
 	@scripts/setup --vm && scripts/vm/build && scripts/vm/run

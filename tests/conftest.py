@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -39,7 +40,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     reports = [one for one in terminalreporter.stats.get("", []) if isinstance(one, pytest.TestReport)]  # teardowns
     properties = [int(str(value)) for one in reports for name, value in one.user_properties if name == STRUCK]
     if properties:
-        terminalreporter.write_line(f"{sum(properties)} effects were struck")
+        verb = "counted" if os.environ.get("FAULTS") == "count" else "struck"
+        terminalreporter.write_line(f"{sum(properties)} effects were {verb}")
 
 
 class Foreign(Daemon):

@@ -1,7 +1,8 @@
 """Striking every effect of a piece of work: each fails, is the daemon's last, or is cancelled.
 
 The effects are not listed anywhere: they are recorded first (see tests/harness/faulty_daemon.py), and one that turns up
-on the way is tried too. `make test` strikes a sample of most parts, `make test-faults` all.
+on the way is tried too. `make test` strikes a sample of most parts, `make test-faults` all; with FAULTS=count they are
+only counted.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ Check = Callable[[Work, str, list[Outcome]], None]
 LEAST = 15  # effects of either part: fewer would mean that they are not seen
 MOST = 8  # problems that are told at once
 SAMPLE = 6  # effects of each part that are struck when not all are wanted (`make test-faults` wants all)
-ALL = os.environ.get("FAULTS") == "all"
-struck = [0]  # how many effects were struck in this process; conftest.py tells the sum
+ALL, COUNTS = (os.environ.get("FAULTS") == word for word in ("all", "count"))
+struck = [0]  # how many effects were struck in this process, or counted; conftest.py tells the sum
 
 
 class Strikes:
@@ -34,10 +35,15 @@ class Strikes:
         self._problems: list[str] = []
         self._every = ALL
 
-    def strike(self, crew: list[Work], effects: list[str], *, least: int = LEAST, every: bool = ALL) -> None:
+    def strike(
+        self, crew: list[Work], effects: list[str], *, least: int = LEAST, every: bool = ALL, sample: int = SAMPLE
+    ) -> None:
         """Strike every of these effects and of those that turn up on the way, or the same sample each time."""
         assert len(effects) > least, effects
-        self._add(effects if every else random.Random(len(effects)).sample(effects, min(SAMPLE, len(effects))))
+        if COUNTS:
+            struck[0] += len(set(effects))
+            return
+        self._add(effects if every else random.Random(len(effects)).sample(effects, min(sample, len(effects))))
         self._every = every
         with ThreadPoolExecutor() as threads:
             list(threads.map(self._take_turns, crew))

@@ -29,7 +29,7 @@ def stopped(work: Work, name: str) -> list[Outcome]:
 
 def running(work: Work, name: str) -> list[Outcome]:
     """The same, running."""
-    return stopped(work, name) + work.do(("PUT", f"/1.0/instances/{name}/state", START))
+    return stopped(work, name) + succeeded(work.do(("PUT", f"/1.0/instances/{name}/state", START)))
 
 
 def export(work: Work, name: str) -> list[Outcome]:
@@ -111,7 +111,11 @@ MODES = pytest.mark.parametrize("mode", ["fail", "kill"])
 
 @pytest.mark.parametrize(
     ("mode", "prepare", "status"),
-    [("fail", stopped, "Stopped"), ("kill", stopped, "Stopped"), ("kill", running, "Running")],
+    [
+        (mode, prepare, status)
+        for mode in ("fail", "kill")
+        for prepare, status in ((stopped, "Stopped"), (running, "Running"))
+    ],
 )
 def test_a_backup_is_made_whole_or_not_at_all(crew: list[Work], mode: str, prepare: Part, status: str) -> None:
     def check(work: Work, name: str) -> list[Outcome]:

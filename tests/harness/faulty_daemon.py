@@ -92,7 +92,7 @@ class Hook:
         if self._name:
             text = re.sub(rf"{re.escape(self._name)}(?![\w-])", "NAME", text)
         text = re.sub(r"/[0-9a-f]{64}", "/IMAGE", text)
-        text = re.sub(r"/\.incoming/[0-9a-f]{32}", "/.incoming/FILE", text)
+        text = re.sub(r"/\.incoming/(\.end-)?[0-9a-f]{32}", r"/.incoming/\1FILE", text)
         return re.sub(
             r"(?<=trash/)[^/]+|(?<=layers/)[0-9a-f]{16}|(?<=backups/instances/)[^/ ]+|(?<=moment )[0-9a-f]{8}"
             r"|(?<=/proc/)\d+|(?<=veth)[0-9a-f]{8}|(?<=lvt)[0-9a-f]{6}",

@@ -42,6 +42,7 @@ LONG_S = {
     "tests/integration/test_nesting_itself.py": 110,
     "tests/seeds/test_d_docker.py": 105,
     "tests/integration/test_debian.py": 140,
+    "tests/faults/test_transfers.py": 120,
     "tests/faults/test_rebuild.py": 110,
     "tests/integration/test_host_reboot.py": 68,
     "tests/integration/test_image_upkeep.py": 68,
