@@ -109,6 +109,8 @@ class Device(ABC):
     variant: ClassVar[str] = ""
     KEYS: ClassVar[tuple[Key, ...]] = ()
     ORDER: ClassVar[int] = 2  # nics 0, disks 1, the rest 2
+    IS_CHECKED_WHEN_ADDED: ClassVar[bool] = True
+    """Whether the host must have what it needs when it is added to a stopped instance already, not only to start."""
 
     def __init__(self, name: str, options: Options, instance: InstanceFacts, resource: object | None = None) -> None:
         self.name, self.options, self.instance, self.resource = name, dict(options), instance, resource

@@ -44,6 +44,7 @@ def declare(scope: str, *rows: tuple[str, ValueType, str, str]) -> tuple[Key, ..
 class HostNodes(Device):
     """A type says which nodes there are now; the rest is the same for all."""
 
+    IS_CHECKED_WHEN_ADDED: ClassVar[bool] = False
     MISSING: ClassVar[str] = "Required device not found"
     sys: Path = SYS
     dev: Path = DEV

@@ -42,6 +42,7 @@ def _keys(kind: str) -> tuple[Key, ...]:
 class UnixNode(Device):
     """What both kinds share."""
 
+    IS_CHECKED_WHEN_ADDED: ClassVar[bool] = False
     LETTER: ClassVar[str]
     FORMAT: ClassVar[int]
 

@@ -67,9 +67,13 @@ def test_e3_a_node_of_the_host(shell: Shell, running: str) -> None:
 
 
 def test_e3_a_node_that_is_not_there_is_told(shell: Shell, running: str) -> None:
-    shell(f"lxc config device add {running} kvm unix-char path=/dev/no-kvm").failed(
-        "The required device path doesn't exist and the major and minor settings are not specified"
-    )
+    text = 'Error: Failed to start device "kvm": '
+    text += "The required device path doesn't exist and the major and minor settings are not specified"
+    add = f"lxc config device add {running} kvm unix-char path=/dev/no-kvm"
+    shell(add).failed(text)
+    shell(f"lxc stop --force {running}").ok()
+    assert shell(add).ok().stdout == f"Device kvm added to {running}\n"
+    shell(f"lxc start {running}").failed(text)
 
 
 def test_e8_none_masks_an_inherited_nic(shell: Shell, lxc: Lxc, running: str) -> None:
