@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.faults.strikes import Part, Strikes, told
+from tests.faults.test_snapshots import write
 from tests.faults.work import START, STOP, Outcome, Work
 from tests.harness.processes import eventually
 
@@ -28,8 +29,10 @@ def stopped(work: Work, name: str) -> list[Outcome]:
 
 
 def running(work: Work, name: str) -> list[Outcome]:
-    """The same, running."""
-    return stopped(work, name) + succeeded(work.do(("PUT", f"/1.0/instances/{name}/state", START)))
+    """The same, running; it has written something since, or there would be nothing to copy."""
+    done = stopped(work, name) + succeeded(work.do(("PUT", f"/1.0/instances/{name}/state", START)))
+    write(work, name, "something")
+    return done
 
 
 def export(work: Work, name: str) -> list[Outcome]:

@@ -8,7 +8,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from ipaddress import ip_interface, ip_network
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from tests import conftest
 from tests.harness import images, leaks
 from tests.harness.client_lxc import OURS, Lxc
 from tests.harness.daemon import LXD, Daemon
+from tests.harness.full_disks import filled, small_disk
 from tests.harness.processes import run
 
 LIBLXC = "$(ldconfig -p | sed -n 's/.*liblxc.so.1 .*=> //p' | head -1)"
@@ -173,35 +174,6 @@ def squatter(daemon: Daemon, port: int) -> Iterator[None]:
         assert process.stdout.readline() == b"bound\n"
         yield
         process.stdin.write(b"\n")
-
-
-@contextmanager
-def small_disk(place: Path, size: str) -> Iterator[None]:
-    """A file system of this size on an empty directory; both go with the context."""
-    run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=0711", "none", place]).ok()
-    try:
-        yield
-    finally:
-        run(["umount", place]).ok()
-        place.rmdir()
-
-
-@contextmanager
-def filled(folder: Path) -> Iterator[None]:
-    """All the space that there is in a directory is used, for as long as the context lasts."""
-    file = folder / "filler"
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT, 0o600)
-    try:
-        for size in (1 << 20, 4096, 1):
-            with suppress(OSError):
-                while True:
-                    os.write(descriptor, bytes(size))
-    finally:
-        os.close(descriptor)
-    try:
-        yield
-    finally:
-        file.unlink()
 
 
 @pytest.mark.parametrize("driver", ["dir", "overlay"])
