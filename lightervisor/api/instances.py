@@ -128,7 +128,7 @@ async def rename(request: web.Request) -> web.StreamResponse:
         return envelope.background(found.moving.move(*named(request), post, requestor(request)))
     if post.migration:
         alone = post.instance_only or post.container_only
-        sending = found.sending.instance(*named(request), post.target, live=post.live, instance_only=alone)
+        sending = await found.sending.instance(*named(request), post.target, live=post.live, instance_only=alone)
         return envelope.background(sending)
     if not post.name:
         raise Invalid("instance", text="No name provided")

@@ -13,9 +13,11 @@ from lightervisor.instances.snapshot_acts import SnapshotActs
 from lightervisor.instances.snapshot_arrivals import SnapshotArrivals
 from lightervisor.instances.snapshot_roots import SnapshotRoots
 from lightervisor.instances.snapshots import Snapshots
+from lightervisor.instances.stateful import Stateful
 from lightervisor.instances.still_roots import StillRoots
 from lightervisor.instances.volumes import InstanceVolumes
 from lightervisor.migration import roots
+from lightervisor.migration.live import LiveSending
 from lightervisor.migration.refresh import Records, Refreshing
 from lightervisor.migration.roots import SentRoots
 from lightervisor.migration.source import Sending
@@ -37,6 +39,7 @@ class Stock(NamedTuple):
     volumes: InstanceVolumes
     still: StillRoots
     images: Images
+    memory: Stateful
 
 
 class Migration(NamedTuple):
@@ -52,6 +55,7 @@ def together(
     """All of them; the journal gets the action behind the name that they note."""
     snapshots = SnapshotRoots(stock.rows, stock.catalog, stock.volumes, operations.locks)
     sent = SentRoots(stock.catalog, stock.boot, stock.volumes, stock.still, snapshots, operations.locks)
+    live = LiveSending(sent, stock.memory, operations.locks)
     journal.register(roots.UNDO, sent.undo)
     refreshing = Refreshing(
         Records(stock.instances, stock.rows),
@@ -62,6 +66,8 @@ def together(
         operations,
     )
     return Migration(
-        sending=Sending(stock.catalog, stock.rows, stock.snapshots, sent, outgoing, operations),
-        receiving=Receiving(births, acts, stock.catalog, Bases(stock.images, stock.volumes), refreshing, outgoing),
+        sending=Sending(stock.catalog, stock.rows, stock.snapshots, live, outgoing, operations),
+        receiving=Receiving(
+            births, acts, stock.catalog, Bases(stock.images, stock.volumes, stock.memory), refreshing, outgoing
+        ),
     )

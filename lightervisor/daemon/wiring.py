@@ -240,6 +240,7 @@ def _parts(
                     volumes,
                     saved.still_roots,
                     images,
+                    stateful,
                 ),
                 born.births,
                 BirthActs(operations, events),

@@ -25,7 +25,7 @@ from lightervisor.instances.guest_api import GuestApi
 from lightervisor.instances.idmaps import NEXT, IdMaps
 from lightervisor.instances.nesting import nesting_lines
 from lightervisor.instances.nics_aside import put_back, without_nics
-from lightervisor.instances.run_keys import Places, names_host_side, not_ready
+from lightervisor.instances.run_keys import Places, State, names_host_side, not_ready
 from lightervisor.instances.templates import PENDING, Templates
 from lightervisor.instances.volumes import InstanceVolumes
 from lightervisor.kernel import cgroup_moves, modules, paths
@@ -35,7 +35,7 @@ from lightervisor.kernel.threads import finished, in_thread
 from lightervisor.model.times import now
 from lightervisor.runtime.containers import Containers
 from lightervisor.runtime.limiter import Wanted
-from lightervisor.runtime.migrating import IN_NETWORK, At, Revival
+from lightervisor.runtime.migrating import IN_NETWORK, RESTORED, At, Revival
 from lightervisor.runtime.spec import ContainerSpec, Lines
 
 log = logging.getLogger(__name__)
@@ -100,14 +100,14 @@ class Boot:
         """Begin what takes a moment in a start. Raises Invalid for metadata that cannot be read, HostError."""
         await self._templates.prepare(row, pool)
 
-    async def start(self, row: InstanceRow, state: Path | None = None) -> None:
+    async def start(self, row: InstanceRow, state: State | None = None) -> None:
         """Start a stopped instance, whole or not at all, with the processes whose memory is in a directory if given."""
         await self.cleaned_up(row.project, row.name)
         expanded = self._catalog.expand(row)
         with self._idmaps.chosen(row, expanded) as next_map:
             await self._start(row, expanded, next_map, state)
 
-    async def _start(self, row: InstanceRow, expanded: Expanded, next_map: dict[str, str], state: Path | None) -> None:
+    async def _start(self, row: InstanceRow, expanded: Expanded, next_map: dict[str, str], state: State | None) -> None:
         cgroup_moves.expect()
         idmap = from_json(next_map[NEXT])
         pool = self._volumes.pool_of(expanded.devices)
@@ -127,7 +127,9 @@ class Boot:
             renders_again = state is not None or await self._templates.apply(row, expanded, pool, root, idmap)
             spec = await in_thread(self._spec, row, expanded, root.path, idmap, lines)
             spec = replace(spec, devlxd=self._guest_api.prepare(row, expanded.config, self._guest))
-            await self.containers.start(spec, Revival(state, self._reviving(row, expanded, state)) if state else None)
+            await self.containers.start(
+                spec, Revival(state.directory, self._reviving(row, expanded, state)) if state else None
+            )
             if renders_again:
                 self.containers.note_change(container)  # a guest's reboot is a start of the daemon's then
             await self._after_start(row, next_map, started)
@@ -140,13 +142,15 @@ class Boot:
                 log.error("instance %s: not all of its failed start could be taken back: %s", row.name, error)
             raise
 
-    def _reviving(self, row: InstanceRow, expanded: Expanded, state: Path) -> At:
+    def _reviving(self, row: InstanceRow, expanded: Expanded, state: State) -> At:
         """What is done in the middle of a restore."""
 
         async def at(moment: str, pid: int) -> None:
             if moment == IN_NETWORK and (guest := guest_of(pid)) is not None:
-                volatile = await put_back(self._devices, row, expanded, guest, state)
+                volatile = await put_back(self._devices, row, expanded, guest, state.directory)
                 await self._rows.merge_config(row.project, row.name, dict(volatile))
+            if moment == RESTORED and state.settled is not None:
+                await state.settled()
 
         return at
 

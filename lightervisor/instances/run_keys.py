@@ -1,5 +1,6 @@
 """What is noted about one run of an instance, in its volatile keys, and where the daemon keeps more of it."""
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,13 @@ class Places(NamedTuple):
 
     logs: Path
     security: Path
+
+
+class State(NamedTuple):
+    """Memory to start with: its directory, and what is awaited before the processes move."""
+
+    directory: Path
+    settled: Callable[[], Awaitable[None]] | None = None
 
 
 def not_ready(row: InstanceRow) -> dict[str, str | None]:

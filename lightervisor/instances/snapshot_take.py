@@ -139,10 +139,11 @@ class SnapshotTaking:
     ) -> None:
         """Its files are kept while nothing in it moves, since its memory was written down."""
 
-        async def held() -> None:
+        async def held() -> bool:
             await self._volumes.create_snapshot(pool, place, None)
             await self._memory.give(self._catalog.row(place.project, place.instance), pool, place)
             await self._snapshots.add(snapshot)
+            return False
 
         row = self._catalog.row(place.project, place.instance)
         keep = self._memory.keep

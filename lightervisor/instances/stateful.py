@@ -6,7 +6,7 @@ instance that runs, whose state is of no use any more, or one that is stopped an
 """
 
 import shutil
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from lightervisor.instances import dump_checks, nics_aside
 from lightervisor.instances.boot import Boot
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.devices import InstanceDevices
+from lightervisor.instances.run_keys import State
 from lightervisor.instances.volumes import InstanceVolumes, SnapshotPlace
 from lightervisor.kernel import paths
 from lightervisor.kernel.guests import Guest, guest_of
@@ -28,7 +29,7 @@ from lightervisor.operations.operations import Run
 STATE = "state"
 UNDO = "let instance go on whose memory was being kept"
 UNDO_START = "keep memory of instance that was being brought back, unless it runs"
-Held = Callable[[], Awaitable[None]]
+Held = Callable[[], Awaitable[bool]]
 
 
 class Stateful:
@@ -61,8 +62,8 @@ class Stateful:
     async def keep(self, run: Run, row: InstanceRow, *, held: Held | None = None) -> None:
         """Write the memory of a running instance into its `state`, and stop it.
 
-        With `held` it goes on instead, after that was done while nothing in it moved. Raises HostError with criu's
-        reason; then it runs as before.
+        With `held` that is done before, while nothing in it moves, and decides: with False it goes on. Raises
+        HostError with criu's reason, and what `held` raises; then it runs as before.
         """
         arguments = {"project": row.project, "name": row.name}
         await run.step(lambda: self._keep(row, held), undo=UNDO, arguments=arguments)
@@ -75,8 +76,7 @@ class Stateful:
         self._write_lines(row, directory)
 
         async def decide() -> bool:
-            if held is not None:
-                await held()
+            if held is not None and not await held():
                 return False
             pool = self._volumes.pool_of(expanded.devices)
             await self._volumes.keep(pool)
@@ -92,7 +92,7 @@ class Stateful:
             await in_thread(self._keep_log, row, directory / "dump.log")
             await finished(self.let_go_on(row))
             raise
-        if held is not None:
+        if containers.init_pid(container) is not None:
             await self.let_go_on(row)
 
     async def let_go_on(self, row: InstanceRow) -> None:
@@ -124,14 +124,35 @@ class Stateful:
         if not row.stateful or not directory.is_dir():
             text = "Container has no existing state to restore"
             raise Invalid("instance", row.name, text=text, remedy=f"lxc start --stateless {row.name}")
+        self._check_map(row, directory)
         arguments = {"project": row.project, "name": row.name}
         try:
-            await run.step(lambda: self.boot.start(row, directory), undo=UNDO_START, arguments=arguments)
+            await run.step(lambda: self.boot.start(row, State(directory)), undo=UNDO_START, arguments=arguments)
         except HostError as error:
             await in_thread(self._keep_log, row, directory / "restore.log")
             remedy = f"its state is kept: try again, or lxc start --stateless {row.name}"
             raise HostError("instance", row.name, text=error.sentence(), remedy=remedy) from error
         await self.forget(row)
+
+    async def bring_back(self, run: Run, project: str, name: str) -> None:
+        """Bring the processes of an instance back that came with its memory, as a part of its birth.
+
+        The operation is committed before they move: when they do not, nothing of it is left. Raises HostError.
+        """
+        await self._note(project, name, stateful=True)
+        row = self._rows.get(project, name)
+        self._check_map(row, self.directory(row))
+        await self.boot.start(row, State(self.directory(row), run.commit))
+        await self.forget(self._rows.get(project, name))
+
+    def _check_map(self, row: InstanceRow, directory: Path) -> None:
+        """Raise Invalid when processes that were kept had other ids on the host than they would have now."""
+        idmap = self.boot.idmap_of(row, self._catalog.expand(row))
+        now = [f"{key} = {value}" for key, value in (idmap.lxc_lines() if idmap is not None else [])]
+        was = [line for line in (directory / "lxc.conf").read_text().splitlines() if line.startswith("lxc.idmap")]
+        if sorted(now) != sorted(was):
+            text = f"Its processes had the id map {_shown(was)}, here they would have {_shown(now)}"
+            raise Invalid("instance", row.name, text=text, remedy=f"lxc start --stateless {row.name}")
 
     async def undo_start(self, arguments: Mapping[str, str]) -> None:
         """A restore did not come to its end: if the instance runs, it has; may be called twice."""
@@ -181,6 +202,10 @@ class Stateful:
         if guest is None:
             raise Invalid("instance", container, text="The instance isn't running")
         return guest
+
+
+def _shown(lines: Sequence[str]) -> str:
+    return ", ".join(line.partition(" = ")[2] for line in lines) or "of the host"
 
 
 def _link(source: Path, target: Path) -> None:

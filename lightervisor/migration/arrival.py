@@ -27,6 +27,11 @@ class Arrival:
         """Files that need not be sent where they are the same."""
 
     @property
+    def directory(self) -> Path:
+        """The directory that becomes the volume's or snapshot's."""
+        return self._filling.directory
+
+    @property
     def writable(self) -> Mapping[Path, str]:
         """What rsync writes to, and where it sees it."""
         return {self._beside: TARGET, self._filling.directory / "rootfs": f"{TARGET}/rootfs"}

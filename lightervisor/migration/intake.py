@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 from msgspec import Struct
 
@@ -9,8 +10,10 @@ from lightervisor.db.instance_snapshots import SnapshotRow
 from lightervisor.db.instances import InstanceRow
 from lightervisor.errors import Failure, Invalid, Unsupported
 from lightervisor.images.partial import Gauge
+from lightervisor.instances.stateful import STATE
 from lightervisor.kernel.idmap import IdMap
-from lightervisor.migration import descriptions
+from lightervisor.kernel.threads import in_thread
+from lightervisor.migration import descriptions, live
 from lightervisor.migration.arrival import arriving
 from lightervisor.migration.frames import FilesBy, Header, MemoryBy, RsyncFeatures
 from lightervisor.migration.rsync import OLD, offered, receiving
@@ -30,6 +33,7 @@ class Coming(Struct, frozen=True, kw_only=True):
     features: RsyncFeatures
     idmap: IdMap | None
     passes: int
+    is_live: bool = False
 
 
 async def agree(
@@ -42,9 +46,12 @@ async def agree(
     Raises Invalid for what cannot be, Unsupported, Failure when the other side can only do what we cannot.
     """
     offer = await talk.control.message(Header)
-    if offer.memory_by not in (None, MemoryBy.NOTHING):
+    is_live = offer.memory_by not in (None, MemoryBy.NOTHING)
+    if is_live and (has is not None or not talk.has_memory or offer.memory_by != MemoryBy.CRIU):
         remedy = "stop it, or add --stateless: its files are received as they are at this moment"
-        raise Unsupported("migration", cause="what processes have in memory cannot be received yet", remedy=remedy)
+        raise Unsupported("migration", cause="what processes have in memory cannot be received so", remedy=remedy)
+    if is_live:
+        await live.check_here()
     if offer.rsync is None and offer.files_by != FilesBy.RSYNC:
         raise Failure("migration", text="No matching migration types found")
     if len(offer.snapshots) != len(offer.snapshot_names):
@@ -79,7 +86,8 @@ async def agree(
         offered=rows,
         features=answer.rsync or OLD,
         idmap=idmap,
-        passes=2 if offer.memory_by == MemoryBy.NOTHING else 1,
+        passes=2 if is_live or offer.memory_by == MemoryBy.NOTHING else 1,
+        is_live=is_live,
     )
 
 
@@ -90,16 +98,33 @@ class Intake:
         self._run, self._talk, self._coming, self._driver = run, talk, coming, driver
 
     async def take(
-        self, target: Volume | Snapshot, like: Volume | Snapshot | None, label: str, *, passes: int = 1
+        self,
+        target: Volume | Snapshot,
+        like: Volume | Snapshot | None,
+        label: str,
+        *,
+        passes: int = 1,
+        with_memory: bool = False,
     ) -> None:
-        """Make or replace a volume or snapshot, knowing what it will be like. Raises what `Line.carry` raises."""
+        """Make or replace a volume or snapshot, knowing what it will be like; memory comes before the last pass.
+
+        Raises what `Line.carry` raises.
+        """
         gauge = Gauge(label, 0, lambda text: self._run.progress(PROGRESS, text))
         async with AsyncExitStack() as stack:
             opened = arriving(self._driver, target, like, self._coming.idmap)
             arrival = await stack.enter_async_context(opened)
-            for _ in range(passes):
+            for left in reversed(range(passes)):
+                if with_memory and not left:
+                    await self._take_memory(stack, arrival.directory, label)
                 async with receiving(arrival.writable, self._coming.features, arrival.twin) as rsync:
                     await self._talk.unless_ended(self._talk.fs.carry(rsync, gauge.add))
+
+    async def _take_memory(self, stack: AsyncExitStack, volume: Path, label: str) -> None:
+        place = await in_thread(self._driver.layout.trash.new)
+        stack.push_async_callback(in_thread, self._driver.layout.trash.remove, place)
+        await live.take_in(self._run, self._talk, label, place)
+        await live.settle(place, volume / STATE)
 
 
 def _common(one: RsyncFeatures, other: RsyncFeatures) -> RsyncFeatures:

@@ -58,10 +58,15 @@ class SentRoots:
         async with self._snapshots.opened(project, instance, name) as root:
             yield _tree(root)
 
-    def instance(self, run: Run, project: str, name: str) -> AbstractAsyncContextManager[Tree]:
-        """An instance's, whether it runs or not. Raises NotFound, HostError."""
+    def instance(
+        self, run: Run, project: str, name: str, *, is_held: bool = False
+    ) -> AbstractAsyncContextManager[Tree]:
+        """An instance's, whether it runs or not. Raises NotFound, HostError.
+
+        Who has its lock, and holds it still, says so.
+        """
         if self.is_running(project, name):
-            return self._moment(run, project, name)
+            return self._moment(run, project, name, is_held=is_held)
         return self._stopped(run, project, name)
 
     @asynccontextmanager
@@ -72,11 +77,11 @@ class SentRoots:
             yield _tree(root)
 
     @asynccontextmanager
-    async def _moment(self, run: Run, project: str, name: str) -> AsyncGenerator[Tree, None]:
-        place = SnapshotPlace(project, name, f"{HIDDEN}{run.id}")
-        async with self._locks.hold([instance_lock(project, name)]):
+    async def _moment(self, run: Run, project: str, name: str, *, is_held: bool) -> AsyncGenerator[Tree, None]:
+        place = SnapshotPlace(project, name, f"{HIDDEN}{run.id}{'-held' if is_held else ''}")
+        async with self._locks.hold([] if is_held else [instance_lock(project, name)]):
             pool = self._volumes.pool_of(self._catalog.expand(self._catalog.row(project, name)).devices)
-            still = still_of(self._boot, self._catalog, project, name)
+            still = None if is_held else still_of(self._boot, self._catalog, project, name)
             arguments = {**place._asdict(), "pool": pool, "held": "yes" if still else ""}
             await run.step(lambda: self._volumes.create_snapshot(pool, place, still), undo=UNDO, arguments=arguments)
             self._let_go.add(place.name)  # whatever holds it still after this is not ours

@@ -6,10 +6,9 @@
 What it has is only read: whatever becomes of a transfer, the instance is as it was.
 """
 
-import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 from lightervisor.client.https import Outgoing
 from lightervisor.db.instance_snapshots import SnapshotRow, SnapshotRows
@@ -19,11 +18,12 @@ from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.snapshots import Snapshots
 from lightervisor.instances.sockets import Sockets
 from lightervisor.migration import descriptions
-from lightervisor.migration.frames import FilesBy, Header, RsyncFeatures
+from lightervisor.migration.frames import FilesBy, Header, MemoryBy, RsyncFeatures
+from lightervisor.migration.live import LiveSending
 from lightervisor.migration.protobuf import LARGEST
-from lightervisor.migration.roots import SentRoots, Tree
+from lightervisor.migration.roots import Tree
 from lightervisor.migration.rsync import OLD, limit_of, offered, sending
-from lightervisor.migration.talk import CONNECT_S, CONTROL, FS, Talk, There, awaited, dialled, refused
+from lightervisor.migration.talk import CONNECT_S, CONTROL, FS, MEMORY, Talk, There, awaited, dialled, refused
 from lightervisor.model.instance import InstancePostTarget
 from lightervisor.model.operation import Operation
 from lightervisor.operations.operations import Operations, Run
@@ -46,31 +46,43 @@ class Sending:
         catalog: Catalog,
         rows: SnapshotRows,
         snapshots: Snapshots,
-        roots: SentRoots,
+        live: LiveSending,
         outgoing: Outgoing,
         operations: Operations,
     ) -> None:
-        self._catalog, self._rows, self._snapshots, self._roots = catalog, rows, snapshots, roots
+        self._catalog, self._rows, self._snapshots = catalog, rows, snapshots
+        self._live, self._roots = live, live.roots
         self._outgoing, self._operations = outgoing, operations
 
-    def instance(
+    async def instance(
         self, project: str, name: str, target: InstancePostTarget | None, *, live: bool, instance_only: bool
     ) -> Operation:
-        """Start sending an instance. Raises NotFound; Failure, Unsupported when what it has in memory is asked for."""
-        self._catalog.row(project, name)
-        if live and self._roots.is_running(project, name):
-            _refuse_live(name)
+        """Start sending an instance, one that runs with what it has in memory if it is `live`.
+
+        Raises NotFound; Failure, Unsupported when that cannot be.
+        """
+        row = self._catalog.row(project, name)
+        is_live = live and self._roots.is_running(project, name)
+        if is_live:
+            await self._live.check(row)
 
         async def work(run: Run, talk: Talk) -> None:
             rows = [] if instance_only else self._rows.of(project, name)
-            wanted, means = await self._agree(talk, rows, self._roots.pool_config(project, name))
+            wanted, means = await self._agree(talk, rows, self._roots.pool_config(project, name), is_live=is_live)
             await self._describe(talk, project, name, wanted)
             for one in wanted:
                 opened = self._roots.snapshot(project, name, one.name)
                 await self._send(run, talk, opened, means, f"{name}/{one.name}")
             await self._send(run, talk, self._roots.instance(run, project, name), means, name)
+            if is_live:
 
-        return self._start("Migrating instance", project, name, work, target)
+                async def send_files() -> None:
+                    opened = self._roots.instance(run, project, name, is_held=True)
+                    await self._send(run, talk, opened, means, name)
+
+                await self._live.hand_over(run, talk, row, send_files)
+
+        return self._start("Migrating instance", project, name, work, target, is_live=is_live)
 
     def snapshot(self, project: str, instance: str, name: str, target: InstancePostTarget | None) -> Operation:
         """Start sending a snapshot, which becomes an instance there. Raises NotFound."""
@@ -85,9 +97,16 @@ class Sending:
         return self._start("Transferring snapshot", project, instance, work, target)
 
     def _start(
-        self, description: str, project: str, instance: str, work: "_Work", target: InstancePostTarget | None
+        self,
+        description: str,
+        project: str,
+        instance: str,
+        work: "_Work",
+        target: InstancePostTarget | None,
+        *,
+        is_live: bool = False,
     ) -> Operation:
-        sockets = Sockets((CONTROL, FS), connect_s=CONNECT_S)
+        sockets = Sockets((CONTROL, FS, MEMORY) if is_live else (CONTROL, FS), connect_s=CONNECT_S)
 
         async def run_connected(run: Run) -> None:
             async with self._connected(sockets, target) as talk:
@@ -116,11 +135,12 @@ class Sending:
         return dialled(self._outgoing, there)
 
     async def _agree(
-        self, talk: Talk, rows: Sequence[SnapshotRow], config: Mapping[str, str]
+        self, talk: Talk, rows: Sequence[SnapshotRow], config: Mapping[str, str], *, is_live: bool = False
     ) -> tuple[list[SnapshotRow], Means]:
         """Offer what there is; what the other side wants of it, and how. Raises Failure."""
         offer = Header(
             files_by=FilesBy.RSYNC,
+            memory_by=MemoryBy.CRIU if is_live else None,
             snapshot_names=tuple(row.name for row in rows),
             snapshots=tuple(descriptions.told(row) for row in rows),
             predump=False,
@@ -132,6 +152,9 @@ class Sending:
         talk.agreed(answer.index_version)
         if answer.files_by != FilesBy.RSYNC:
             raise Failure("migration", text="No matching migration types found")
+        if is_live and answer.memory_by != MemoryBy.CRIU:
+            cause = "the other server does not take what is in memory"
+            raise Unsupported("migration", cause=cause, remedy="use --stateless")
         said = answer.rsync or RsyncFeatures()
         features = said if said.bidirectional else OLD
         wanted = set(answer.snapshot_names) if answer.refresh else {row.name for row in rows}
@@ -157,13 +180,3 @@ class Sending:
 
 
 _Work = Callable[[Run, Talk], Awaitable[None]]
-
-
-def _refuse_live(name: str) -> NoReturn:
-    """What a running instance has in memory stays here. Texts of LXD 5.0.2."""
-    remedy = f"lxc stop {name}, or --stateless: its files are sent as they are at this moment"
-    if shutil.which("criu") is None:
-        text = "Unable to perform container live migration. CRIU isn't installed on the source server"
-        raise Failure("instance", name, text=text, remedy=remedy)
-    text = "Unable to perform container live migration. What its processes have in memory cannot be sent yet"
-    raise Unsupported("instance", name, text=text, remedy=remedy)

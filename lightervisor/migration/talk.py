@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TypeVar
 
 from msgspec import Struct
@@ -33,12 +33,27 @@ class There(Struct, frozen=True, kw_only=True):
 class Talk:
     """The lines of one migration. `silence_s`: how long the other side may say nothing when something must come."""
 
-    def __init__(self, control: Channel, fs: Channel, silence_s: float = SILENCE_S) -> None:
+    def __init__(
+        self, control: Channel, fs: Channel, silence_s: float = SILENCE_S, memory: Channel | None = None
+    ) -> None:
         self.control, self.fs = Line(control, silence_s), Line(fs, silence_s)
+        self._memory = Line(memory, silence_s) if memory is not None else None
         self.is_on_this_host = fs.is_on_this_host
         self._ending: asyncio.Task[Control] | None = None
         self._silence_s = silence_s
         self.index_version = 0
+
+    @property
+    def has_memory(self) -> bool:
+        """Whether what is in memory can travel."""
+        return self._memory is not None
+
+    @property
+    def memory(self) -> Line:
+        """The line for what is in memory. Raises Invalid without one."""
+        if self._memory is None:
+            raise Invalid("migration", text=f"Missing {MEMORY} secret")
+        return self._memory
 
     def agreed(self, index_version: int | None) -> None:
         """Headers are exchanged: from now on the next message on `control` is how it ended."""
@@ -84,6 +99,8 @@ class Talk:
             self._ending.cancel()
             await asyncio.gather(self._ending, return_exceptions=True)
         await self.fs.close()
+        if self._memory is not None:
+            await self._memory.close()
         await self.control.close()
 
 
@@ -107,8 +124,10 @@ async def _told(talk: Talk) -> AsyncGenerator[Talk, None]:
 @asynccontextmanager
 async def awaited(sockets: Sockets, silence_s: float = SILENCE_S) -> AsyncGenerator[Talk, None]:
     """Wait for the other side's websockets. Raises Failure after ten seconds."""
-    async with sockets.connected(), _told(Talk(sockets[CONTROL], sockets[FS], silence_s)) as talk:
-        yield talk
+    async with sockets.connected():
+        memory = sockets[MEMORY] if MEMORY in sockets.names else None
+        async with _told(Talk(sockets[CONTROL], sockets[FS], silence_s, memory)) as talk:
+            yield talk
 
 
 @asynccontextmanager
@@ -119,9 +138,11 @@ async def dialled(outgoing: Outgoing, there: There, silence_s: float = SILENCE_S
             raise Invalid("migration", text=f"Missing {name} secret")
     async with outgoing.to(there.certificate) as peer:
         base = there.operation.rstrip("/") + "/websocket"
-        async with (
-            peer.websocket(base, {"secret": there.secrets[CONTROL]}, longest=LARGEST) as control,
-            peer.websocket(base, {"secret": there.secrets[FS]}, longest=LONGEST_FRAME) as fs,
-            _told(Talk(control, fs, silence_s)) as talk,
-        ):
-            yield talk
+        async with AsyncExitStack() as stack:
+            channels: dict[str, Channel] = {}
+            for name, longest in ((CONTROL, LARGEST), (FS, LONGEST_FRAME), (MEMORY, LONGEST_FRAME)):
+                if secret := there.secrets.get(name):
+                    opened = peer.websocket(base, {"secret": secret}, longest=longest)
+                    channels[name] = await stack.enter_async_context(opened)
+            talk = Talk(channels[CONTROL], channels[FS], silence_s, channels.get(MEMORY))
+            yield await stack.enter_async_context(_told(talk))

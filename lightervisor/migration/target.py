@@ -17,13 +17,14 @@ from lightervisor.config.names import volume_name
 from lightervisor.config.volatile_keys import of_no_host
 from lightervisor.db.instance_snapshots import SnapshotRow
 from lightervisor.db.instances import InstanceRow
-from lightervisor.errors import Invalid, Unsupported
+from lightervisor.errors import Invalid
 from lightervisor.images.store import Images
 from lightervisor.instances import cloud_init
 from lightervisor.instances.births import BirthActs, Births, Plan, volatile_at_birth
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.copy_sources import in_its_pool
 from lightervisor.instances.sockets import Sockets
+from lightervisor.instances.stateful import Stateful
 from lightervisor.instances.templates import PENDING
 from lightervisor.instances.volumes import InstanceVolumes
 from lightervisor.migration.frames import Control
@@ -42,10 +43,13 @@ _IDENTITY = ("volatile.uuid", cloud_init.IDENTITY)
 
 
 class Bases:
-    """The images that instances of other servers came from, where they are here: only what differs has to travel."""
+    """The images that instances of other servers came from, where they are here: only what differs has to travel.
 
-    def __init__(self, images: Images, volumes: InstanceVolumes) -> None:
-        self._images, self.volumes = images, volumes
+    `memory` brings back what comes with its memory.
+    """
+
+    def __init__(self, images: Images, volumes: InstanceVolumes, memory: Stateful) -> None:
+        self._images, self.volumes, self.memory = images, volumes, memory
 
     async def of(self, plan: Plan) -> str | None:
         """The image, unpacked in the instance's pool."""
@@ -69,7 +73,7 @@ class Receiving:
         outgoing: Outgoing,
     ) -> None:
         self._births, self._acts, self._catalog = births, acts, catalog
-        self._bases, self._volumes = bases, bases.volumes
+        self._bases, self._volumes, self._memory = bases, bases.volumes, bases.memory
         self._refreshing, self._outgoing = refreshing, outgoing
 
     def receive(self, project: str, post: InstancesPost, requestor: EventLifecycleRequestor | None = None) -> Operation:
@@ -80,12 +84,8 @@ class Receiving:
         source = post.source
         if source.mode not in ("pull", "push"):
             raise Invalid("source", text=f"Mode '{source.mode}' not implemented")
-        if source.secrets.get(MEMORY):
-            remedy = "stop it, or add --stateless: its files are received as they are at this moment"
-            raise Unsupported("migration", cause="what processes have in memory cannot be received yet", remedy=remedy)
-        sockets = (
-            Sockets((CONTROL, FS), connect_s=CONNECT_S, longest_control=LARGEST) if source.mode == "push" else None
-        )
+        names = (CONTROL, FS, MEMORY) if source.live else (CONTROL, FS)
+        sockets = Sockets(names, connect_s=CONNECT_S, longest_control=LARGEST) if source.mode == "push" else None
         name = self._births.name(project, post)
         if source.refresh and self._refreshing.is_there(project, name):
             return self._refreshing.refresh(project, name, post, lambda: self._connected(sockets, source), sockets)
@@ -93,9 +93,12 @@ class Receiving:
 
         async def work(run: Run) -> None:
             async with self._connected(sockets, source) as talk:
-                await self._bring(run, talk, plan)
+                is_live = await self._bring(run, talk, plan)
                 await self._volumes.keep(plan.pool)  # the other server deletes what it has
-                await run.commit()
+                if is_live:
+                    await self._memory.bring_back(run, plan.row.project, plan.row.name)
+                else:
+                    await run.commit()
                 await talk.control.tell(Control(success=True))
 
         return self._acts.start(plan, work, requestor, sockets=sockets)
@@ -106,7 +109,8 @@ class Receiving:
         there = There(operation=source.operation, certificate=source.certificate, secrets=source.secrets)
         return dialled(self._outgoing, there)
 
-    async def _bring(self, run: Run, talk: Talk, plan: Plan) -> None:
+    async def _bring(self, run: Run, talk: Talk, plan: Plan) -> bool:
+        """Have it all come; whether its memory came too."""
         project, name, pool = plan.row.project, plan.row.name, plan.pool
         driver = self._volumes.driver(pool)
         coming = await agree(talk, plan.row, driver, self._births.check_snapshots)
@@ -123,9 +127,10 @@ class Receiving:
                 snapshot = Snapshot(volume, one.name)
                 await intake.take(snapshot, like, f"{name}/{one.name}")
                 like = snapshot
-            await intake.take(volume, like, name, passes=coming.passes)
+            await intake.take(volume, like, name, passes=coming.passes, with_memory=coming.is_live)
 
         await self._births.bring(run, plan, make, lambda _: self._placed(coming.snapshots, plan))
+        return coming.is_live
 
     def _placed(self, snapshots: Sequence[SnapshotRow], plan: Plan) -> list[SnapshotRow]:
         """The snapshots, whose root disks are in the instance's pool."""

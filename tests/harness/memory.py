@@ -85,3 +85,8 @@ class Counting:
         """Its address on the bridge."""
         show = "ip -4 -o addr show eth0 | awk '{print $4}'"
         return eventually(lambda: self.inside(show).strip().partition("/")[0], what="an address")
+
+    def moved_to(self, daemon: Daemon) -> Counting:
+        """It is another daemon's now."""
+        self.daemon, self.lxc = daemon, Lxc(OURS, daemon.env, daemon.state / "client")
+        return self

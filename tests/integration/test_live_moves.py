@@ -1,0 +1,93 @@
+"""Running containers between two daemons of ours: their processes go on over there, or here."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import discard, home, watched
+from tests.harness import memory
+from tests.harness.certificates import make
+from tests.harness.client_lxc import OURS, Lxc
+from tests.harness.daemon import Daemon
+from tests.harness.memory import Counting
+from tests.harness.network import on_network
+
+
+def _prepared(driver: str) -> Iterator[Daemon]:
+    def prepare(daemon: Daemon) -> None:
+        memory.add_image(daemon.start().initialise(driver=driver))
+
+    yield from watched(prepare, memory.daemon_with_criu())
+
+
+@pytest.fixture(scope="module")
+def here() -> Iterator[Daemon]:
+    """The daemon that has the container first."""
+    yield from _prepared("overlay")
+
+
+@pytest.fixture(scope="module")
+def there() -> Iterator[Daemon]:
+    """Another one, with a pool of plain directories."""
+    yield from _prepared("dir")
+
+
+@pytest.fixture(scope="module")
+def client(here: Daemon, there: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lxc]:
+    """A client that knows both."""
+    identity, folder = make("root@both"), home(tmp_path_factory.mktemp("client"))
+    identity.write(folder)
+    body = {"type": "client", "name": "both", "certificate": base64.b64encode(identity.der).decode()}
+    client = Lxc(OURS, {"LXD_DIR": str(folder / "nowhere")}, folder)
+    with on_network(here) as near, on_network(there) as far:
+        for remote, one, network in (("here", here, near), ("there", there, far)):
+            assert one.request("POST", "/1.0/certificates", body).status == 201
+            client("remote", "add", remote, f"https://{network.address}", "--accept-certificate").ok()
+        yield client
+
+
+@pytest.fixture
+def counting(here: Daemon, there: Daemon) -> Iterator[Counting]:
+    """A container that counts, here."""
+    made = Counting(here).start()
+    yield made
+    for daemon in (here, there):
+        discard(daemon, made.name)
+
+
+@pytest.mark.parametrize("mode", ["pull", "push", "relay"])
+def test_processes_go_on_over_there(client: Lxc, there: Daemon, counting: Counting, mode: str) -> None:
+    counting.inside("echo told >/root/file")
+    counting.lxc.say("snapshot", counting.name, "s1")
+    client.say("move", f"here:{counting.name}", f"there:{counting.name}", "--mode", mode)
+    assert counting.daemon.request("GET", f"/1.0/instances/{counting.name}").status == 404
+    counting.moved_to(there).check()
+    assert counting.inside("cat /root/file") == "told\n"
+    assert counting.record["stateful"] is False
+    assert len(there.request("GET", f"/1.0/instances/{counting.name}/snapshots").metadata) == 1
+    counting.lxc.say("stop", counting.name, "--stateful")
+    counting.lxc.say("start", counting.name)
+    counting.check()
+
+
+def test_what_cannot_be_sent_is_refused_and_goes_on_here(client: Lxc, there: Daemon, counting: Counting) -> None:
+    counting.inside("setsid unshare -u sleep 1000 </dev/null >/dev/null 2>&1 &")
+    counting.inside("until [ $(pidof sleep | wc -w) -ge 2 ]; do sleep 0.05; done")
+    done = client("move", f"here:{counting.name}", f"there:{counting.name}")
+    for words in ("Unable to perform container live migration", "uts namespace", "--stateless"):
+        assert words in done.failed().stderr
+    counting.check()
+    assert there.instance_names() == []
+
+
+def test_what_cannot_be_brought_back_there_goes_on_here(client: Lxc, there: Daemon, counting: Counting) -> None:
+    moved = ("move", f"here:{counting.name}", f"there:{counting.name}")
+    done = client(*moved, "-c", "security.idmap.isolated=true")
+    assert "id map" in done.failed().stderr
+    counting.check()
+    assert there.instance_names() == []
+    client.say(*moved)
+    counting.moved_to(there).check()
