@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 
 import pytest
 
 from tests.harness import images, processes
+from tests.harness.certificates import make
 from tests.harness.client_lxc import OURS, Lxc
 from tests.harness.daemon import Daemon
+from tests.harness.network import on_network
 from tests.harness.processes import REPOSITORY, eventually
 
 VARIABLE = "LIGHTERVISOR_CRIU"
@@ -42,6 +48,20 @@ def add_image(daemon: Daemon) -> None:
     data.unlink()
     body = {"name": IMAGE, "target": finished["metadata"]["fingerprint"]}
     assert daemon.request("POST", "/1.0/images/aliases", body).status == 201
+
+
+@contextmanager
+def linked(here: Daemon, there: Daemon, folder: Path) -> Iterator[Lxc]:
+    """A client that knows both daemons, as `here` and `there`."""
+    identity = make("root@both")
+    identity.write(folder)
+    body = {"type": "client", "name": "both", "certificate": base64.b64encode(identity.der).decode()}
+    client = Lxc(OURS, {"LXD_DIR": str(folder / "nowhere")}, folder)
+    with on_network(here) as near, on_network(there) as far:
+        for remote, one, network in (("here", here, near), ("there", there, far)):
+            assert one.request("POST", "/1.0/certificates", body).status == 201
+            client("remote", "add", remote, f"https://{network.address}", "--accept-certificate").ok()
+        yield client
 
 
 class Counting:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator
 
 import pytest
 
 from tests.conftest import discard, home, watched
 from tests.harness import memory
-from tests.harness.certificates import make
-from tests.harness.client_lxc import OURS, Lxc
+from tests.harness.client_lxc import Lxc
 from tests.harness.daemon import Daemon
 from tests.harness.memory import Counting
-from tests.harness.network import on_network
 
 
 def _prepared(driver: str) -> Iterator[Daemon]:
@@ -38,14 +35,7 @@ def there() -> Iterator[Daemon]:
 @pytest.fixture(scope="module")
 def client(here: Daemon, there: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lxc]:
     """A client that knows both."""
-    identity, folder = make("root@both"), home(tmp_path_factory.mktemp("client"))
-    identity.write(folder)
-    body = {"type": "client", "name": "both", "certificate": base64.b64encode(identity.der).decode()}
-    client = Lxc(OURS, {"LXD_DIR": str(folder / "nowhere")}, folder)
-    with on_network(here) as near, on_network(there) as far:
-        for remote, one, network in (("here", here, near), ("there", there, far)):
-            assert one.request("POST", "/1.0/certificates", body).status == 201
-            client("remote", "add", remote, f"https://{network.address}", "--accept-certificate").ok()
+    with memory.linked(here, there, home(tmp_path_factory.mktemp("client"))) as client:
         yield client
 
 
