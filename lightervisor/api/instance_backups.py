@@ -42,11 +42,11 @@ async def create(request: web.Request) -> web.StreamResponse:
     """POST /1.0/instances/{name}/backups."""
     found, post = _backups(request), await body(request, InstanceBackupsPost)
     if raw.STREAM in request.headers.get("Accept", ""):
-        return await _sent(request, services(request).operations, found.stream(*named(request), post))
+        return await sent(request, services(request).operations, found.stream(*named(request), post))
     return envelope.background(found.create(*named(request), post, requestor(request)))
 
 
-async def _sent(request: web.Request, operations: Operations, stream: Stream) -> web.StreamResponse:
+async def sent(request: web.Request, operations: Operations, stream: Stream) -> web.StreamResponse:
     """The archive while it is made; one that fails when it has begun ends the connection before the last chunk."""
     identity = stream.operation.id
     try:

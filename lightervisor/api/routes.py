@@ -28,6 +28,7 @@ from lightervisor.api import (
     server_info,
     storage_pools,
     storage_volumes,
+    volume_backups,
     volume_snapshots,
     warnings,
 )
@@ -54,6 +55,7 @@ ROUTES = [
     *storage_pools.ROUTES,
     *storage_volumes.ROUTES,
     *volume_snapshots.ROUTES,
+    *volume_backups.ROUTES,
     *networks.ROUTES,
     *certificates.ROUTES,
     *projects.ROUTES,

@@ -14,6 +14,8 @@ from lightervisor.auth.trust import Trust
 from lightervisor.backups.backups import Backups
 from lightervisor.backups.recover import Recovery
 from lightervisor.backups.restore import Restoring
+from lightervisor.backups.volume_backups import VolumeBackups
+from lightervisor.backups.volume_restore import VolumeRestoring
 from lightervisor.errors import Unsupported
 from lightervisor.events.stream import Events
 from lightervisor.images.downloads import Downloads
@@ -148,6 +150,8 @@ class Services:
     backups: Backups | None = None
     restoring: Restoring | None = None
     recovery: Recovery | None = None
+    volume_backups: VolumeBackups | None = None
+    volume_restoring: VolumeRestoring | None = None
 
 
 SERVICES = web.AppKey("services", Services)

@@ -3,12 +3,14 @@
 import msgspec
 from aiohttp import web
 
-from lightervisor.api import envelope, etag, filters, urls
-from lightervisor.api.requests import body, project, projects, recursion, refuse_member, requestor
-from lightervisor.api.services import services
+from lightervisor.api import callers, envelope, etag, filters, raw, urls
+from lightervisor.api.requests import body, header, project, projects, recursion, refuse_member, requestor
+from lightervisor.api.services import offered, services
 from lightervisor.config.names import VolumePlace
-from lightervisor.errors import Invalid, NotFound, Unsupported
+from lightervisor.errors import Forbidden, Invalid, NotFound, Unsupported
 from lightervisor.model.storage_volume import StorageVolume, StorageVolumePost, StorageVolumePut, StorageVolumesPost
+
+BLOCK = 1 << 20
 
 
 def _etag(one: StorageVolume) -> str:
@@ -50,8 +52,8 @@ def _url(pool: str, one: StorageVolume) -> str:
 async def create(request: web.Request) -> web.StreamResponse:
     """POST /1.0/storage-pools/{pool}/volumes, with the type in the body, and .../{type}."""
     refuse_member(request)
-    if request.content_type == "application/octet-stream":
-        raise Unsupported("storage volume", cause="importing volumes is not offered yet")
+    if request.content_type == raw.STREAM:
+        return await _restore(request)
     post = await body(request, StorageVolumesPost)
     type = request.match_info.get("type")
     if type is not None:
@@ -65,6 +67,20 @@ async def create(request: web.Request) -> web.StreamResponse:
         return envelope.background(found.volume_copying.copy(*where, post, requestor(request)))
     await found.volumes.create(*where, post, requestor(request))
     return envelope.sync()
+
+
+async def _restore(request: web.Request) -> web.StreamResponse:
+    """An archive as the body: receive it, check it, make a volume of it."""
+    found = offered(services(request).volume_restoring, "backup")
+    where = (request.match_info["pool"], project(request))
+    archive = await found.receive(request.content.iter_chunked(BLOCK))
+    try:
+        callers.confirm(request)
+    except Forbidden:
+        archive.discard()
+        raise
+    name = header(request, "X-LXD-name")
+    return envelope.background(await found.restore(*where, archive, name=name, requestor=requestor(request)))
 
 
 async def show(request: web.Request) -> web.StreamResponse:

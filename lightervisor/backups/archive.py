@@ -46,14 +46,18 @@ class Archive:
 
     def index(self) -> BackupIndex:
         """What it says of itself, checked as far as no server is asked. Raises Invalid, Unsupported. Blocking."""
-        with _about_backups():
-            text = _tar(self.path).first(self.path, Meter(self.size), INDEX, largest=LARGEST)
-        if text is None:
-            raise Invalid(KIND, text="Backup is missing index.yaml", remedy="this is no backup of an instance")
-        document = yaml_documents.mapping(text, KIND, FILE, largest=LARGEST)
-        index = yaml_documents.convert(document, BackupIndex, KIND, FILE)
+        index = self.said()
         check(index)
         return index
+
+    def said(self) -> BackupIndex:
+        """The same before it is checked. Raises Invalid. Blocking."""
+        with about_backups():
+            text = tar_of(self.path).first(self.path, Meter(self.size), INDEX, largest=LARGEST)
+        if text is None:
+            raise Invalid(KIND, text="Backup is missing index.yaml", remedy="this is no backup")
+        document = yaml_documents.mapping(text, KIND, FILE, largest=LARGEST)
+        return yaml_documents.convert(document, BackupIndex, KIND, FILE)
 
     def unpack(self, driver: StorageDriver, volume: Volume, maps: "Maps", meter: "MeterOf") -> None:
         """Make a volume and its snapshots of what is in it, all or none in the end. Blocking.
@@ -67,14 +71,14 @@ class Archive:
             for idmap in dict.fromkeys(maps.values()):
                 trees = [_tree_of(name) for name, one in maps.items() if one == idmap]
                 self._unpack(driver, staged, idmap, trees if len(set(maps.values())) > 1 else [], meter)
-            _check_directory(staged, "backup")
-            _check_directory(staged, INSTANCE)
-            found = _names(staged, SNAPSHOTS)
+            check_directory(staged, "backup")
+            check_directory(staged, INSTANCE)
+            found = names_in(staged, SNAPSHOTS)
             if found != set(snapshots):
                 odd = sorted(found ^ set(snapshots))
                 raise Invalid(KIND, cause=f"its index and its files disagree about the snapshot {odd[0]!r}")
             for name in snapshots:  # a link would lead out of it, as what is moved then is below
-                _check_directory(staged / SNAPSHOTS, name)
+                check_directory(staged / SNAPSHOTS, name)
             driver.fill_volume(volume, _moving(driver, staged / INSTANCE))
             for name in snapshots:
                 driver.fill_snapshot(Snapshot(volume, name), _moving(driver, staged / _tree_of(name)))
@@ -82,8 +86,8 @@ class Archive:
     def _unpack(
         self, driver: StorageDriver, staged: Path, idmap: IdMap | None, trees: Sequence[str], meter: "MeterOf"
     ) -> None:
-        with _about_backups(), shown_shifted(driver.layout.trash, staged, idmap) as target:
-            _tar(self.path).unpack(self.path, target, meter(staged), only=trees)
+        with about_backups(), shown_shifted(driver.layout.trash, staged, idmap) as target:
+            tar_of(self.path).unpack(self.path, target, meter(staged), only=trees)
 
 
 Maps = Mapping[str, IdMap | None]
@@ -128,7 +132,8 @@ def _tree_of(snapshot: str) -> str:
     return f"{SNAPSHOTS}/{snapshot}" if snapshot else INSTANCE
 
 
-def _tar(path: Path) -> Tar:
+def tar_of(path: Path) -> Tar:
+    """What reads a backup. Raises Invalid unless it is a tar archive."""
     form = format_of(path)
     if not isinstance(form, Tar):
         raise Invalid(KIND, cause="it is no tar archive")
@@ -139,14 +144,15 @@ def _moving(driver: StorageDriver, source: Path) -> Callable[[Path], None]:
     """Moves what belongs to a volume or snapshot out of the unpacked archive; other things stay and are thrown away."""
 
     def fill(target: Path) -> None:
-        _check_directory(source, "rootfs")
+        check_directory(source, "rootfs")
         copies.move_tree(source / "rootfs", target / "rootfs")
         driver.layout.copy_beside(source, target)
 
     return fill
 
 
-def _check_directory(root: Path, name: str) -> None:
+def check_directory(root: Path, name: str) -> None:
+    """Raise Invalid unless something unpacked is a directory, and no link to one."""
     try:
         mode = (root / name).lstat().st_mode
     except FileNotFoundError:
@@ -155,7 +161,7 @@ def _check_directory(root: Path, name: str) -> None:
         raise Invalid(KIND, cause=f"its {name} is not a directory")
 
 
-def _names(root: Path, name: str) -> set[str]:
+def names_in(root: Path, name: str) -> set[str]:
     """What is in a directory, nothing when it is not there."""
     try:
         mode = (root / name).lstat().st_mode
@@ -167,7 +173,7 @@ def _names(root: Path, name: str) -> set[str]:
 
 
 @contextmanager
-def _about_backups() -> Generator[None, None, None]:
+def about_backups() -> Generator[None, None, None]:
     """What the formats say of images is said of backups."""
     try:
         yield

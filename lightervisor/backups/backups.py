@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lightervisor.backups.packer import Packer
+from lightervisor.config import numbering
 from lightervisor.config.compression import Algorithm
 from lightervisor.config.names import volume_name
 from lightervisor.db.instance_backups import BackupRow, BackupRows, taken
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 KEY = "backups.compression_algorithm"
 UNDO = "drop backup that was being made"
 HOUR_S = 3600
-_NUMBERED = re.compile(r"backup([0-9]{1,9})")
+PATTERN = "backup%d"
 
 
 class Stream(NamedTuple):
@@ -121,7 +121,7 @@ class Backups:
         """Start making a backup that is kept here. Raises NotFound, Invalid, Conflict for a taken name."""
         arguments, algorithm = self._checked(project, instance, post)
         name = post.name or self._next_name(project, instance)
-        _check_name(name)
+        check_name(name)
         place = (project, instance, name)
         if self._rows.find(*place) is not None or place in self._being_made:
             raise taken(instance, name)
@@ -190,8 +190,7 @@ class Backups:
     def _next_name(self, project: str, instance: str) -> str:
         known = [row.name for row in self._rows.of(project, instance)]
         known += [name for *owner, name in self._being_made if tuple(owner) == (project, instance)]
-        numbers = [int(found[1]) for name in known if (found := _NUMBERED.fullmatch(name))]
-        return f"backup{max(numbers, default=-1) + 1}"
+        return numbering.following(PATTERN, known)
 
     # Changing
 
@@ -200,7 +199,7 @@ class Backups:
     ) -> Operation:
         """Start renaming a backup. Raises NotFound, Invalid for a bad name, Conflict for a taken one."""
         row = self._get(project, instance, name)
-        _check_name(new)
+        check_name(new)
         if self._rows.find(project, instance, new) is not None:
             raise taken(instance, new)
 
@@ -293,7 +292,8 @@ def _is_alone(post: InstanceBackupsPost) -> bool:
     return post.instance_only or post.container_only
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Raise Invalid, with LXD's texts, for what cannot be the name of a backup."""
     if "/" in name:
         raise Invalid("backup", name, text="Backup names may not contain slashes")
     if any(char.isspace() or not char.isprintable() for char in name) or len(name.encode()) > 100:

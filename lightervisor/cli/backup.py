@@ -42,10 +42,17 @@ def save(session: Session, arguments: list[str], flags: Flags) -> None:
     if target == "-":
         session.is_quiet = True
     backups = url("instances", name, "backups")
+    save_from(session, server, backups, request, target)
+
+
+def save_from(
+    session: Session, server: Server, backups: str, request: dict[str, Any], target: str, label: str = "instance"
+) -> None:
+    """Write a backup that `request` asks of a collection of them into a file."""
     if server.has("direct_backup"):
         _save_packed(session, server, backups, request, target)
     else:
-        _save_kept(session, server, backups, request, target)
+        _save_kept(session, server, backups, request, target, f"Backing up {label}")
     session.say("Backup exported successfully!")
 
 
@@ -67,12 +74,14 @@ def _cause(server: Server, response: Response) -> CommandError:
     return CommandError(str(found or "The server closed the connection in the middle of the backup"))
 
 
-def _save_kept(session: Session, server: Server, backups: str, request: dict[str, Any], target: str) -> None:
+def _save_kept(
+    session: Session, server: Server, backups: str, request: dict[str, Any], target: str, label: str
+) -> None:
     from datetime import UTC, datetime, timedelta
 
     ends = datetime.now(UTC) + timedelta(seconds=_DAY_S)
     request = {"name": "", "expires_at": ends.isoformat().replace("+00:00", "Z"), **request}
-    operation = session.run(server, server.post(backups, request), "Backing up instance")
+    operation = session.run(server, server.post(backups, request), label)
     made = str(as_list(as_map(operation.get("resources")).get("backups"))[0]).rpartition("/")[2]
     try:
         response = answers.check(server.request("GET", f"{backups}/{made}/export"))
@@ -119,26 +128,32 @@ def load(session: Session, arguments: list[str], flags: Flags) -> None:
     if devices := pairs.devices(flags.many("device")):
         sessions.require(server, "import_instance_devices")
         headers["X-LXD-devices"] = _query({name: _query(options) for name, options in devices.items()})
-    envelope = _send(session, server, words[0], headers)
-    session.run(server, envelope, "Importing instance")
+    send(session, server, url("instances"), words[0], headers, "Importing instance")
 
 
 def _query(values: dict[str, str]) -> str:
     return "&".join(f"{quote(name)}={quote(value)}" for name, value in values.items())
 
 
-def _send(session: Session, server: Server, name: str, headers: dict[str, str]) -> dict[str, Any]:
-    line = progress.Line("Importing instance", is_shown=session.shows_progress())
+def send(session: Session, server: Server, path: str, name: str, headers: dict[str, str], label: str) -> None:
+    """Send a file, or standard input, to be made into something, and wait until it is."""
+    session.run(server, _sent(session, server, path, name, headers, label), label)
+
+
+def _sent(
+    session: Session, server: Server, path: str, name: str, headers: dict[str, str], label: str
+) -> dict[str, Any]:
+    line = progress.Line(label, is_shown=session.shows_progress())
     try:
         if name == "-":
             body = transfer.Metered(sys.stdin.buffer, transfer.Meter(line, 0))
-            return light_json.loads(answers.content(server.request("POST", url("instances"), headers, body)))
+            return light_json.loads(answers.content(server.request("POST", path, headers, body)))
         try:
             file = Path(name).open("rb")  # noqa: SIM115 - closed below
         except OSError as error:
             raise CommandError(f"open {name}: {(error.strerror or str(error)).lower()}") from error
         with file:
             body = transfer.Metered(file, transfer.Meter(line, os.fstat(file.fileno()).st_size))
-            return light_json.loads(answers.content(server.request("POST", url("instances"), headers, body)))
+            return light_json.loads(answers.content(server.request("POST", path, headers, body)))
     finally:
         line.done()

@@ -87,7 +87,7 @@ COMMANDS = (
     Command(
         "storage volume export",
         "[<remote>:]<pool> <volume> [<path>]",
-        "storage_volume:export",
+        "storage_volume_backup:export",
         "Export custom storage volume",
         least=2,
         most=3,
@@ -112,7 +112,7 @@ COMMANDS = (
     Command(
         "storage volume import",
         "[<remote>:]<pool> <backup file> [<volume name>]",
-        "storage_volume:import_",
+        "storage_volume_backup:import_",
         "Import custom storage volumes",
         long="Import backups of custom volumes including their snapshots.",
         least=2,

@@ -10,8 +10,12 @@ from lightervisor.backups.contents import Contents
 from lightervisor.backups.packer import Packer
 from lightervisor.backups.recover import Known, Recovery
 from lightervisor.backups.restore import Restoring
+from lightervisor.backups.volume_backups import VolumeBackups
+from lightervisor.backups.volume_restore import VolumeRestoring
+from lightervisor.daemon.volume_wiring import Stored
 from lightervisor.db.instance_backups import BackupRows
 from lightervisor.db.instance_snapshots import SnapshotRows
+from lightervisor.db.volume_backups import VolumeBackupRows
 from lightervisor.events.stream import Events
 from lightervisor.instances.boot import Boot
 from lightervisor.instances.catalog import Catalog
@@ -23,8 +27,6 @@ from lightervisor.instances.still_roots import StillRoots
 from lightervisor.instances.volumes import InstanceVolumes
 from lightervisor.operations.locks import Locks
 from lightervisor.operations.operations import Operations
-from lightervisor.storage.pools import Pools
-from lightervisor.storage.volumes import Volumes
 
 
 class Reading(NamedTuple):
@@ -42,8 +44,8 @@ class Reading(NamedTuple):
 class Lost(NamedTuple):
     """What recovering needs."""
 
-    pools: Pools
-    custom: Volumes
+    stored: Stored
+    volume_backups: VolumeBackupRows
     known: Known
 
 
@@ -53,6 +55,8 @@ class Saved(NamedTuple):
     backups: Backups
     restoring: Restoring
     recovery: Recovery
+    volume_backups: VolumeBackups
+    volume_restoring: VolumeRestoring
     roots: MomentRoots
     still_roots: StillRoots
     snapshot_roots: SnapshotRoots
@@ -74,11 +78,16 @@ def together(
     snapshot_roots = SnapshotRoots(snapshots, catalog, volumes, locks)
     roots = MomentRoots(catalog, boot, volumes, still, locks)
     packer = Packer(Contents(roots, snapshot_roots, snapshots, descriptions), roots, directory / ".incoming")
+    stored = lost.stored
+    volume_backups = VolumeBackups(lost.volume_backups, stored.acts, operations, directory, settings)
+    stored.acts.precede_end(volume_backups.forget)
     return Saved(
         backups=Backups(rows, catalog, packer, operations, events, settings),
         restoring=Restoring(adoption, volumes, operations, events, packer.directory),
-        recovery=Recovery(lost.pools, lost.custom, adoption, lost.known, operations),
+        recovery=Recovery(lost.stored.pools, lost.stored.volumes, adoption, lost.known, operations),
         roots=roots,
         still_roots=still,
         snapshot_roots=snapshot_roots,
+        volume_backups=volume_backups,
+        volume_restoring=VolumeRestoring(stored.acts, stored.volumes, packer.directory),
     )

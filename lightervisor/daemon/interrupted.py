@@ -1,6 +1,6 @@
 """What finishes or undoes the work of a daemon that died."""
 
-from lightervisor.backups import backups, recover
+from lightervisor.backups import backups, recover, volume_backups
 from lightervisor.daemon.backup_wiring import Saved
 from lightervisor.daemon.birth_wiring import Born
 from lightervisor.daemon.snapshot_wiring import Kept
@@ -39,4 +39,5 @@ def register(journal: Journal, born: Born, removal: Removal, rebuilding: Rebuild
     journal.register(still_roots.UNDO, saved.still_roots.undo)
     journal.register(moment_roots.UNDO, saved.roots.undo)
     journal.register(backups.UNDO, saved.backups.undo)
+    journal.register(volume_backups.UNDO, saved.volume_backups.undo)
     journal.register(recover.UNDO, saved.recovery.undo)

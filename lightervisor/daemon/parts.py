@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from lightervisor.api.server import Server
 from lightervisor.backups.backups import Backups
+from lightervisor.backups.volume_backups import VolumeBackups
 from lightervisor.daemon.network_api import NetworkApi
 from lightervisor.daemon.server_config import ServerConfig
 from lightervisor.db.warnings import WarningRows
@@ -54,6 +55,7 @@ class Parts:
     snapshot_schedule: SnapshotSchedule
     hotplug: Hotplug
     backups: Backups
+    volume_backups: VolumeBackups
     events: Events
     server_config: ServerConfig
     warnings: WarningRows
@@ -70,6 +72,7 @@ class Parts:
         await self.volumes.recover()
         self.images.start()
         await self.backups.start()
+        await self.volume_backups.start()
         self.downloads.forget_old()
         await self.images.forget_deleted(self.pools.usable())
         for name in await self.networks.start_all():

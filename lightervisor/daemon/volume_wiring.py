@@ -30,6 +30,7 @@ from lightervisor.templates.renderer import Renderer
 class Stored(NamedTuple):
     """Pools, and the services of the volumes in them."""
 
+    acts: VolumeActs
     pools: Pools
     volumes: Volumes
     snapshots: VolumeSnapshots
@@ -60,6 +61,7 @@ def together(database: Database, directory: Path, users: PoolUsers, guests: Gues
     journal.register(volume_snapshots.FINISH_DELETE, snapshots.finish)
     volumes = Volumes(acts)
     return Stored(
+        acts=acts,
         pools=pools,
         volumes=volumes,
         snapshots=snapshots,

@@ -51,6 +51,7 @@ from lightervisor.db.networks import NetworkRows
 from lightervisor.db.profiles import ProfileRows
 from lightervisor.db.server_config import ServerConfigRows
 from lightervisor.db.storage_volumes import VolumeRows
+from lightervisor.db.volume_backups import VolumeBackupRows
 from lightervisor.db.warnings import WarningRows
 from lightervisor.devices.device import check_device
 from lightervisor.devlxd.server import GuestServer
@@ -190,7 +191,7 @@ def _parts(
         Reading(catalog, boot, volumes, locks, snapshot_rows, descriptions, guest_roots),
         BackupRows(database),
         Adoption(instances, catalog, born.births),
-        Lost(stored.pools, stored.volumes, Known(profile_rows, checks, NetworkRows(database), networks)),
+        Lost(stored, VolumeBackupRows(database), Known(profile_rows, checks, NetworkRows(database), networks)),
         operations,
         events,
         paths.state / "backups",
@@ -290,6 +291,8 @@ def _parts(
         backups=saved.backups,
         restoring=saved.restoring,
         recovery=saved.recovery,
+        volume_backups=saved.volume_backups,
+        volume_restoring=saved.volume_restoring,
         shut_down=shut_down,
     )
     return Parts(
@@ -309,6 +312,7 @@ def _parts(
         snapshot_schedule=kept.schedule,
         hotplug=Hotplug(instances, catalog, devices, containers, locks, networks.interfaces_came),
         backups=saved.backups,
+        volume_backups=saved.volume_backups,
         events=events,
         server_config=server_keys,
         warnings=warnings,

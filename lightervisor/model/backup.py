@@ -33,3 +33,23 @@ class InstanceBackupPost(Struct, frozen=True, kw_only=True):
     """LXD's InstanceBackupPost."""
 
     name: str = ""
+
+
+class StorageVolumeBackupsPost(Struct, frozen=True, kw_only=True):
+    """LXD's StoragePoolVolumeBackupsPost."""
+
+    name: str = ""
+    expires_at: datetime = ZERO_TIME
+    volume_only: bool = False
+    optimized_storage: bool = False
+    compression_algorithm: str = ""
+
+
+class StorageVolumeBackup(Struct, frozen=True, kw_only=True):
+    """LXD's StoragePoolVolumeBackup."""
+
+    name: str = ""
+    created_at: datetime = ZERO_TIME
+    expires_at: datetime = ZERO_TIME
+    volume_only: bool = False
+    optimized_storage: bool = False

@@ -171,7 +171,8 @@ class PoolLayout:
         The description of the volume stays, until it is written anew: without one a lost database loses the volume.
         """
         self.settle(staged)
-        if (target / DESCRIPTION).is_file() and not (staged / DESCRIPTION).exists():
+        (staged / DESCRIPTION).unlink(missing_ok=True)  # of what it was made of
+        if (target / DESCRIPTION).is_file():
             shutil.copy2(target / DESCRIPTION, staged / DESCRIPTION)
         syscalls.exchange(staged, target)
         self._replaced.add(staged)

@@ -62,6 +62,7 @@ class VolumeActs:
         self.pools, self.users, self.guests = pools, users, guests
         self._operations, self._events, self.locks = operations, events, operations.locks
         self._process = secrets.token_hex(8)
+        self._before_end: list[Callable[[VolumePlace], Awaitable[None]]] = []
 
     def keeper(self, place: VolumePlace) -> StorageDriver:
         """The driver that keeps a volume. Raises NotFound, Unavailable."""
@@ -71,6 +72,16 @@ class VolumeActs:
         """A volume's row. Raises NotFound."""
         self.pools.driver(place.pool)
         return self.rows.get(*place)
+
+    def precede_end(self, end: Callable[[VolumePlace], Awaitable[None]]) -> None:
+        """Have this called when a volume goes, before its row: what belongs to it goes as well. It may happen twice."""
+        self._before_end.append(end)
+
+    async def forget(self, row: VolumeRow) -> None:
+        """A volume's files are gone, and so goes all that is stored about it."""
+        for end in self._before_end:
+            await end(place_of(row))
+        await self.rows.delete(row)
 
     # Instances that show it
 
@@ -160,14 +171,20 @@ class VolumeActs:
         work: Work,
         places: Sequence[VolumePlace],
         *,
-        project: str,
         resources: Mapping[str, Sequence[str]] | None = None,
         cancellable: bool = False,
+        at_end: Callable[[], None] | None = None,
     ) -> Operation:
-        """Start an operation that holds the locks of these volumes."""
+        """Start an operation that holds the locks of these volumes, which are of one project."""
         locks = [volume_lock(*place) for place in places]
         return self._operations.start(
-            description, work, project=project, resources=resources, locks=locks, cancellable=cancellable
+            description,
+            work,
+            project=places[0].project,
+            resources=resources,
+            locks=locks,
+            cancellable=cancellable,
+            at_end=at_end,
         )
 
     def publish(
@@ -190,8 +207,20 @@ class VolumeActs:
         context: Mapping[str, str] | None = None,
     ) -> None:
         """Tell listeners that a snapshot of a volume was created, renamed, …"""
-        source = f"/1.0/storage-pools/{place.pool}/volumes/custom/{place.name}/snapshots/{name}"
-        self._tell(f"storage-volume-snapshot-{action}", source, place, requestor, context)
+        self.publish_below("snapshot", action, place, name, requestor, context)
+
+    def publish_below(
+        self,
+        kind: str,
+        action: str,
+        place: VolumePlace,
+        name: str,
+        requestor: EventLifecycleRequestor | None,
+        context: Mapping[str, str] | None = None,
+    ) -> None:
+        """Tell listeners the same of a snapshot or backup."""
+        source = f"/1.0/storage-pools/{place.pool}/volumes/custom/{place.name}/{kind}s/{name}"
+        self._tell(f"storage-volume-{kind}-{action}", source, place, requestor, context)
 
     def _tell(
         self,

@@ -75,7 +75,7 @@ class VolumeCopying:
                     await watched(place.name, shown(run), carrying.copy, goods, target, still)
             self._acts.publish("created", place, requestor)
 
-        return self._acts.start(DESCRIPTION, work, [place, origin.volume], project=project, cancellable=True)
+        return self._acts.start(DESCRIPTION, work, [place, origin.volume], cancellable=True)
 
     def _origin(self, pool: str, project: str, source: StorageVolumeSource) -> Origin:
         if source.project not in ("", project):
@@ -126,7 +126,7 @@ class VolumeCopying:
                     await self._snapshots.remove(run, place, name)
             self._acts.publish("updated", place, requestor)
 
-        return self._acts.start(DESCRIPTION, work, [place, origin.volume], project=place.project, cancellable=True)
+        return self._acts.start(DESCRIPTION, work, [place, origin.volume], cancellable=True)
 
     async def _add_snapshots(
         self, run: Run, origin: Origin, place: VolumePlace, wanted: Sequence[VolumeSnapshotRow]

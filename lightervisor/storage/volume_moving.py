@@ -52,7 +52,7 @@ class VolumeMoving:
                     await finished(self._finish(target))
             self._acts.publish("renamed", target, requestor, {"old_name": place.name, "old_pool": place.pool})
 
-        return self._acts.start("Moving storage volume", work, [place, target], project=place.project, cancellable=True)
+        return self._acts.start("Moving storage volume", work, [place, target], cancellable=True)
 
     async def _move(self, run: Run, row: VolumeRow, place: VolumePlace, target: VolumePlace) -> None:
         holds = msgspec.structs.replace(row, pool=target.pool, name=target.name, state=PENDING)

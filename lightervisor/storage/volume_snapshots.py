@@ -88,7 +88,7 @@ class VolumeSnapshots:
 
     def _start(self, description: str, kind: str, work: Work, place: VolumePlace) -> Operation:
         resources = {kind: [f"/1.0/{kind}/{place.name}"]}  # as LXD has it, where no such thing is
-        return self._acts.start(description, work, [place], project=place.project, resources=resources)
+        return self._acts.start(description, work, [place], resources=resources)
 
     async def _take(self, run: Run, place: VolumePlace, name: str, ends: datetime) -> None:
         volume = self._acts.row(place)

@@ -66,7 +66,7 @@ class Volumes:
         driver, volume = self._pools.keeper(row.pool), custom_volume(row.project, row.name)
         if row.state == PENDING:
             await in_thread(driver.delete_volume, volume)
-            await self._rows.delete(row)
+            await self._acts.forget(row)
             return
         if row.state == CREATED:
             return
@@ -339,7 +339,7 @@ class Volumes:
                 if keeper.has_volume(volume_of(place)):
                     await finished(self._rows.replace(row))
                 raise
-            await self._rows.delete(row)
+            await self._acts.forget(row)
         self._acts.publish("deleted", place, requestor)
 
 

@@ -1,0 +1,99 @@
+"""A backup of a custom volume that a client has sent. As of instances, nothing is believed before it was checked."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from lightervisor.backups.archive import (
+    KIND,
+    Archive,
+    MeterOf,
+    about_backups,
+    check_directory,
+    names_in,
+    tar_of,
+)
+from lightervisor.backups.owners import shown_shifted
+from lightervisor.backups.volume_backups import SNAPSHOTS, VOLUME
+from lightervisor.config.key import REGISTRY
+from lightervisor.errors import Invalid, Unsupported
+from lightervisor.kernel import copies
+from lightervisor.kernel.idmap import from_json
+from lightervisor.model.backup_file import BackupConfig, BackupIndex
+from lightervisor.storage.driver import Snapshot, StorageDriver, Volume
+from lightervisor.storage.keys_volume import SCOPE
+from lightervisor.storage.volume_rules import check_content, check_name, check_snapshot_name
+
+IDMAP = "volatile.idmap.last"
+_OF_DRIVERS = ("block.", "btrfs.", "ceph.", "cephfs.", "lvm.", "zfs.", "volatile.")
+"""What other pools and servers note of a volume, and means nothing here."""
+
+
+class VolumeArchive(Archive):
+    """The file of a backup of a custom volume."""
+
+    def index(self) -> BackupIndex:
+        """What it says of itself, checked as far as no server is asked. Raises Invalid, Unsupported. Blocking."""
+        index = self.said()
+        _check(index)
+        return index
+
+    def unpack_volume(self, driver: StorageDriver, volume: Volume, config: BackupConfig, meter: MeterOf) -> None:
+        """Make a volume and its snapshots of what is in it. Blocking.
+
+        Raises Invalid when the archive holds other snapshots than its index tells of, HostError; what was placed until
+        then is the caller's to remove.
+        """
+        snapshots = sorted(one.name for one in config.volume_snapshots)
+        idmap = from_json(config.volume.config.get(IDMAP, "")) if config.volume else None
+        with driver.layout.making("storage volume") as staged:
+            with about_backups(), shown_shifted(driver.layout.trash, staged, idmap) as target:
+                tar_of(self.path).unpack(self.path, target, meter(staged))
+            for name in ("backup", VOLUME):
+                check_directory(staged, name)
+            found = names_in(staged, SNAPSHOTS)
+            if found != set(snapshots):
+                odd = sorted(found ^ set(snapshots))
+                raise Invalid(KIND, cause=f"its index and its files disagree about the snapshot {odd[0]!r}")
+            for name in snapshots:
+                check_directory(staged / SNAPSHOTS, name)
+            driver.fill_volume(volume, _moving(staged / VOLUME))
+            for name in snapshots:
+                driver.fill_snapshot(Snapshot(volume, name), _moving(staged / SNAPSHOTS / name))
+
+
+def _moving(source: Path) -> Callable[[Path], None]:
+    return lambda target: copies.move_tree(source, target / "rootfs")
+
+
+def _check(index: BackupIndex) -> None:
+    """Raise Invalid or Unsupported for an index that cannot be imported on any server of ours."""
+    if index.type != "custom":
+        cause = f"it is not of a custom volume but of type {(index.type or 'container')[:50]!r}"
+        raise Invalid(KIND, cause=cause, remedy="lxc import takes backups of instances")
+    if index.optimized:
+        remedy = "export the volume again without --optimized-storage"
+        raise Unsupported(KIND, cause=f"it has the format of {index.backend[:50]!r} storage pools", remedy=remedy)
+    config = index.config
+    if config is None or config.volume is None:
+        raise Invalid(KIND, cause="its index says nothing of the volume")
+    check_name(index.name)
+    check_content(index.name, config.volume.content_type)
+    for name in index.snapshots:
+        check_snapshot_name(name)
+    _check_snapshots(index.snapshots, [one.name for one in config.volume_snapshots])
+
+
+def _check_snapshots(listed: Sequence[str], described: Sequence[str]) -> None:
+    if len(set(listed)) != len(listed):
+        raise Invalid(KIND, cause="its index lists a snapshot twice")
+    if sorted(listed) != sorted(described):
+        raise Invalid(KIND, cause="its index describes other snapshots than it lists")
+
+
+def known_config(told: Mapping[str, str]) -> dict[str, str]:
+    """A configuration without what only means something to other storage drivers."""
+    return {
+        key: value
+        for key, value in told.items()
+        if not (key.startswith(_OF_DRIVERS) and REGISTRY.lookup(SCOPE, key) is None)
+    }
