@@ -4,8 +4,6 @@ import errno
 import os
 from collections.abc import Callable, Generator
 
-from msgspec import Struct
-
 from lightervisor.kernel import syscalls
 
 _SAME_TREE = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_SYMLINKS | syscalls.RESOLVE_NO_XDEV
@@ -14,13 +12,13 @@ _KEPT_OPEN = 64
 _NOT_ENTERED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV)
 
 
-class _Level(Struct):
-    name: str
-    descriptor: int
-    """-1 for one that is closed while the walk is far below."""
-    identity: tuple[int, int]
-    names: list[str]
-    """Of directories that are still to be entered."""
+class _Level:
+    """An open directory. `descriptor` is -1 while the walk is far below, `names` are those still to be entered."""
+
+    __slots__ = ("descriptor", "identity", "name", "names")  # no Struct: processes without site-packages walk, too
+
+    def __init__(self, name: str, descriptor: int, identity: tuple[int, int], names: list[str]) -> None:
+        self.name, self.descriptor, self.identity, self.names = name, descriptor, identity, names
 
 
 Leave = Callable[[int, str], None]

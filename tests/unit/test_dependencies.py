@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -47,3 +50,19 @@ def test_what_the_programs_import_is_declared_and_what_is_declared_is_imported()
 
 def test_what_is_declared_is_locked() -> None:
     assert declared() <= locked("requirements.lock") <= locked("requirements-dev.lock")
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "lightervisor.devices.forwarder.process",
+        "lightervisor.kernel.tree_copy",
+        "lightervisor.runtime.interception.process",
+        "lightervisor.runtime.spawner_process",
+        "lightervisor.sftp.process",
+    ],
+)
+def test_processes_that_have_the_standard_library_alone_import_nothing_else(module: str) -> None:
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import {module}"
+    done = subprocess.run([sys.executable, "-IS", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
