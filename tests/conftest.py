@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -38,10 +39,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Tell how many effects were made to fail, to kill or to be cancelled (tests/faults)."""
     reports = [one for one in terminalreporter.stats.get("", []) if isinstance(one, pytest.TestReport)]  # teardowns
-    properties = [int(str(value)) for one in reports for name, value in one.user_properties if name == STRUCK]
-    if properties:
+    struck = Counter[str]()
+    for one in reports:
+        for name, value in one.user_properties:
+            if name == STRUCK:
+                struck[one.nodeid.partition("::")[0].rpartition("/")[2]] += int(str(value))
+    if struck:
         verb = "counted" if os.environ.get("FAULTS") == "count" else "struck"
-        terminalreporter.write_line(f"{sum(properties)} effects were {verb}")
+        each = ", ".join(f"{file} {count}" for file, count in sorted(struck.items()))
+        terminalreporter.write_line(f"{struck.total()} effects were {verb}: {each}")
 
 
 class Foreign(Daemon):
