@@ -108,6 +108,19 @@ class Events:
             ),
         )
 
+    def happened(
+        self,
+        kind: str,
+        action: str,
+        name: str,
+        project: str = "",
+        requestor: EventLifecycleRequestor | None = None,
+        context: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Publish what happened to an object that is listed at /1.0/<kind>s."""
+        source = f"/1.0/{kind}s/{name}"
+        self.lifecycle(f"{kind}-{action}", source, project=project, context=context, requestor=requestor)
+
     def logging(self, level: str, message: str, context: Mapping[str, str]) -> None:
         """Publish a log line."""
         self._publish("logging", "", EventLogging(level=level, message=message, context=dict(context)))

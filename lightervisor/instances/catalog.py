@@ -7,13 +7,10 @@ from lightervisor.config.types import is_true
 from lightervisor.db.instances import InstanceRow, InstanceRows
 from lightervisor.db.profiles import ProfileRow, ProfileRows
 from lightervisor.errors import Invalid
+from lightervisor.instances.views import instance_view, profile_view
 from lightervisor.model.instance import Instance
 from lightervisor.model.profile import Profile
 
-STATUS_CODES = {
-    "Started": 101, "Stopped": 102, "Running": 103, "Starting": 106, "Stopping": 107, "Aborting": 108,
-    "Freezing": 109, "Frozen": 110, "Thawed": 111, "Error": 112, "Ready": 113,
-}  # fmt: skip
 READY = "volatile.last_state.ready"
 Status = Callable[[str, str], str]
 
@@ -74,37 +71,14 @@ class Catalog:
         """One instance and the profiles it uses, in their order, their users not counted. Raises NotFound."""
         row = self._rows.get(project, name)
         layers = self.known_profiles(row.project, row.profiles)
-        profiles = [
-            Profile(name=one.name, description=one.description, config=one.config, devices=one.devices)
-            for one in layers
-        ]
-        return self._view(row, expand(layers, row.config, row.devices)), profiles
+        return self._view(row, expand(layers, row.config, row.devices)), [profile_view(one) for one in layers]
 
     def names(self, project: str | None) -> list[tuple[str, str]]:
         """Project and name of each instance, of one project or of all with None."""
         return [(row.project, row.name) for row in self._rows.list(project)]
 
     def _view(self, row: InstanceRow, expanded: Expanded) -> Instance:
-        status = self.shown_status(row)
-        return Instance(
-            architecture=row.architecture,
-            config=row.config,
-            devices=row.devices,
-            ephemeral=row.ephemeral,
-            profiles=row.profiles,
-            stateful=row.stateful,
-            description=row.description,
-            created_at=row.created_at,
-            expanded_config=expanded.config,
-            expanded_devices=expanded.devices,
-            name=row.name,
-            status=status,
-            status_code=STATUS_CODES.get(status, 112),
-            last_used_at=row.last_used_at,
-            location="none",
-            type="container",
-            project=row.project,
-        )
+        return instance_view(row, expanded, self.shown_status(row))
 
     def expanded(self) -> Iterable[tuple[InstanceRow, Config]]:
         """Every instance with its merged configuration."""

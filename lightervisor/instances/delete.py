@@ -50,7 +50,7 @@ class Removal:
 
         async def work(run: Run) -> None:
             await self.remove(run, project, name)
-            self._publish("deleted", project, name, requestor)
+            self._events.happened("instance", "deleted", name, project, requestor)
 
         return self._operations.start(
             "Deleting instance",
@@ -115,7 +115,7 @@ class Removal:
             arguments = {"project": project, "name": name, "new_name": new_name, "pool": pool}
             await run.step(lambda: self._move(arguments), undo=RENAME_BACK, arguments=arguments)
             await self._volumes.write_description(self._rows.get(project, new_name), pool)
-            self._publish("renamed", project, new_name, requestor, {"old_name": name})
+            self._events.happened("instance", "renamed", new_name, project, requestor, {"old_name": name})
 
         return self._operations.start(
             "Renaming instance",
@@ -147,14 +147,3 @@ class Removal:
         pool = arguments["pool"]
         if not (self._volumes.exists(pool, project, name) and self._volumes.exists(pool, project, new_name)):
             await self._volumes.rename(pool, project, new_name, name)  # what of it is back already stays
-
-    def _publish(
-        self,
-        action: str,
-        project: str,
-        name: str,
-        requestor: EventLifecycleRequestor | None,
-        context: Mapping[str, str] | None = None,
-    ) -> None:
-        url = f"/1.0/instances/{name}"
-        self._events.lifecycle(f"instance-{action}", url, project=project, context=context, requestor=requestor)

@@ -3,18 +3,17 @@
 from collections.abc import Container, Sequence
 
 from lightervisor.config.merge import Expanded, expand
-from lightervisor.db.instance_snapshots import SnapshotRow, SnapshotRows
+from lightervisor.db.instance_snapshots import SnapshotRows
 from lightervisor.db.instances import InstanceRow
 from lightervisor.db.networks import NetworkRows
 from lightervisor.db.profiles import ProfileRow, ProfileRows
+from lightervisor.instances.views import instance_view, profile_view, snapshot_view
 from lightervisor.model.backup_file import BackupConfig, BackupNetwork
-from lightervisor.model.instance import Instance, InstanceSnapshot
-from lightervisor.model.profile import Profile
 from lightervisor.model.storage_volume import StorageVolume, StorageVolumeSnapshot
 from lightervisor.storage.layout import DESCRIPTION
 from lightervisor.storage.pools import Pools
 
-STOPPED, STOPPED_CODE = "Stopped", 102
+STOPPED = "Stopped"
 FILE = DESCRIPTION
 
 
@@ -30,20 +29,18 @@ class Descriptions:
         if only is not None:
             snapshots = [one for one in snapshots if one.name in only]
         profiles = self._known(row.project, row.profiles)
+        expanded = expand(profiles, row.config, row.devices)
         return BackupConfig(
-            container=_instance(row, profiles),
+            container=instance_view(row, expanded, STOPPED),
             snapshots=[snapshot_view(one, self._known(row.project, one.profiles)) for one in snapshots],
             pool=self._pools.described(pool),
-            profiles=[
-                Profile(name=one.name, description=one.description, config=one.config, devices=one.devices)
-                for one in profiles
-            ],
+            profiles=[profile_view(one) for one in profiles],
             volume=StorageVolume(name=row.name, type="container", project=row.project, created_at=row.created_at),
             volume_snapshots=[
                 StorageVolumeSnapshot(name=one.name, created_at=one.created_at, expires_at=one.expires_at)
                 for one in snapshots
             ],
-            networks=self._joined(expand(profiles, row.config, row.devices)),
+            networks=self._joined(expanded),
         )
 
     def _joined(self, expanded: Expanded) -> list[BackupNetwork]:
@@ -56,45 +53,3 @@ class Descriptions:
 
     def _known(self, project: str, names: Sequence[str]) -> list[ProfileRow]:
         return [found for name in names if (found := self._profiles.find(project, name)) is not None]
-
-
-def _instance(row: InstanceRow, profiles: Sequence[ProfileRow]) -> Instance:
-    expanded = expand(profiles, row.config, row.devices)
-    return Instance(
-        architecture=row.architecture,
-        config=row.config,
-        devices=row.devices,
-        ephemeral=row.ephemeral,
-        profiles=row.profiles,
-        stateful=row.stateful,
-        description=row.description,
-        created_at=row.created_at,
-        expanded_config=expanded.config,
-        expanded_devices=expanded.devices,
-        name=row.name,
-        status=STOPPED,
-        status_code=STOPPED_CODE,
-        last_used_at=row.last_used_at,
-        location="none",
-        type="container",
-        project=row.project,
-    )
-
-
-def snapshot_view(row: SnapshotRow, profiles: Sequence[ProfileRow]) -> InstanceSnapshot:
-    """A snapshot as the API shows it, without its size."""
-    expanded = expand(profiles, row.config, row.devices)
-    return InstanceSnapshot(
-        architecture=row.architecture,
-        config=row.config,
-        created_at=row.created_at,
-        devices=row.devices,
-        ephemeral=row.ephemeral,
-        expanded_config=expanded.config,
-        expanded_devices=expanded.devices,
-        expires_at=row.expires_at,
-        last_used_at=row.last_used_at,
-        name=row.name,
-        profiles=row.profiles,
-        stateful=row.stateful,
-    )

@@ -59,9 +59,9 @@ class Moving:
                 raise Conflict("instance", new_name, text=f'Name "{new_name}" already in use')
             await self._move(run, row, self._moved(row, post), is_alone=post.instance_only or post.container_only)
             if new_name != name:
-                self._publish("renamed", project, new_name, requestor, {"old_name": name})
+                self._events.happened("instance", "renamed", new_name, project, requestor, {"old_name": name})
             else:
-                self._publish("updated", project, name, requestor)
+                self._events.happened("instance", "updated", name, project, requestor)
 
         return self._operations.start(
             "Migrating instance",
@@ -149,17 +149,6 @@ class Moving:
             return False
         row = self._rows.get(project, name)
         return row.config.get("volatile.uuid", "") == identity and self._sources.pool(project, name) == pool
-
-    def _publish(
-        self,
-        action: str,
-        project: str,
-        name: str,
-        requestor: EventLifecycleRequestor | None,
-        context: Mapping[str, str] | None = None,
-    ) -> None:
-        url = f"/1.0/instances/{name}"
-        self._events.lifecycle(f"instance-{action}", url, project=project, context=context, requestor=requestor)
 
 
 def _check_pool(sources: Sources, row: InstanceRow) -> str:

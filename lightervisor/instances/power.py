@@ -120,7 +120,7 @@ class Power:
         else:
             await self.memory.forget(row)
             await self._boot.start(self._rows.get(project, name))
-        self._publish("started", project, name, requestor)
+        self._events.happened("instance", "started", name, project, requestor)
 
     async def start_at_boot(self, project: str, name: str) -> None:
         """Start an instance that ran before or is to start with the host; nothing happens when somebody was faster."""
@@ -139,7 +139,7 @@ class Power:
             try:
                 if self._catalog.status(project, name) == "Stopped":
                     await self._boot.start(self._rows.get(project, name))
-                    self._publish("restarted", project, name, None)
+                    self._events.happened("instance", "restarted", name, project)
             except Failure as failure:
                 log.warning("instance %s rebooted and could not be started: %s", name, failure.message())
 
@@ -165,7 +165,7 @@ class Power:
             await self._shut_down(project, name, timeout_s)
         await self._boot.cleaned_up(project, name)
         self._boot.check_cleared(project, name)
-        self._publish("stopped" if is_forced else "shutdown", project, name, requestor)
+        self._events.happened("instance", "stopped" if is_forced else "shutdown", name, project, requestor)
 
     async def _stop_statefully(
         self, run: Run, project: str, name: str, requestor: EventLifecycleRequestor | None
@@ -181,7 +181,7 @@ class Power:
         await self.memory.keep(run, row)
         await self._boot.cleaned_up(project, name)
         self._boot.check_cleared(project, name)
-        self._publish("stopped", project, name, requestor)
+        self._events.happened("instance", "stopped", name, project, requestor)
 
     async def _shut_down(self, project: str, name: str, timeout_s: float | None) -> None:
         if self._catalog.status(project, name) == "Frozen":
@@ -211,7 +211,7 @@ class Power:
         with self._boot.kept(project, name):
             await self.stop(project, name, timeout_s=timeout_s, force=force, requestor=requestor)
         await self.start(project, name, requestor)
-        self._publish("restarted", project, name, requestor)
+        self._events.happened("instance", "restarted", name, project, requestor)
 
     @asynccontextmanager
     async def stopped_meanwhile(
@@ -250,14 +250,14 @@ class Power:
     async def freeze(self, project: str, name: str, requestor: EventLifecycleRequestor | None = None) -> None:
         """Freeze what `check_freezable` allows; the caller holds its lock."""
         await self._boot.containers.freeze(self._boot.container_name(project, name))
-        self._publish("paused", project, name, requestor)
+        self._events.happened("instance", "paused", name, project, requestor)
 
     async def unfreeze(self, project: str, name: str, requestor: EventLifecycleRequestor | None = None) -> None:
         """Let a frozen instance go on; the caller holds its lock. Raises Invalid with LXD's text for one that runs."""
         if self._catalog.status(project, name) != "Frozen":
             raise Invalid("instance", name, text="The container is already running")
         await self._boot.containers.unfreeze(self._boot.container_name(project, name))
-        self._publish("resumed", project, name, requestor)
+        self._events.happened("instance", "resumed", name, project, requestor)
 
     async def stop_all(self, *, limit_s: float = 30) -> None:
         """The host goes down: stop everything cleanly, in order of `boot.stop.priority`, by force after each limit."""
@@ -285,6 +285,3 @@ class Power:
                     await self.stop(project, name, timeout_s=0, force=True)
             except (Failure, OSError) as error:  # the others are stopped all the same
                 log.error("%s could not be killed: %s", name, error)
-
-    def _publish(self, action: str, project: str, name: str, requestor: EventLifecycleRequestor | None) -> None:
-        self._events.lifecycle(f"instance-{action}", f"/1.0/instances/{name}", project=project, requestor=requestor)

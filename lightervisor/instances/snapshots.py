@@ -15,8 +15,8 @@ from lightervisor.db.profiles import ProfileRow
 from lightervisor.errors import NotFound
 from lightervisor.instances import snapshot_names
 from lightervisor.instances.catalog import Catalog
-from lightervisor.instances.descriptions import snapshot_view
 from lightervisor.instances.snapshot_acts import SnapshotActs, arguments_of, place_of
+from lightervisor.instances.views import snapshot_view
 from lightervisor.instances.volumes import InstanceVolumes, SnapshotPlace
 from lightervisor.model.event import EventLifecycleRequestor
 from lightervisor.model.instance import InstanceSnapshot

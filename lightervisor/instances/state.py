@@ -9,7 +9,7 @@ from contextlib import closing
 from lightervisor.config.merge import Devices
 from lightervisor.config.names import volume_name
 from lightervisor.errors import Failure
-from lightervisor.instances.catalog import STATUS_CODES
+from lightervisor.instances.views import STATUS_CODES
 from lightervisor.instances.volumes import InstanceVolumes
 from lightervisor.kernel.netlink import NamespaceLinks
 from lightervisor.model.instance_state import (

@@ -114,13 +114,13 @@ class Networks:
                 raise
             await self._rows.set_state(row.name, "created")
             await self._warn(row.name, warnings)
-        self._publish("created", row.name, requestor)
+        self._events.happened("network", "created", row.name, "default", requestor)
 
     async def replace(self, name: str, put: NetworkPut, requestor: EventLifecycleRequestor | None = None) -> None:
         """Replace description and configuration, on the host at once; on failure the old ones stand again."""
         async with self._lock:
             await self._replace(self._managed(name), put)
-        self._publish("updated", name, requestor)
+        self._events.happened("network", "updated", name, "default", requestor)
 
     async def merge(self, name: str, put: NetworkPut, requestor: EventLifecycleRequestor | None = None) -> None:
         """PATCH: merge configuration keys over what is there."""
@@ -128,7 +128,7 @@ class Networks:
             old = self._managed(name)
             merged = NetworkPut(description=put.description or old.description, config={**old.config, **put.config})
             await self._replace(old, merged)
-        self._publish("updated", name, requestor)
+        self._events.happened("network", "updated", name, "default", requestor)
 
     async def _replace(self, old: NetworkRow, put: NetworkPut) -> None:
         kind = network_driver(old.type)
@@ -172,7 +172,7 @@ class Networks:
                 raise
             await self._warn(name, [])
             await self._warn(new_name, warnings)
-        self._publish("renamed", new_name, requestor, {"old_name": name})
+        self._events.happened("network", "renamed", new_name, "default", requestor, {"old_name": name})
 
     async def _rename_back(self, old: NetworkRow, new_name: str) -> None:
         renamed = network_driver(old.type)(self._plan(new_name, old.config))
@@ -193,7 +193,7 @@ class Networks:
             await asyncio.to_thread(self._driver(row).delete)
             await self._rows.delete(name)
             await self._warn(name, [])
-        self._publish("deleted", name, requestor)
+        self._events.happened("network", "deleted", name, "default", requestor)
 
     async def start_all(self) -> list[str]:
         """Bring up every network at daemon start and repair what a crash left; returns the names that failed.
@@ -319,16 +319,6 @@ class Networks:
                 await self._warnings.upsert(one, "; ".join(messages), entity_url=url, severity=severity)
             else:
                 await self._warnings.resolve(one, entity_url=url)
-
-    def _publish(
-        self,
-        action: str,
-        name: str,
-        requestor: EventLifecycleRequestor | None,
-        context: Mapping[str, str] | None = None,
-    ) -> None:
-        source = f"/1.0/networks/{name}"
-        self._events.lifecycle(f"network-{action}", source, project="default", context=context, requestor=requestor)
 
     def list(self) -> list[Network]:
         """Managed networks and the host's interfaces, by name; veth ends of instances are left out, as LXD does."""

@@ -4,7 +4,7 @@ A change takes effect on every running instance that uses the profile, or on non
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 
 from lightervisor.config import names
 from lightervisor.config.merge import without_empty
@@ -42,7 +42,7 @@ class Profiles:
         names.check_profile(post.name)
         self._checks.check_profile(post.config, post.devices)
         await self._rows.add(_row(project, post.name, post))
-        self._publish("created", project, post.name, requestor)
+        self._events.happened("profile", "created", post.name, project, requestor)
 
     async def replace(
         self, project: str, name: str, put: ProfilePut, requestor: EventLifecycleRequestor | None = None
@@ -50,7 +50,7 @@ class Profiles:
         """Replace description, config and devices, live in every instance that uses it, or change nothing."""
         async with self._lock:
             await self._replace(self._rows.get(project, name), put)
-        self._publish("updated", project, name, requestor)
+        self._events.happened("profile", "updated", name, project, requestor)
 
     async def merge(
         self, project: str, name: str, put: ProfilePut, requestor: EventLifecycleRequestor | None = None
@@ -64,7 +64,7 @@ class Profiles:
                 devices={**old.devices, **put.devices},
             )
             await self._replace(old, merged)
-        self._publish("updated", project, name, requestor)
+        self._events.happened("profile", "updated", name, project, requestor)
 
     async def _replace(self, old: ProfileRow, put: ProfilePut) -> None:
         self._checks.check_profile(put.config, put.devices)
@@ -80,7 +80,7 @@ class Profiles:
         async with self._lock:
             self._rows.get(project, name)
             await self._rows.rename(project, name, new_name)
-        self._publish("renamed", project, new_name, requestor, {"old_name": name})
+        self._events.happened("profile", "renamed", new_name, project, requestor, {"old_name": name})
 
     async def delete(self, project: str, name: str, requestor: EventLifecycleRequestor | None = None) -> None:
         """Delete a profile that nobody uses. Raises Invalid with LXD's texts otherwise."""
@@ -92,7 +92,7 @@ class Profiles:
             if self._users(project).get(name):
                 raise Invalid("profile", name, text="Profile is currently in use")
             await self._rows.delete(project, name)
-        self._publish("deleted", project, name, requestor)
+        self._events.happened("profile", "deleted", name, project, requestor)
 
     def _users(self, project: str) -> dict[str, list[str]]:
         users: dict[str, list[str]] = {}
@@ -100,17 +100,6 @@ class Profiles:
             for profile in instance.profiles:
                 users.setdefault(profile, []).append(f"/1.0/instances/{instance.name}")
         return users
-
-    def _publish(
-        self,
-        action: str,
-        project: str,
-        name: str,
-        requestor: EventLifecycleRequestor | None,
-        context: Mapping[str, str] | None = None,
-    ) -> None:
-        source = f"/1.0/profiles/{name}"
-        self._events.lifecycle(f"profile-{action}", source, project=project, context=context, requestor=requestor)
 
     def list(self, project: str) -> list[Profile]:
         """All profiles of a project, by name."""

@@ -31,6 +31,25 @@ async def host() -> AsyncIterator[Host]:
         await host.close()
 
 
+@pytest.fixture(
+    params=[(driver, mode) for driver in ("overlay", "dir") for mode in ("unprivileged", "privileged")],
+    ids=lambda each: "-".join(each),
+)
+def whatever_lies_below(
+    request: pytest.FixtureRequest, daemon: Daemon, lxc: Lxc, image: str, name: str
+) -> Iterator[str]:
+    """A stopped instance whose owners are on disk in one of the ways that there are."""
+    driver, mode = request.param
+    pool, flags = f"t-{name}", ["-c", "security.privileged=true"] if mode == "privileged" else []
+    lxc("storage", "create", pool, driver).ok()
+    try:
+        lxc("init", image, name, "-s", pool, *flags).ok()
+        yield name
+    finally:
+        discard(daemon, name)
+        lxc("storage", "delete", pool).ok()
+
+
 @pytest.fixture
 def vault(daemon: Daemon) -> Iterator[Path]:
     """A directory of the host's below $LXD_DIR, which every directory leads to and no guest may reach."""
