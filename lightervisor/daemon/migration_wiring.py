@@ -9,20 +9,18 @@ from lightervisor.images.store import Images
 from lightervisor.instances.births import BirthActs, Births
 from lightervisor.instances.boot import Boot
 from lightervisor.instances.catalog import Catalog
+from lightervisor.instances.moment_roots import MomentRoots
 from lightervisor.instances.snapshot_acts import SnapshotActs
 from lightervisor.instances.snapshot_arrivals import SnapshotArrivals
 from lightervisor.instances.snapshot_roots import SnapshotRoots
 from lightervisor.instances.snapshots import Snapshots
 from lightervisor.instances.stateful import Stateful
-from lightervisor.instances.still_roots import StillRoots
 from lightervisor.instances.volumes import InstanceVolumes
-from lightervisor.migration import roots
 from lightervisor.migration.live import LiveSending
 from lightervisor.migration.refresh import Records, Refreshing
 from lightervisor.migration.roots import SentRoots
 from lightervisor.migration.source import Sending
 from lightervisor.migration.target import Bases, Receiving
-from lightervisor.operations.journal import Journal
 from lightervisor.operations.operations import Operations
 
 
@@ -37,7 +35,7 @@ class Stock(NamedTuple):
     catalog: Catalog
     boot: Boot
     volumes: InstanceVolumes
-    still: StillRoots
+    moments: MomentRoots
     images: Images
     memory: Stateful
 
@@ -49,14 +47,11 @@ class Migration(NamedTuple):
     receiving: Receiving
 
 
-def together(
-    stock: Stock, births: Births, acts: BirthActs, outgoing: Outgoing, operations: Operations, journal: Journal
-) -> Migration:
-    """All of them; the journal gets the action behind the name that they note."""
+def together(stock: Stock, births: Births, acts: BirthActs, outgoing: Outgoing, operations: Operations) -> Migration:
+    """All of them."""
     snapshots = SnapshotRoots(stock.rows, stock.catalog, stock.volumes, operations.locks)
-    sent = SentRoots(stock.catalog, stock.boot, stock.volumes, stock.still, snapshots, operations.locks)
+    sent = SentRoots(stock.catalog, stock.boot, stock.volumes, stock.moments, snapshots)
     live = LiveSending(sent, stock.memory, operations.locks)
-    journal.register(roots.UNDO, sent.undo)
     refreshing = Refreshing(
         Records(stock.instances, stock.rows),
         stock.boot,

@@ -239,7 +239,7 @@ def _parts(
                     catalog,
                     boot,
                     volumes,
-                    saved.still_roots,
+                    saved.roots,
                     images,
                     stateful,
                 ),
@@ -247,7 +247,6 @@ def _parts(
                 BirthActs(operations, events),
                 outgoing,
                 operations,
-                journal,
             )
         ).sending,
         receiving=migration.receiving,

@@ -47,18 +47,23 @@ class MomentRoots:
         self._still, self._locks = still, locks
         self._process, self._held = secrets.token_hex(8), set[str]()
 
-    def arguments(self, project: str, name: str) -> dict[str, str]:
-        """What one reading is about, for `opened` and for the journal. Raises NotFound."""
+    def arguments(self, project: str, name: str, *, is_held: bool = False) -> dict[str, str]:
+        """What one reading is about, for `opened` and for the journal; as there. Raises NotFound."""
         pool = self._volumes.pool_of(self._catalog.expand(self._catalog.row(project, name)).devices)
-        held = "yes" if self._catalog.status(project, name) == "Running" else ""
+        held = "yes" if not is_held and self._catalog.status(project, name) == "Running" else ""
         return {
             "project": project, "name": name, "pool": pool, "moment": f"{HIDDEN}{secrets.token_hex(4)}", "held": held,
             "process": self._process,
         }  # fmt: skip
 
     @asynccontextmanager
-    async def opened(self, arguments: Mapping[str, str]) -> AsyncGenerator[MomentRoot, None]:
-        """The root, readable while the context lasts. Raises NotFound, HostError."""
+    async def opened(
+        self, arguments: Mapping[str, str], *, is_held: bool = False
+    ) -> AsyncGenerator[MomentRoot, None]:
+        """The root, readable while the context lasts. Raises NotFound, HostError.
+
+        Who has the lock of an instance that runs, and holds it still, says so.
+        """
         async with AsyncExitStack() as stack:
             root: MomentRoot | None = None
             while root is None:  # it may be started or stopped just now
@@ -66,7 +71,7 @@ class MomentRoots:
                     with suppress(Runs):
                         root = await self._at_rest(arguments, stack)
                 else:
-                    root = await stack.enter_async_context(self._while_it_runs(arguments))
+                    root = await stack.enter_async_context(self._while_it_runs(arguments, is_held=is_held))
             yield root
 
     def _pid(self, arguments: Mapping[str, str]) -> int | None:
@@ -80,24 +85,26 @@ class MomentRoots:
         return MomentRoot(found.path, found.directory, row, found.plain, arguments["pool"])
 
     @asynccontextmanager
-    async def _while_it_runs(self, arguments: Mapping[str, str]) -> AsyncGenerator[MomentRoot | None, None]:
+    async def _while_it_runs(
+        self, arguments: Mapping[str, str], *, is_held: bool
+    ) -> AsyncGenerator[MomentRoot | None, None]:
         project, name, pool, moment = (arguments[key] for key in ("project", "name", "pool", "moment"))
-        place, lock = SnapshotPlace(project, name, moment), instance_lock(project, name)
-        async with self._locks.hold([lock]):
+        place, locks = SnapshotPlace(project, name, moment), [] if is_held else [instance_lock(project, name)]
+        async with self._locks.hold(locks):
             row, pid = self._catalog.row(project, name), self._pid(arguments)
             if pid is None:
                 yield None
                 return
             container = self._boot.container_name(project, name)
-            is_frozen = self._catalog.status(project, name) == "Frozen"
-            still = None if is_frozen else lambda: self._holding(moment, pid, container)
+            is_still = is_held or self._catalog.status(project, name) == "Frozen"
+            still = None if is_still else lambda: self._holding(moment, pid, container)
             await self._volumes.create_snapshot(pool, place, still)
             mounted = await self._volumes.mount_snapshot(pool, place)
         try:
             plain = over(mounted.path, await self._volumes.snapshot_directories(pool, place))
             yield MomentRoot(mounted.path, self._volumes.snapshot_directory(pool, place), row, plain, pool)
         finally:
-            async with self._locks.hold([lock]):
+            async with self._locks.hold(locks):
                 await self._volumes.unmount_snapshot(pool, place)
                 await self._volumes.delete_snapshot(pool, place)
 
