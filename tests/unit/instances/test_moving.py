@@ -60,7 +60,7 @@ async def test_the_files_are_there_for_good_before_the_record_says_so() -> None:
     rows = Told(calls, get=lambda *_: ROW)
     boot = Told(calls, status=lambda *_: "Stopped")
     operations = SimpleNamespace(start=lambda _description, work, **_: work)
-    events = SimpleNamespace(lifecycle=lambda *_, **__: None)
+    events = SimpleNamespace(happened=lambda *_, **__: None)
     moving = Moving(*(cast("Any", one) for one in (rows, sources, boot, operations, events)))
     post = InstancePost(name="c1", migration=True, pool="new", instance_only=True)
     work = cast("Any", moving.move("default", "c1", post))
