@@ -14,6 +14,7 @@ from lightervisor.db.profiles import ProfileRow
 from lightervisor.errors import Failure
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.checks import InstanceChecks
+from lightervisor.instances.descriptions import FILE
 from lightervisor.instances.live import LiveChanges
 from lightervisor.instances.volumes import InstanceVolumes
 from lightervisor.kernel.threads import finished
@@ -67,6 +68,20 @@ class Followers:
             except BaseException:
                 await finished(self._put_back(done, old, new, store))
                 raise
+        await self._describe(users)
+
+    async def _describe(self, users: list[tuple[str, str]]) -> None:
+        """Have the pools tell of the new profile, too: `lxd recover` knows no other. What fails is told in the log."""
+
+        async def describe(user: tuple[str, str]) -> None:
+            row = self._rows.get(*user)
+            try:
+                await self._volumes.write_description(row, self._volumes.pool_of(self._catalog.expand(row).devices))
+            except (Failure, OSError) as error:
+                log.warning("%s of instance %s is as it was: %s", FILE, row.name, error)
+
+        for start in range(0, len(users), AT_A_TIME):
+            await asyncio.gather(*map(describe, users[start : start + AT_A_TIME]))
 
     async def _change(
         self, users: list[tuple[str, str]], old: ProfileRow, new: ProfileRow, done: list[tuple[str, str]]

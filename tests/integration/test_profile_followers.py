@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from lightervisor.kernel import cgroup
 from tests.harness.client_lxc import Lxc
@@ -56,6 +57,16 @@ def shared(daemon: Daemon, image: str, name: str, lxc: Lxc) -> Iterator[Shared]:
     for one in shared.names:
         lxc("profile", "assign", one, "default")
     lxc("profile", "delete", shared.profile).ok()
+
+
+def test_what_pools_tell_of_the_users_is_up_to_date(shared: Shared) -> None:
+    """What `lxd recover` knows of a profile is in there."""
+    assert shared.put({"user.note": "new"}) == ""
+    for name in shared.names:
+        place = shared.daemon.state / f"storage-pools/default/containers/{name}/backup.yaml"
+        told = yaml.safe_load(place.read_text())
+        assert told["container"]["expanded_config"]["user.note"] == "new"
+        assert [one["config"] for one in told["profiles"] if one["name"] == shared.profile] == [{"user.note": "new"}]
 
 
 @needs_v1
