@@ -16,11 +16,13 @@ from lightervisor.instances.snapshot_roots import SnapshotRoots
 from lightervisor.instances.snapshots import Snapshots
 from lightervisor.instances.stateful import Stateful
 from lightervisor.instances.volumes import InstanceVolumes
+from lightervisor.migration.leftovers import Leftovers
 from lightervisor.migration.live import LiveSending
 from lightervisor.migration.refresh import Records, Refreshing
 from lightervisor.migration.roots import SentRoots
 from lightervisor.migration.source import Sending
-from lightervisor.migration.target import Bases, Receiving
+from lightervisor.migration.target import Bases, Receiving, Ways
+from lightervisor.operations.journal import Journal
 from lightervisor.operations.operations import Operations
 
 
@@ -47,8 +49,10 @@ class Migration(NamedTuple):
     receiving: Receiving
 
 
-def together(stock: Stock, births: Births, acts: BirthActs, outgoing: Outgoing, operations: Operations) -> Migration:
-    """All of them."""
+def together(
+    stock: Stock, births: Births, acts: BirthActs, outgoing: Outgoing, operations: Operations, journal: Journal
+) -> Migration:
+    """All of them; the journal gets the action behind the name that they note."""
     snapshots = SnapshotRoots(stock.rows, stock.catalog, stock.volumes, operations.locks)
     sent = SentRoots(stock.catalog, stock.boot, stock.volumes, stock.moments, snapshots)
     live = LiveSending(sent, stock.memory, operations.locks)
@@ -60,9 +64,9 @@ def together(stock: Stock, births: Births, acts: BirthActs, outgoing: Outgoing, 
         stock.arrivals,
         operations,
     )
+    bases = Bases(stock.images, stock.volumes, stock.memory)
+    ways = Ways(bases, Leftovers(stock.volumes, journal), refreshing)
     return Migration(
         sending=Sending(stock.catalog, stock.rows, stock.snapshots, live, outgoing, operations),
-        receiving=Receiving(
-            births, acts, stock.catalog, Bases(stock.images, stock.volumes, stock.memory), refreshing, outgoing
-        ),
+        receiving=Receiving(births, acts, stock.catalog, ways, outgoing),
     )

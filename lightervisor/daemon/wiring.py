@@ -247,6 +247,7 @@ def _parts(
                 BirthActs(operations, events),
                 outgoing,
                 operations,
+                journal,
             )
         ).sending,
         receiving=migration.receiving,

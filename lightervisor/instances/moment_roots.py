@@ -57,9 +57,7 @@ class MomentRoots:
         }  # fmt: skip
 
     @asynccontextmanager
-    async def opened(
-        self, arguments: Mapping[str, str], *, is_held: bool = False
-    ) -> AsyncGenerator[MomentRoot, None]:
+    async def opened(self, arguments: Mapping[str, str], *, is_held: bool = False) -> AsyncGenerator[MomentRoot, None]:
         """The root, readable while the context lasts. Raises NotFound, HostError.
 
         Who has the lock of an instance that runs, and holds it still, says so.

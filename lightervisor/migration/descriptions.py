@@ -114,6 +114,11 @@ def kept(snapshot: Snapshot, project: str, instance: str, architecture: str) -> 
     )
 
 
+def mark(row: SnapshotRow) -> tuple[str, int]:
+    """What two servers know a snapshot by: LXD compares dates by whole seconds, as they are sent."""
+    return row.name, int(row.created_at.timestamp())
+
+
 def idmap(ranges: Sequence[Range]) -> IdMap | None:
     """The map that the owners of the sent files are of; None when they are plain. Raises Invalid."""
     found: list[IdRange] = []

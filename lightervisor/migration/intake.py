@@ -8,13 +8,14 @@ from msgspec import Struct
 
 from lightervisor.db.instance_snapshots import SnapshotRow
 from lightervisor.db.instances import InstanceRow
-from lightervisor.errors import Failure, Invalid, Unsupported
+from lightervisor.errors import Failure, Invalid, Unavailable, Unsupported
 from lightervisor.images.partial import Gauge
 from lightervisor.instances.stateful import STATE
 from lightervisor.kernel.idmap import IdMap
 from lightervisor.kernel.threads import in_thread
 from lightervisor.migration import descriptions, live
 from lightervisor.migration.arrival import arriving
+from lightervisor.migration.descriptions import mark
 from lightervisor.migration.frames import FilesBy, Header, MemoryBy, RsyncFeatures
 from lightervisor.migration.rsync import OLD, offered, receiving
 from lightervisor.migration.talk import Talk
@@ -37,17 +38,24 @@ class Coming(Struct, frozen=True, kw_only=True):
 
 
 async def agree(
-    talk: Talk, ours: InstanceRow, driver: StorageDriver, check: Check, has: Sequence[SnapshotRow] | None = None
+    talk: Talk,
+    ours: InstanceRow,
+    driver: StorageDriver,
+    check: Check,
+    has: Sequence[SnapshotRow] | None = None,
+    *,
+    is_refresh: bool = False,
 ) -> Coming:
     """Read an offer and answer it: `ours` is to come into a pool of this driver, with snapshots that pass `check`.
 
-    `has` are the snapshots of an instance that is there; without it there is none.
+    `has` are the snapshots of what is there, an instance that is refreshed or what has arrived of one before; without
+    it there is nothing.
 
     Raises Invalid for what cannot be, Unsupported, Failure when the other side can only do what we cannot.
     """
     offer = await talk.control.message(Header)
     is_live = offer.memory_by not in (None, MemoryBy.NOTHING)
-    if is_live and (has is not None or not talk.has_memory or offer.memory_by != MemoryBy.CRIU):
+    if is_live and (is_refresh or not talk.has_memory or offer.memory_by != MemoryBy.CRIU):
         remedy = "stop it, or add --stateless: its files are received as they are at this moment"
         raise Unsupported("migration", cause="what processes have in memory cannot be received so", remedy=remedy)
     if is_live:
@@ -60,9 +68,8 @@ async def agree(
     if len({row.name for row in rows}) != len(rows):
         raise Invalid("migration", cause="the other server offers a snapshot twice")
     idmap = descriptions.idmap(offer.idmap)
-    # LXD compares dates by whole seconds, as they are sent.
-    known = {(row.name, int(row.created_at.timestamp())) for row in has or ()}
-    wanted = [row for row in rows if (row.name, int(row.created_at.timestamp())) not in known]
+    known = {mark(row) for row in has or ()}
+    wanted = [row for row in rows if mark(row) not in known]
     check(wanted)
     names = {row.name for row in wanted}
     said = offer.rsync or OLD
@@ -105,20 +112,29 @@ class Intake:
         *,
         passes: int = 1,
         with_memory: bool = False,
+        keeps: bool = False,
     ) -> None:
         """Make or replace a volume or snapshot, knowing what it will be like; memory comes before the last pass.
 
-        Raises what `Line.carry` raises.
+        With `keeps` the target has what has arrived, also when the connection is cut. Raises what `Line.carry` raises.
         """
         gauge = Gauge(label, 0, lambda text: self._run.progress(PROGRESS, text))
+        cut: Unavailable | None = None
         async with AsyncExitStack() as stack:
             opened = arriving(self._driver, target, like, self._coming.idmap)
             arrival = await stack.enter_async_context(opened)
-            for left in reversed(range(passes)):
-                if with_memory and not left:
-                    await self._take_memory(stack, arrival.directory, label)
-                async with receiving(arrival.writable, self._coming.features, arrival.twin) as rsync:
-                    await self._talk.unless_ended(self._talk.fs.carry(rsync, gauge.add))
+            try:
+                for left in reversed(range(passes)):
+                    if with_memory and not left:
+                        await self._take_memory(stack, arrival.directory, label)
+                    async with receiving(arrival.writable, self._coming.features, arrival.twin) as rsync:
+                        await self._talk.unless_ended(self._talk.fs.carry(rsync, gauge.add))
+            except Unavailable as failure:
+                if not keeps:
+                    raise
+                cut = failure
+        if cut is not None:
+            raise cut
 
     async def _take_memory(self, stack: AsyncExitStack, volume: Path, label: str) -> None:
         place = await in_thread(self._driver.layout.trash.new)

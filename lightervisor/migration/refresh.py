@@ -98,7 +98,7 @@ class Refreshing:
         has = [] if _is_alone(post) else self._snapshot_rows.of(project, name)
         pool = self._acts.pool(project, name)
         driver = self._volumes.driver(pool)
-        coming = await agree(talk, row, driver, self._arrivals.check, has)
+        coming = await agree(talk, row, driver, self._arrivals.check, has, is_refresh=True)
         intake = Intake(run, talk, coming, driver)
         volume = Volume("containers", volume_name(project, name))
         like: Volume | Snapshot = volume

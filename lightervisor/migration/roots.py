@@ -51,9 +51,7 @@ class SentRoots:
             yield _tree(root)
 
     @asynccontextmanager
-    async def instance(
-        self, run: Run, project: str, name: str, *, is_held: bool = False
-    ) -> AsyncGenerator[Tree, None]:
+    async def instance(self, run: Run, project: str, name: str, *, is_held: bool = False) -> AsyncGenerator[Tree, None]:
         """An instance's, whether it runs or not. Raises NotFound, HostError.
 
         Who has its lock, and holds it still, says so.

@@ -11,13 +11,13 @@ import os
 import socket
 import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 from lightervisor.config import sizes
 from lightervisor.config.types import is_true
-from lightervisor.errors import Failure, HostError
+from lightervisor.errors import Failure, HostError, Unavailable
 from lightervisor.images.sandbox import confined
 from lightervisor.kernel import pidfd, process
 from lightervisor.kernel.threads import finished, in_thread
@@ -26,7 +26,7 @@ from lightervisor.migration.frames import RsyncFeatures
 OLD = RsyncFeatures(xattrs=True, delete=True, compress=True)
 """What a peer can do that does not say `bidirectional`: LXD before 3.8."""
 SOURCE, TARGET, TWIN = "/tree", "/target", "/twin"
-_START_S = 10
+_START_S, _LEAVE_S = 10, 3
 _COMMON = ("--devices", "--numeric-ids", "--partial", "--sparse")
 # Attributes of the namespace trusted are orders to overlayfs of the host that wrote them.
 _ATTRIBUTES = ("--xattrs", "--filter=-x security.selinux")
@@ -114,6 +114,16 @@ class Rsync:
         lines = [line for line in text.splitlines() if line.strip() and not line.startswith(b"rsync error:")]
         return HostError("program", "rsync", cause=process.last_words(b"\n".join(lines) or text, status))
 
+    async def leave(self) -> None:
+        """Let it notice that nobody speaks with it any more: it gives a file that came in part its name (--partial)."""
+        with suppress(OSError, TimeoutError):
+            descriptor = os.pidfd_open(self._child.pid)
+            try:
+                async with asyncio.timeout(_LEAVE_S):
+                    await pidfd.ended(descriptor)
+            finally:
+                os.close(descriptor)
+
     async def end(self) -> None:
         """Kill it unless it has ended, and take it off the system."""
         self._child.kill()
@@ -181,6 +191,9 @@ async def receiving(
     rsync = await _started(confined(words, writable=writable, tree=twin), None, stdin=process.PIPE, stdout=process.PIPE)
     try:
         yield rsync
+    except Unavailable:
+        await finished(rsync.leave())
+        raise
     finally:
         await finished(rsync.end())
 

@@ -7,6 +7,7 @@ so that who moves it may delete it there. One that is there already can be refre
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
+from typing import NamedTuple
 
 import msgspec
 
@@ -27,8 +28,10 @@ from lightervisor.instances.sockets import Sockets
 from lightervisor.instances.stateful import Stateful
 from lightervisor.instances.templates import PENDING
 from lightervisor.instances.volumes import InstanceVolumes
+from lightervisor.kernel.threads import in_thread
 from lightervisor.migration.frames import Control
 from lightervisor.migration.intake import Intake, agree
+from lightervisor.migration.leftovers import Leftovers
 from lightervisor.migration.protobuf import LARGEST
 from lightervisor.migration.refresh import Refreshing
 from lightervisor.migration.talk import CONNECT_S, CONTROL, FS, MEMORY, Talk, There, awaited, dialled
@@ -37,7 +40,7 @@ from lightervisor.model.instance import InstanceSource, InstancesPost
 from lightervisor.model.operation import Operation
 from lightervisor.model.times import EPOCH, now
 from lightervisor.operations.operations import Run
-from lightervisor.storage.driver import Snapshot, Volume
+from lightervisor.storage.driver import Volume
 
 _IDENTITY = ("volatile.uuid", cloud_init.IDENTITY)
 
@@ -60,6 +63,14 @@ class Bases:
         return fingerprint
 
 
+class Ways(NamedTuple):
+    """How what arrives comes into a pool: upon an image, upon what arrived before, or upon what is there."""
+
+    bases: Bases
+    leftovers: Leftovers
+    refreshing: Refreshing
+
+
 class Receiving:
     """Receives instances from other servers."""
 
@@ -68,13 +79,12 @@ class Receiving:
         births: Births,
         acts: BirthActs,
         catalog: Catalog,
-        bases: Bases,
-        refreshing: Refreshing,
+        ways: Ways,
         outgoing: Outgoing,
     ) -> None:
         self._births, self._acts, self._catalog = births, acts, catalog
-        self._bases, self._volumes, self._memory = bases, bases.volumes, bases.memory
-        self._refreshing, self._outgoing = refreshing, outgoing
+        self._bases, self._leftovers, self._refreshing = ways
+        self._volumes, self._memory, self._outgoing = ways.bases.volumes, ways.bases.memory, outgoing
 
     def receive(self, project: str, post: InstancesPost, requestor: EventLifecycleRequestor | None = None) -> Operation:
         """Check a request and start receiving.
@@ -110,27 +120,34 @@ class Receiving:
         return dialled(self._outgoing, there)
 
     async def _bring(self, run: Run, talk: Talk, plan: Plan) -> bool:
-        """Have it all come; whether its memory came too."""
+        """Receive snapshot after snapshot, and the instance as it is now, into one volume, which then is its own.
+
+        Returns whether its memory came too; what it ran with is not kept for another attempt.
+        """
         project, name, pool = plan.row.project, plan.row.name, plan.pool
-        driver = self._volumes.driver(pool)
-        coming = await agree(talk, plan.row, driver, self._births.check_snapshots)
-        base = await self._bases.of(plan)
-        volume = Volume("containers", volume_name(project, name))
+        async with self._leftovers.place(project, name, pool) as place:
+            has = None if place.is_new else place.snapshots
+            coming = await agree(talk, plan.row, place.driver, self._births.check_snapshots, has)
+            await place.drop_others(list(coming.offered))
+            if place.is_new and (base := await self._bases.of(plan)) is not None:
+                await in_thread(place.driver.create_volume, place.volume, base)
+            intake = Intake(run, talk, coming, place.driver)
 
-        async def make() -> None:
-            like: Volume | Snapshot | None = None
-            if base is not None:
-                await self._volumes.create(pool, project, name, base)
-                like = volume
-            intake = Intake(run, talk, coming, driver)
-            for one in coming.snapshots:
-                snapshot = Snapshot(volume, one.name)
-                await intake.take(snapshot, like, f"{name}/{one.name}")
-                like = snapshot
-            await intake.take(volume, like, name, passes=coming.passes, with_memory=coming.is_live)
+            def like() -> Volume | None:
+                return place.volume if place.driver.has_volume(place.volume) else None
 
-        await self._births.bring(run, plan, make, lambda _: self._placed(coming.snapshots, plan))
-        return coming.is_live
+            async def make() -> None:
+                for one in coming.snapshots:
+                    await intake.take(place.volume, like(), f"{name}/{one.name}", keeps=True)
+                    await place.keep(one)
+                is_live = coming.is_live
+                await intake.take(
+                    place.volume, like(), name, passes=coming.passes, with_memory=is_live, keeps=not is_live
+                )
+                await place.settle(Volume("containers", volume_name(project, name)))
+
+            await self._births.bring(run, plan, make, lambda _: self._placed(coming.offered, plan))
+            return coming.is_live
 
     def _placed(self, snapshots: Sequence[SnapshotRow], plan: Plan) -> list[SnapshotRow]:
         """The snapshots, whose root disks are in the instance's pool."""

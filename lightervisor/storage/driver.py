@@ -68,7 +68,7 @@ from lightervisor.storage.layout import PoolLayout, PoolUsage
 from lightervisor.storage.mountpoint import MountedRoot, Mountpoint
 from lightervisor.storage.place import completed
 from lightervisor.storage.quotas import PoolQuotas
-from lightervisor.storage.volume import Filling, Snapshot, Volume, VolumeKind
+from lightervisor.storage.volume import PASSING, Filling, Snapshot, Volume, VolumeKind
 
 __all__ = ("Filling", "Snapshot", "Still", "StorageDriver", "Volume", "VolumeKind", "storage_driver", "storage_drivers")
 
@@ -268,8 +268,14 @@ class StorageDriver(ABC):
         return self.volume_path(volume).is_dir()
 
     def volumes(self, kind: VolumeKind) -> list[Volume]:
-        """The volumes of a kind, by name."""
-        return [Volume(kind, name) for name in self.layout.entries(kind)]
+        """The volumes of a kind, by name, without those that are still arriving."""
+        return [Volume(kind, name) for name in self.layout.entries(kind) if not name.startswith(PASSING)]
+
+    def drop_passing(self) -> None:
+        """Remove the volumes that are still arriving: nobody brings anything into the pool any more."""
+        for name in self.layout.entries("containers"):
+            if name.startswith(PASSING):
+                self.delete_volume(Volume("containers", name))
 
     def source(self) -> Path | None:
         """The directory of the host that the pool's own shows, None when it lives in its own."""

@@ -218,7 +218,9 @@ class Pools:
             row = self._rows.get(name)
             if self._users(name):
                 raise Invalid("storage pool", name, text="The storage pool is currently in use")
-            await asyncio.to_thread(self._made(row).delete)
+            driver = self._made(row)
+            await asyncio.to_thread(driver.drop_passing)
+            await asyncio.to_thread(driver.delete)
             await self._rows.delete(name)
             self._drivers.pop(name, None)
             self._failures.pop(name, None)

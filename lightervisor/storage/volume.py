@@ -8,6 +8,8 @@ from msgspec import Struct
 from lightervisor.errors import Invalid
 
 VolumeKind = Literal["containers", "custom"]
+PASSING = "arriving "
+"""How the names begin of volumes that are no instance's yet; with this blank they are nobody's name."""
 
 
 class Volume(Struct, frozen=True):

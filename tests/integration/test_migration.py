@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -269,6 +270,41 @@ def test_a_snapshot_stays_until_another_of_its_name_is_whole(
     lxc("restore", "there:c2", "s1").ok()
     lxc("start", "there:c2").ok()
     assert run(lxc, "there:c2", "ls /data").split() == ["1", "5", "fifo", "large"]
+
+
+def test_a_copy_that_was_cut_goes_on_where_it_was(lxc: Lxc, daemon: Daemon, other: Daemon, instance: str) -> None:
+    """What has come of a large file is not sent again, in a pool of plain directories; nor is a snapshot."""
+    pool = "/1.0/storage-pools/default"
+    lxc("start", f"here:{instance}").ok()
+    run(lxc, f"here:{instance}", "head -c 24000000 /dev/urandom >/data/large; md5sum /data/large >/data/sum")
+    lxc("stop", f"here:{instance}", "--force").ok()
+    assert daemon.request("PATCH", pool, {"config": {"rsync.bwlimit": "4MiB"}}).status == 200
+    try:
+        _, operation = begun(daemon, other, instance)
+        eventually(lambda: megabytes(other, operation) > 12, what="half of the file", timeout_s=60)
+        daemon.kill()
+        daemon.start()
+    finally:
+        assert daemon.request("PATCH", pool, {"config": {"rsync.bwlimit": ""}}).status == 200
+    ended = other.request("GET", f"/1.0/operations/{operation['id']}/wait?timeout=30").metadata
+    assert "the same command goes on from there" in ended["err"]
+    assert other.instance_names() == []
+    before = sent_bytes()
+    lxc("copy", f"here:{instance}", "there:c2").ok()
+    assert sent_bytes() - before < 15_000_000
+    assert [path.name for path in other.state.glob("storage-pools/default/containers/*")] == ["c2"]
+    names = [one.rpartition("/")[2] for one in other.request("GET", "/1.0/instances/c2/snapshots").metadata]
+    assert names == ["s1", "s2"]
+    lxc("start", "there:c2").ok()
+    assert run(lxc, "there:c2", "md5sum -c /data/sum") == "/data/large: OK\n"
+    lxc("restore", "there:c2", "s1").ok()
+    assert run(lxc, "there:c2", "ls /data").split() == ["1", "2", "3"]
+
+
+def megabytes(daemon: Daemon, operation: dict[str, Any]) -> float:
+    """How much has come of the volume itself."""
+    found = re.match(r"c2: ([0-9.]+)MB", progress(daemon, operation))
+    return float(found[1]) if found else 0
 
 
 def begun(here: Daemon, there: Daemon, instance: str, **fields: object) -> tuple[dict[str, Any], dict[str, Any]]:
