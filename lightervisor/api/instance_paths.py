@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from aiohttp import web
 
 from lightervisor.api.requests import project
-from lightervisor.errors import NotFound
+from lightervisor.errors import Invalid, NotFound
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 KINDS = ("instances", "containers")
@@ -21,8 +21,14 @@ def kind_of(request: web.Request) -> str:
 
 
 def named(request: web.Request) -> tuple[str, str]:
-    """Project and name of the instance a request is about. Raises NotFound in projects that do not exist."""
-    return project(request, kind="instance"), request.match_info["name"]
+    """Project and name of the instance a request is about.
+
+    Raises NotFound in projects that do not exist, Invalid with LXD's text for a snapshot, which can do nothing.
+    """
+    name = request.match_info["name"]
+    if "/" in name:
+        raise Invalid("instance", name, text="Invalid instance name", remedy="a snapshot does nothing: copy it first")
+    return project(request, kind="instance"), name
 
 
 async def _no_such_machine(request: web.Request) -> web.StreamResponse:

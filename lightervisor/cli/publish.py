@@ -43,7 +43,7 @@ def run(session: Session, arguments: list[str], flags: Flags) -> None:
     for image in old:
         if image != fingerprint and not as_map(target.get(url("images", image))).get("aliases"):
             session.run(target, target.delete(url("images", image)))
-    session.say(f"Instance published with fingerprint: {fingerprint}")
+    session.write(f"Instance published with fingerprint: {fingerprint}\n")  # scripts read it, with --quiet too
 
 
 def _request(name: str, properties: list[str], flags: Flags) -> dict[str, Any]:

@@ -207,7 +207,7 @@ class Power:
         requestor: EventLifecycleRequestor | None,
     ) -> None:
         if self._catalog.status(project, name) == "Stopped":
-            raise Invalid("instance", name, text="The instance is not running")
+            raise Invalid("instance", name, text="The instance is already stopped")
         with self._boot.kept(project, name):
             await self.stop(project, name, timeout_s=timeout_s, force=force, requestor=requestor)
         await self.start(project, name, requestor)

@@ -97,7 +97,7 @@ def shown(daemon: Daemon, fingerprint: str) -> dict[str, Any]:
 
 def published(lxc: Lxc, *words: str) -> str:
     """Run `lxc publish`; the fingerprint that it tells."""
-    said = lxc("publish", *words).ok().stdout.splitlines()[-1]
+    said = lxc("publish", *words, "--quiet").ok().stdout.splitlines()[-1]  # which scripts read, as with LXD
     assert said.startswith("Instance published with fingerprint: ")
     return said.split()[-1]
 

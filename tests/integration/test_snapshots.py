@@ -223,7 +223,7 @@ def test_a_snapshot_is_not_an_instance(lxc: Lxc, image: str, name: str) -> None:
     lxc.create(image, name)
     lxc.snapshot(name, "first")
     for words in (("start",), ("stop",), ("exec", "true")):
-        with pytest.raises(ClientFailure):
+        with pytest.raises(ClientFailure, match="Invalid instance name"):
             lxc.say(words[0], f"{name}/first", *words[1:])
     with pytest.raises(ClientFailure, match="only config key"):
         lxc.say("config", "set", f"{name}/first", "user.note=x")
