@@ -6,9 +6,11 @@ Plain blocking functions: a service calls them on a worker thread (`asyncio.to_t
 
 import logging
 import os
+import signal
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from lightervisor.errors import HostError
@@ -16,10 +18,26 @@ from lightervisor.kernel import syscalls, unwritable
 
 Argument = str | bytes | os.PathLike[str]
 PIPE, NOTHING = subprocess.PIPE, subprocess.DEVNULL
-Child = subprocess.Popen[bytes]
 Expired = subprocess.TimeoutExpired
 log = logging.getLogger(__name__)
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+
+
+class Child(subprocess.Popen[bytes]):
+    """A program that runs. One that leads a group is killed with all in it.
+
+    bwrap is two processes, of which the inner one waits for ever when the outer one goes before it has let it begin.
+    """
+
+    leads_group = False
+
+    def kill(self) -> None:
+        """Kill it, unless it has ended."""
+        if not self.leads_group:
+            super().kill()
+        elif self.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
 
 
 def run(
@@ -73,10 +91,15 @@ def spawn(
     env: Mapping[str, str] | None = None,
     pass_fds: Sequence[int] = (),
     new_session: bool = False,
-) -> "subprocess.Popen[bytes]":
-    """Start a program and return at once; the caller waits for it. Raises HostError when it is missing."""
+    leads_group: bool = True,
+) -> Child:
+    """Start a program and return at once; the caller waits for it. Raises HostError when it is missing.
+
+    It leads a group of processes unless it is told not to, or gets a session of its own.
+    """
+    leads_group = leads_group and not new_session
     try:
-        return subprocess.Popen(
+        child = Child(
             argv,
             stdin=stdin,
             stdout=stdout,
@@ -84,10 +107,13 @@ def spawn(
             env={**ENVIRONMENT, **(env or {})},
             pass_fds=pass_fds,
             start_new_session=new_session,
+            process_group=0 if leads_group else None,
         )
     except FileNotFoundError as error:
         name = os.fsdecode(argv[0])
         raise HostError("program", name, cause="is not installed", remedy=f"install the package of {name}") from error
+    child.leads_group = leads_group
+    return child
 
 
 def spawn_for_guests(argv: Sequence[Argument], *, pass_fds: Sequence[int], new_session: bool = False) -> Child:
@@ -107,7 +133,7 @@ def spawn_for_guests(argv: Sequence[Argument], *, pass_fds: Sequence[int], new_s
             log.warning("what enters containers is not protected from the root of a privileged one: %s", error)
         try:
             words, descriptors = [*argv, *(str(one) for one in home)], [*pass_fds, *home]
-            started.append(spawn(words, stderr=None, pass_fds=descriptors, new_session=new_session))
+            started.append(spawn(words, stderr=None, pass_fds=descriptors, new_session=new_session, leads_group=False))
         except BaseException as error:  # noqa: BLE001 - carried to the waiting thread, which raises it
             failures.append(error)
 

@@ -8,7 +8,6 @@ rsync(1), LXD's rsync options, compared with LXD 5.0.2.
 
 import asyncio
 import os
-import signal
 import socket
 import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -127,7 +126,7 @@ class Rsync:
 
     async def end(self) -> None:
         """Kill it unless it has ended, and take it off the system."""
-        _kill_with_children(self._child)
+        self._child.kill()
         self.heard_all()
         await in_thread(self._child.wait)
         self._complaints.close()
@@ -197,17 +196,6 @@ async def receiving(
         raise
     finally:
         await finished(rsync.end())
-
-
-def _kill_with_children(child: process.Child) -> None:
-    """Also bwrap's inner process, which waits for ever when the outer one goes before it has let it begin."""
-    with suppress(OSError, ValueError):
-        if child.poll() is None:
-            children = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
-            child.kill()
-            for one in children:
-                os.kill(int(one), signal.SIGKILL)
-    child.kill()
 
 
 def _interpreter() -> dict[Path, str]:
