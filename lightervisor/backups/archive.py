@@ -19,6 +19,7 @@ from lightervisor.images.formats.tar import Tar
 from lightervisor.images.meter import Meter
 from lightervisor.instances import snapshot_names
 from lightervisor.kernel import copies
+from lightervisor.kernel.copies import Watch
 from lightervisor.kernel.idmap import IdMap, from_json
 from lightervisor.model import yaml_documents
 from lightervisor.model.backup_file import BackupConfig, BackupIndex
@@ -79,9 +80,12 @@ class Archive:
                 raise Invalid(KIND, cause=f"its index and its files disagree about the snapshot {odd[0]!r}")
             for name in snapshots:  # a link would lead out of it, as what is moved then is below
                 check_directory(staged / SNAPSHOTS, name)
-            driver.fill_volume(volume, _moving(driver, staged / INSTANCE))
-            for name in snapshots:
-                driver.fill_snapshot(Snapshot(volume, name), _moving(driver, staged / _tree_of(name)))
+            like: Snapshot | None = None
+            for name in (name for name in maps if name):  # the oldest first
+                snapshot = Snapshot(volume, name)
+                _place(driver, staged / _tree_of(name), snapshot, like, meter)
+                like = snapshot
+            _place(driver, staged / INSTANCE, volume, like, meter)
 
     def _unpack(
         self, driver: StorageDriver, staged: Path, idmap: IdMap | None, trees: Sequence[str], meter: "MeterOf"
@@ -138,6 +142,29 @@ def tar_of(path: Path) -> Tar:
     if not isinstance(form, Tar):
         raise Invalid(KIND, cause="it is no tar archive")
     return form
+
+
+def _place(
+    driver: StorageDriver, source: Path, target: Volume | Snapshot, like: Snapshot | None, meter: "MeterOf"
+) -> None:
+    """Make a volume or snapshot of an unpacked tree.
+
+    Where the pool can, only what differs from the snapshot before is kept. Dates prove nothing here: an archive may
+    have them without their fractions, so contents are compared.
+    """
+    if like is None or not driver.SHARES:
+        if isinstance(target, Volume):
+            driver.fill_volume(target, _moving(driver, source))
+        else:
+            driver.fill_snapshot(target, _moving(driver, source))
+        return
+    check_directory(source, "rootfs")
+    check = meter(source).check
+    with driver.filling(target, like) as filling:
+        watch = Watch(lambda _: check())
+        copies.synchronise(source / "rootfs", filling.directory / "rootfs", watch, by_content=True)
+        driver.layout.copy_beside(source, filling.directory)
+    driver.layout.trash.discard(source)
 
 
 def _moving(driver: StorageDriver, source: Path) -> Callable[[Path], None]:

@@ -117,13 +117,15 @@ def copy_into(source: Path, target: Path, watch: Watch | None = None) -> None:
     (watch or Watch()).run(["cp", "-a", "--reflink=auto", "--no-target-directory", "--", f"{source}/.", target])
 
 
-def synchronise(source: Path, target: Path, watch: Watch | None = None, *, twin: Path | None = None) -> None:
+def synchronise(
+    source: Path, target: Path, watch: Watch | None = None, *, twin: Path | None = None, by_content: bool = False
+) -> None:
     """Make a directory what another is, writing what differs only; both are at rest. Source: rsync(1).
 
     With `twin` the target is empty, and files that are the same there become links to those. Files of the same size
-    and date, to the nanosecond, are taken for the same. Raises HostError.
+    and date, to the nanosecond, are taken for the same, unless they are compared `by_content`. Raises HostError.
     """
-    argv: list[process.Argument] = [*SYNCHRONISE]
+    argv: list[process.Argument] = [*SYNCHRONISE, *(["--checksum"] if by_content else [])]
     if twin is not None:
         argv.append(f"--link-dest={twin}")
     (watch or Watch()).run([*argv, "--", f"{source}/", f"{target}/"])

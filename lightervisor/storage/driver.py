@@ -83,6 +83,8 @@ class StorageDriver(ABC):
     FOLDERS: ClassVar[Mapping[str, int]] = {}
     """Directories of the pool that only this driver has, with their modes."""
     VERSION: ClassVar[str] = "1"
+    SHARES: ClassVar[bool] = False
+    """Whether what is filled knowing what it is like shares with that what stays the same."""
     RANK: ClassVar[int] = 100
     """The smaller, the sooner it is chosen for a new pool."""
 

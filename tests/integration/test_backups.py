@@ -183,6 +183,38 @@ def test_snapshots_are_left_out_when_asked(lxc: Lxc, image: str, name: str, clea
     assert not [one for one in names_in(tmp_path / "b") if one.startswith("backup/snapshots")]
 
 
+def test_imported_snapshots_share_what_is_the_same(
+    lxc: Lxc, daemon: Daemon, image: str, name: str, clean: None, tmp_path: Path
+) -> None:
+    """Dates and sizes say nothing: `mark` has the same ones each time."""
+    lxc("launch", image, name).ok()
+    lxc.run(name, "sh", "-c", "head -c 10000000 /dev/urandom >/root/large; echo 0 >/root/mark; touch -d @9 /root/mark")
+    for number in range(1, 5):
+        lxc("snapshot", name, f"s{number}").ok()
+        lxc.run(name, "sh", "-c", f"echo {number} >/root/mark; touch -d @9 /root/mark; echo x >/root/new{number}")
+    lxc("stop", name, "--force").ok()
+    lxc("export", name, tmp_path / "backup").ok()
+    lxc("delete", name).ok()
+    pool = daemon.state / "storage-pools/default"
+    eventually(lambda: list((pool / "trash").iterdir()) == [], what="the trash to be emptied")
+    before = taken_by(pool)
+    lxc("import", tmp_path / "backup").ok()
+    eventually(lambda: list((pool / "trash").iterdir()) == [], what="the trash to be emptied")
+    assert taken_by(pool) - before < 18_000_000  # one of five takes 12 MB
+    for number in (4, 1, 3):
+        lxc("restore", name, f"s{number}").ok()
+        lxc("start", name).ok()
+        said = lxc.run(name, "sh", "-c", "cat /root/mark; ls /root | grep -c new").stdout
+        assert said == f"{number - 1}\n{number - 1}\n"
+        lxc("stop", name, "--force").ok()
+
+
+def taken_by(directory: Path) -> int:
+    """Bytes of a directory."""
+    words = ["du", "-sx", "--block-size=1", directory]
+    return int(subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()[0])
+
+
 def test_files_go_through_pipes(lxc: Lxc, daemon: Daemon, image: str, name: str, clean: None) -> None:
     lxc("init", image, name).ok()
     words = [str(lxc.program), "export", name, "-"]

@@ -36,7 +36,7 @@ _PROGRAMS = ("btrfs", "mkfs.btrfs")
 class Btrfs(StorageDriver, name="btrfs"):
     """Subvolumes and snapshots. Source: btrfs(5), LXD's storage layout of btrfs."""
 
-    RANK = 95
+    RANK, SHARES = 95, True
     keys: ClassVar = (
         key("size", Size, scope="pool.btrfs", help="Size of the file that carries the pool; a fifth of what is free"),
         key(

@@ -35,7 +35,7 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
     """Layers on any file system that carries overlayfs and id-mapped mounts. Source: kernel, overlayfs.rst."""
 
     FOLDERS: ClassVar = {layers.FOLDER: 0o700}
-    RANK = 10
+    RANK, SHARES = 10, True
 
     def __init__(self, root: Path, config: Mapping[str, str]) -> None:
         super().__init__(root, config)
