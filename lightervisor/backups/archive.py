@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from lightervisor.backups import streamed
 from lightervisor.backups.contents import INDEX, INSTANCE, SNAPSHOTS
 from lightervisor.backups.owners import shown_shifted
 from lightervisor.backups.records import IDMAP
@@ -60,6 +61,13 @@ class Archive:
         document = yaml_documents.mapping(text, KIND, FILE, largest=LARGEST)
         return yaml_documents.convert(document, BackupIndex, KIND, FILE)
 
+    def take(self, driver: StorageDriver, volume: Volume, maps: "Maps", meter: "MeterOf", watch: Watch) -> None:
+        """As `unpack`, of a backup of streams, which the driver can take. Raises Failure when the watch ends it."""
+        with driver.layout.making("storage volume") as staged:
+            self._unpack(driver, staged, None, [], meter)
+            check_directory(staged, "backup")
+            streamed.taken(driver, volume, staged, maps, watch)
+
     def unpack(self, driver: StorageDriver, volume: Volume, maps: "Maps", meter: "MeterOf") -> None:
         """Make a volume and its snapshots of what is in it, all or none in the end. Blocking.
 
@@ -104,7 +112,7 @@ def check(index: BackupIndex) -> None:
         if index.type == "virtual-machine":
             raise Unsupported(KIND, cause="it is of a virtual machine, which are not offered")
         raise Invalid(KIND, cause=f"it is not of an instance but of type {index.type[:50]!r}")
-    if index.optimized:
+    if index.optimized and index.backend != streamed.BACKEND:
         remedy = "export the instance again without --optimized-storage"
         raise Unsupported(KIND, cause=f"it has the format of {index.backend[:50]!r} storage pools", remedy=remedy)
     names.check_instance(index.name)

@@ -132,6 +132,7 @@ class Backups:
             created_at=now(),
             expires_at=in_utc(post.expires_at) if post.expires_at.year > 1 else ZERO_TIME,
             instance_only=_is_alone(post),
+            optimized_storage=post.optimized_storage,
             file=f"{volume_name(project, instance)}_{name}_{secrets.token_hex(16)}",
         )
         self._being_made.add(place)
@@ -148,7 +149,8 @@ class Backups:
 
     async def _make(self, run: Run, row: BackupRow, arguments: Mapping[str, str], algorithm: str) -> None:
         made = self._made(row.file)
-        await self._packer.into_file(run, arguments, algorithm, instance_only=row.instance_only, place=made)
+        alone, optimized = row.instance_only, row.optimized_storage
+        await self._packer.into_file(run, arguments, algorithm, instance_only=alone, optimized=optimized, place=made)
         await in_thread(made.rename, self._path(row))
         await self._rows.add(row)
 
@@ -177,7 +179,10 @@ class Backups:
                 os.close(writing)
 
         async def pack(run: Run) -> None:
-            await self._packer.into_pipe(run, arguments, algorithm, instance_only=_is_alone(post), pipe=writing)
+            alone, optimized = _is_alone(post), post.optimized_storage
+            await self._packer.into_pipe(
+                run, arguments, algorithm, instance_only=alone, optimized=optimized, pipe=writing
+            )
 
         row = BackupRow(project=project, instance=instance, name="", created_at=now(), file="")
         return Stream(self._start("Backing up instance", work, row, cancellable=True), PipeReader(reading))

@@ -7,18 +7,24 @@ backup/snapshots/NAME/…                the same of each snapshot
 Owners are as they are on disk, plain, whatever id map the instance has.
 """
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+from lightervisor.backups import streamed
 from lightervisor.db.instance_snapshots import SnapshotRows
 from lightervisor.instances.descriptions import FILE, Descriptions
 from lightervisor.instances.metadata import FILE as METADATA
 from lightervisor.instances.metadata import FOLDER as TEMPLATES
 from lightervisor.instances.moment_roots import MomentRoot, MomentRoots
 from lightervisor.instances.snapshot_roots import SnapshotRoot, SnapshotRoots
+from lightervisor.kernel import files
+from lightervisor.kernel.copies import Watch
+from lightervisor.kernel.threads import interruptible
 from lightervisor.model import yaml_documents
-from lightervisor.model.backup_file import BackupIndex
+from lightervisor.model.backup_file import BackupConfig, BackupIndex
+from lightervisor.storage.driver import StorageDriver
+from lightervisor.storage.streams import SubvolumeStreams
 
 INDEX, INSTANCE, SNAPSHOTS = "backup/index.yaml", "backup/container", "backup/snapshots"
 Members = Sequence[Mapping[str, Path]]
@@ -29,14 +35,19 @@ class Contents:
     """Opens what backups of instances are made of."""
 
     def __init__(
-        self, roots: MomentRoots, snapshot_roots: SnapshotRoots, snapshots: SnapshotRows, descriptions: Descriptions
+        self,
+        roots: MomentRoots,
+        snapshot_roots: SnapshotRoots,
+        snapshots: SnapshotRows,
+        descriptions: Descriptions,
+        drivers: Callable[[str], StorageDriver],
     ) -> None:
         self._roots, self._snapshot_roots = roots, snapshot_roots
-        self._snapshots, self._descriptions = snapshots, descriptions
+        self._snapshots, self._descriptions, self._drivers = snapshots, descriptions, drivers
 
     @asynccontextmanager
     async def opened(
-        self, arguments: Mapping[str, str], scratch: Path, *, instance_only: bool
+        self, arguments: Mapping[str, str], scratch: Path, *, instance_only: bool, optimized: bool
     ) -> AsyncGenerator[Members, None]:
         """Files and directories by their names in the archive, while the context lasts.
 
@@ -50,22 +61,48 @@ class Contents:
                 opened = self._snapshot_roots.opened(project, name, row.name)
                 kept[row.name] = await stack.enter_async_context(opened)
             root = await stack.enter_async_context(self._roots.opened(arguments))
-            yield self._members(root, kept, scratch)
+            driver = self._drivers(root.pool)
+            if optimized and isinstance(driver, SubvolumeStreams):
+                yield await self._streams(driver, root, kept, scratch)
+            else:
+                yield self._members(root, kept, scratch)
 
-    def _members(self, root: MomentRoot, kept: Mapping[str, SnapshotRoot], scratch: Path) -> Members:
+    async def _streams(
+        self, driver: SubvolumeStreams, root: MomentRoot, kept: Mapping[str, SnapshotRoot], scratch: Path
+    ) -> Members:
+        members, config, index = self._index(root, kept, scratch, optimized=True)
+        trees = {**{name: kept[name].directory for name in index.snapshots}, "": root.directory}
+        watch = Watch()
+
+        def describe(copy: Path) -> None:
+            files.write_whole(copy / FILE, yaml_documents.dump(config), 0o400)
+
+        written = await interruptible(watch.cancel, streamed.written, driver, trees, scratch, describe, watch)
+        return [{**members, **written}]
+
+    def _index(
+        self, root: MomentRoot, kept: Mapping[str, SnapshotRoot], scratch: Path, *, optimized: bool
+    ) -> tuple[dict[str, Path], BackupConfig, BackupIndex]:
         config = self._descriptions.of(root.row, root.pool, only=kept)
         index = BackupIndex(
             name=root.row.name,
             backend=config.pool.driver if config.pool else "",
             pool=root.pool,
             snapshots=[one.name for one in config.snapshots],
+            optimized=optimized,
+            optimized_header=optimized,
             type="container",
             config=config,
         )
-        written, described = scratch / "index.yaml", scratch / FILE
+        written = scratch / "index.yaml"
         written.write_text(yaml_documents.dump(index))
+        return {INDEX: written}, config, index
+
+    def _members(self, root: MomentRoot, kept: Mapping[str, SnapshotRoot], scratch: Path) -> Members:
+        members, config, index = self._index(root, kept, scratch, optimized=False)
+        described = scratch / FILE
         described.write_text(yaml_documents.dump(config))
-        members = {INDEX: written, f"{INSTANCE}/{FILE}": described, **_tree(INSTANCE, root)}
+        members |= {f"{INSTANCE}/{FILE}": described, **_tree(INSTANCE, root)}
         return [members, *(_tree(f"{SNAPSHOTS}/{name}", kept[name]) for name in index.snapshots)]
 
 

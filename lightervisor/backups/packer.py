@@ -25,22 +25,30 @@ class Packer:
         self._contents, self.roots, self.directory = contents, roots, directory
 
     async def into_file(
-        self, run: Run, arguments: Mapping[str, str], algorithm: str, *, instance_only: bool, place: Path
+        self,
+        run: Run,
+        arguments: Mapping[str, str],
+        algorithm: str,
+        *,
+        instance_only: bool,
+        optimized: bool,
+        place: Path,
     ) -> None:
         """Write a new file, durably; the directory it is in is there. Raises Failure, HostError."""
-        await packed(
-            run, self.directory, self._opened(arguments, instance_only=instance_only), to_file(place, algorithm)
-        )
+        opened = self._opened(arguments, instance_only=instance_only, optimized=optimized)
+        await packed(run, self.directory, opened, to_file(place, algorithm))
 
     async def into_pipe(
-        self, run: Run, arguments: Mapping[str, str], algorithm: str, *, instance_only: bool, pipe: int
+        self, run: Run, arguments: Mapping[str, str], algorithm: str, *, instance_only: bool, optimized: bool, pipe: int
     ) -> None:
         """Write into a pipe, which stays open. Raises Failure, HostError."""
-        write = to_pipe(pipe, algorithm, self.directory)
-        await packed(run, self.directory, self._opened(arguments, instance_only=instance_only), write)
+        opened = self._opened(arguments, instance_only=instance_only, optimized=optimized)
+        await packed(run, self.directory, opened, to_pipe(pipe, algorithm, self.directory))
 
-    def _opened(self, arguments: Mapping[str, str], *, instance_only: bool) -> Opened:
-        return lambda scratch: self._contents.opened(arguments, scratch, instance_only=instance_only)
+    def _opened(self, arguments: Mapping[str, str], *, instance_only: bool, optimized: bool) -> Opened:
+        return lambda scratch: self._contents.opened(
+            arguments, scratch, instance_only=instance_only, optimized=optimized
+        )
 
 
 def to_file(place: Path, algorithm: str) -> Write:

@@ -11,17 +11,19 @@ from lightervisor.backups.archive import Archive, Maps, maps_of
 from lightervisor.backups.records import Place
 from lightervisor.config import names
 from lightervisor.config.names import volume_name
-from lightervisor.errors import Conflict, NotFound
+from lightervisor.errors import Conflict, Invalid, NotFound
 from lightervisor.events.stream import Events
 from lightervisor.images import upload
 from lightervisor.images.meter import Limits, Meter
 from lightervisor.instances.volumes import InstanceVolumes
+from lightervisor.kernel.copies import Watch
 from lightervisor.model.backup_file import BackupConfig, BackupIndex
 from lightervisor.model.event import EventLifecycleRequestor
 from lightervisor.model.operation import Operation
 from lightervisor.operations.locks import instance_lock
 from lightervisor.operations.operations import Operations, Run
-from lightervisor.storage.driver import Volume
+from lightervisor.storage.driver import StorageDriver, Volume
+from lightervisor.storage.streams import SubvolumeStreams
 
 PROGRESS = "create_instance_from_backup_unpack_progress"
 Devices = Mapping[str, Mapping[str, str]]
@@ -61,6 +63,7 @@ class Restoring:
             )
             names.check_instance(place.name)
             _check_pool(self._volumes, place.pool)
+            _check_format(index, self._volumes.driver(place.pool))
             config = index.config or BackupConfig()
             self._adoption.checked(config, place)
             self._check_free(place)
@@ -69,7 +72,7 @@ class Restoring:
             raise
 
         async def work(run: Run) -> None:
-            await self._work(run, archive, config, place)
+            await self._work(run, archive, index, place)
             url, context = f"/1.0/instances/{place.name}", {"type": "container", "storage-pool": place.pool}
             self._events.lifecycle("instance-created", url, project=project, context=context, requestor=requestor)
 
@@ -96,19 +99,20 @@ class Restoring:
             raise Conflict("instance", place.name, text=text, remedy="give another name: lxc import <file> <name>")
         self._volumes.check_new(place.pool, place.project, place.name)
 
-    async def _work(self, run: Run, archive: Archive, config: BackupConfig, place: Place) -> None:
+    async def _work(self, run: Run, archive: Archive, index: BackupIndex, place: Place) -> None:
         self._check_free(place)
+        config = index.config or BackupConfig()
         adopted, maps = self._adoption.checked(config, place), maps_of(config)
 
         async def make() -> None:
-            await self._unpack(run, archive, place, maps)
+            await self._unpack(run, archive, place, maps, is_optimized=index.optimized)
             await self._volumes.resize(place.project, place.name, adopted.plan.expanded.devices)
 
         await self._adoption.adopt(run, adopted, make)
 
-    async def _unpack(self, run: Run, archive: Archive, place: Place, maps: Maps) -> None:
+    async def _unpack(self, run: Run, archive: Archive, place: Place, maps: Maps, *, is_optimized: bool) -> None:
         """The files, in the pool; cancelling ends it at once."""
-        loop, stop = asyncio.get_running_loop(), threading.Event()
+        loop, stop, watch = asyncio.get_running_loop(), threading.Event(), Watch()
         driver, volume = self._volumes.driver(place.pool), Volume("containers", volume_name(place.project, place.name))
 
         def meter(target: Path) -> Meter:
@@ -117,11 +121,18 @@ class Restoring:
 
             return Meter(archive.size, target, show, limits=self._limits, stop=stop)
 
-        work = asyncio.ensure_future(asyncio.to_thread(archive.unpack, driver, volume, maps, meter))
+        def unpack() -> None:
+            if is_optimized:
+                archive.take(driver, volume, maps, meter, watch)
+            else:
+                archive.unpack(driver, volume, maps, meter)
+
+        work = asyncio.ensure_future(asyncio.to_thread(unpack))
         try:
             await asyncio.shield(work)
         except asyncio.CancelledError:
             stop.set()
+            watch.cancel()
             await asyncio.wait([work])
             raise
 
@@ -135,3 +146,11 @@ def _check_pool(volumes: InstanceVolumes, pool: str) -> None:
             f"there is no {pool!r}: choose one with --storage",
         )
         raise NotFound("storage pool", pool, text=text, remedy=remedy) from error
+
+
+def _check_format(index: BackupIndex, driver: StorageDriver) -> None:
+    if index.optimized and not isinstance(driver, SubvolumeStreams):
+        names = f'Optimized backup storage driver "{index.backend}" differs from the target storage pool driver'
+        text = f'Create instance from backup: {names} "{driver.name}"'
+        remedy = f"choose a pool of {index.backend} (--storage), or export it again without --optimized-storage"
+        raise Invalid("backup", index.name, text=text, remedy=remedy)

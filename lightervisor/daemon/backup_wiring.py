@@ -77,7 +77,8 @@ def together(
     still = StillRoots(catalog, boot, volumes, guest_roots)
     snapshot_roots = SnapshotRoots(snapshots, catalog, volumes, locks)
     roots = MomentRoots(catalog, boot, volumes, still, locks)
-    packer = Packer(Contents(roots, snapshot_roots, snapshots, descriptions), roots, directory / ".incoming")
+    contents = Contents(roots, snapshot_roots, snapshots, descriptions, volumes.driver)
+    packer = Packer(contents, roots, directory / ".incoming")
     stored = lost.stored
     volume_backups = VolumeBackups(lost.volume_backups, stored.acts, operations, directory, settings)
     stored.acts.precede_end(volume_backups.forget)

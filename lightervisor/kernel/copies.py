@@ -26,7 +26,7 @@ class Watch:
     """
 
     def __init__(self, told: Callable[[int], None] | None = None) -> None:
-        self._told, self._before = told, 0
+        self.told, self._before = told, 0
         self._guard = threading.Lock()
         self._child: process.Child | None = None
         self._is_cancelled = False
@@ -55,6 +55,18 @@ class Watch:
                 raise HostError("program", str(argv[0]), cause=cause)
             return output.seek(0, os.SEEK_END) > 0
 
+    def pour(
+        self, argv: Sequence[process.Argument], *, source: int = process.NOTHING, to: int = process.NOTHING
+    ) -> None:
+        """Run a program that reads and writes these descriptors, to its end. Raises HostError quoting it."""
+        with _unnamed() as said:
+            with self.minding(argv, stdin=source, stdout=to, stderr=said.fileno()) as child:
+                self._follow(child)
+            self.check()
+            if child.returncode:
+                said.seek(0)
+                raise HostError("program", str(argv[0]), cause=process.last_words(said.read(), child.returncode))
+
     @contextmanager
     def minding(
         self,
@@ -82,8 +94,8 @@ class Watch:
         try:
             while not poll.poll(_EVERY_MS):
                 written = max(written, _written_by(child.pid))
-                if self._told is not None and written:
-                    self._told(self._before + written)
+                if self.told is not None and written:
+                    self.told(self._before + written)
         finally:
             os.close(ended)
         child.wait()

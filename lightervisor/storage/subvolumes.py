@@ -97,6 +97,18 @@ def destroy_unless_nested(subvolume: Path) -> bool:
 def _destroy(subvolume: Path) -> None:
     if not destroy_unless_nested(subvolume):
         with btrfs.opened(subvolume) as opened:
-            for one in reversed(btrfs.nested(opened)):
+            btrfs.set_read_only(opened, False)
+            nested = btrfs.nested(opened)
+            for one in nested:  # out of what is closed nothing can be taken
+                _unlock(opened, one.number)
+            for one in reversed(nested):
                 btrfs.destroy_number(opened, one.number)
         btrfs.destroy(subvolume)
+
+
+def _unlock(anywhere: int, number: int) -> None:
+    descriptor = btrfs.open_number(anywhere, number)
+    try:
+        btrfs.set_read_only(descriptor, False)
+    finally:
+        os.close(descriptor)

@@ -22,7 +22,7 @@ def lxc(fresh_daemon: Daemon, tmp_path: Path) -> Lxc:
 @pytest.fixture
 def pool(fresh_daemon: Daemon, lxc: Lxc) -> Iterator[str]:
     """A small pool."""
-    made = lxc("storage", "create", "p1", "btrfs", "size=200MiB")
+    made = lxc("storage", "create", "p1", "btrfs", "size=1GiB")
     if "driver" in made.stderr:
         pytest.skip(made.stderr)
     made.ok()
@@ -33,12 +33,12 @@ def pool(fresh_daemon: Daemon, lxc: Lxc) -> Iterator[str]:
 
 def test_what_is_told_and_changed(fresh_daemon: Daemon, lxc: Lxc, pool: str) -> None:
     shown = lxc("storage", "show", pool).ok().stdout
-    assert "size: 200MiB" in shown
+    assert "size: 1GiB" in shown
     assert f"source: {fresh_daemon.state}/disks/p1.img" in shown
-    assert "total space: 200.00MiB" in lxc("storage", "info", pool).ok().stdout
-    lxc("storage", "set", pool, "size", "300MiB").ok()
-    assert "total space: 300.00MiB" in lxc("storage", "info", pool).ok().stdout
-    assert "cannot be made smaller" in lxc("storage", "set", pool, "size", "200MiB").stderr
+    assert "total space: 1.00GiB" in lxc("storage", "info", pool).ok().stdout
+    lxc("storage", "set", pool, "size", "1100MiB").ok()
+    assert "total space: 1.07GiB" in lxc("storage", "info", pool).ok().stdout
+    assert "cannot be made smaller" in lxc("storage", "set", pool, "size", "1GiB").stderr
     lxc("storage", "set", pool, "btrfs.mount_options", "noatime,user_subvol_rm_allowed").ok()
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
     assert any(f" {fresh_daemon.state}/storage-pools/p1 " in line and "noatime" in line for line in lines)
@@ -79,6 +79,28 @@ def test_backups_go_out_and_come_in(lxc: Lxc, fresh_image: str, pool: str, tmp_p
     assert lxc("config", "show", "c2/s1").ok().stdout
     lxc("start", "c2").ok()
     lxc("delete", "--force", "c1", "c2").ok()
+
+
+def test_optimized_backups(fresh_daemon: Daemon, lxc: Lxc, fresh_image: str, pool: str, tmp_path: Path) -> None:
+    lxc("launch", fresh_image, "c1", "--storage", pool).ok()
+    lxc("exec", "c1", "--", "sh", "-c", "echo one > /root/note; chown 5:6 /root/note").ok()
+    lxc("snapshot", "c1", "s1").ok()
+    lxc("exec", "c1", "--", "sh", "-c", "echo two > /root/note").ok()
+    lxc("export", "c1", tmp_path / "b.tar.gz", "--optimized-storage").ok()
+    names = subprocess.run(["tar", "tf", tmp_path / "b.tar.gz"], capture_output=True, text=True, check=True).stdout
+    assert names.split() == [
+        "backup/index.yaml", "backup/optimized_header.yaml", "backup/snapshots/s1.bin", "backup/container.bin",
+    ]  # fmt: skip
+    for name in ("c2", "c3"):
+        lxc("import", tmp_path / "b.tar.gz", name).ok()
+    lxc("start", "c2").ok()
+    assert lxc("exec", "c2", "--", "sh", "-c", "cat /root/note; stat -c %u:%g /root/note").ok().stdout == "two\n5:6\n"
+    lxc("restore", "c2", "s1").ok()
+    assert lxc("exec", "c2", "--", "cat", "/root/note").ok().stdout == "one\n"
+    refused = lxc("import", tmp_path / "b.tar.gz", "c4", "--storage", "default")
+    assert 'Optimized backup storage driver "btrfs" differs from the target storage pool driver' in refused.stderr
+    assert not (fresh_daemon.state / "storage-pools/default/containers/c4").exists()
+    lxc("delete", "--force", "c1", "c2", "c3").ok()
 
 
 def test_a_pool_whose_file_is_gone_is_unavailable(fresh_daemon: Daemon, lxc: Lxc, pool: str) -> None:

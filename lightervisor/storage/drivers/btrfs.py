@@ -5,6 +5,7 @@ snapshot, which takes some milliseconds whatever its size. What guests nest in i
 A snapshot is complete before it has its name: one call makes it there, or it is made in the trash and moved.
 """
 
+import os
 import shutil
 import threading
 from collections.abc import Callable, Generator, Mapping
@@ -15,7 +16,7 @@ from typing import ClassVar
 from lightervisor.config.key import key
 from lightervisor.config.types import Size, Text
 from lightervisor.errors import NotFound, Unsupported
-from lightervisor.kernel import btrfs, loops, mounts, paths, process
+from lightervisor.kernel import btrfs, loops, mounts, owners, paths, process
 from lightervisor.kernel.copies import Watch
 from lightervisor.kernel.idmap import IdMap
 from lightervisor.kernel.project_quotas import Figures
@@ -24,6 +25,7 @@ from lightervisor.storage import btrfs_source, shifted, subvolumes
 from lightervisor.storage.btrfs_source import Source
 from lightervisor.storage.driver import RESTORED, Filling, MountedRoot, Snapshot, Still, StorageDriver, Volume
 from lightervisor.storage.mountpoint import ROOTFS, Mountpoint
+from lightervisor.storage.streams import SubvolumeStreams
 from lightervisor.storage.subvolume_quotas import SubvolumeQuotas
 
 Fill = Callable[[Path], None]
@@ -33,7 +35,7 @@ _FILE_SYSTEMS = Path("/proc/filesystems")
 _PROGRAMS = ("btrfs", "mkfs.btrfs")
 
 
-class Btrfs(StorageDriver, name="btrfs"):
+class Btrfs(StorageDriver, SubvolumeStreams, name="btrfs"):
     """Subvolumes and snapshots. Source: btrfs(5), LXD's storage layout of btrfs."""
 
     RANK, SHARES = 95, True
@@ -117,17 +119,41 @@ class Btrfs(StorageDriver, name="btrfs"):
             self.layout.place(staged, target)
 
     def _filled(self, staged: Path, fill: Fill, what: str = "storage volume") -> None:
-        """Make a subvolume of what `fill` puts into it, its metadata and templates as of every volume."""
+        """Make a subvolume of what `fill` puts into it."""
         btrfs.create(staged)
         fill(staged)
+        self._settle(staged, what)
+
+    def _settle(self, staged: Path, what: str = "storage volume") -> None:
+        """Of what came from elsewhere, a volume keeps its root, and of what lies beside it regular files alone."""
         self.layout.check_root(staged, what, "build the image again" if what == "image" else "")
         beside = staged.parent / "beside"
         beside.mkdir()
         self.layout.copy_beside(staged, beside)
         _keep_root_alone(staged)
         self.layout.copy_beside(beside, staged)
+        os.chown(staged, 0, 0)
         Mountpoint(staged).make()
         self.layout.flush()
+
+    def adopt(self, target: Held, make: Fill, idmap: IdMap | None) -> None:
+        """What came as a stream is looked at as what is unpacked."""
+        with self._making("storage volume") as staged:
+            make(staged)
+            self.layout.check_root(staged)
+            if idmap is not None:
+                owners.make_plain(staged / "rootfs", idmap)
+            self._settle(staged)
+            self._put(staged, target)
+
+    def _put(self, staged: Path, target: Held) -> None:
+        """Give what was made its place, or that of what is there."""
+        if self._directory_of(target).is_dir():
+            self._exchange(staged, target)
+        elif isinstance(target, Volume):
+            self._place(staged, target)
+        else:
+            self._close(staged, target)
 
     def delete_image(self, fingerprint: str) -> None:
         """Volumes share its extents, not itself."""
@@ -140,9 +166,9 @@ class Btrfs(StorageDriver, name="btrfs"):
         if image is None:
             with self._making("storage volume") as staged:
                 self._born(staged, None)
-                self._place(staged, volume)
-            return
-        self._snapshot(self._image(image), self.volume_path(volume), read_only=False)
+                self._put(staged, volume)
+        else:
+            self._snapshot(self._image(image), self.volume_path(volume), read_only=False)
 
     def _image(self, image: str) -> Path:
         if not self.has_image(image):
@@ -194,17 +220,17 @@ class Btrfs(StorageDriver, name="btrfs"):
 
     def fill_volume(self, volume: Volume, fill: Fill) -> None:
         """Let it be filled."""
-        if not self.has_volume(volume):
-            with self._making("storage volume") as staged:
-                self._filled(staged, fill)
-                self._place(staged, volume)
+        self._fill(volume, fill)
 
     def fill_snapshot(self, snapshot: Snapshot, fill: Fill) -> None:
         """Let it be filled."""
-        if not self.has_snapshot(snapshot):
-            with self._making("snapshot") as staged:
+        self._fill(snapshot, fill)
+
+    def _fill(self, target: Held, fill: Fill) -> None:
+        if not self._directory_of(target).is_dir():
+            with self._making("storage volume") as staged:
                 self._filled(staged, fill)
-                self._close(staged, snapshot)
+                self._put(staged, target)
 
     def _close(self, staged: Path, snapshot: Snapshot) -> None:
         """Give a snapshot its place; what nobody can write to could not be moved any more."""
@@ -263,10 +289,7 @@ class Btrfs(StorageDriver, name="btrfs"):
             return
         with self._making("storage volume" if isinstance(target, Volume) else "snapshot") as staged:
             self._copy(source, staged, still, watch)
-            if isinstance(target, Volume):
-                self._place(staged, target)
-            else:
-                self._close(staged, target)
+            self._put(staged, target)
 
     def _nests(self, directory: Path) -> bool:
         try:
@@ -323,12 +346,7 @@ class Btrfs(StorageDriver, name="btrfs"):
                 self._born(staged, None)
             yield Filling(staged)
             self.layout.flush()
-            if self._directory_of(target).is_dir():
-                self._exchange(staged, target)
-            elif isinstance(target, Volume):
-                self._place(staged, target)
-            else:
-                self._close(staged, target)
+            self._put(staged, target)
 
     def restore_snapshot(self, snapshot: Snapshot, mark: str) -> None:
         """A snapshot of the snapshot changes places with the volume."""
