@@ -7,6 +7,7 @@ only counted.
 
 from __future__ import annotations
 
+import http.client
 import os
 import queue
 import random
@@ -65,8 +66,12 @@ class Strikes:
             if not self._struck(work, label):
                 work.daemon.restart()  # some things a daemon does once
                 assert self._struck(work, label), "it did not come to pass again"
-        except AssertionError as error:
-            self._problems.append(f"{self._mode} at {label}: {str(error)[:500]}")
+        except (AssertionError, OSError, http.client.HTTPException) as error:
+            self._problems.append(f"{self._mode} at {label}: {type(error).__name__} {str(error)[:500]}")
+            if work.has_ended():  # the next one begins with a daemon again
+                work.faults.disarm()
+                work.daemon.bury() if work.daemon.process is not None else None
+                work.daemon.start()
 
     def _struck(self, work: Work, label: str) -> bool:
         name = work.new_name()
