@@ -87,7 +87,8 @@ class Stateful:
         containers.note_change(container)  # its nics become others, of which its monitor does not know
         try:
             await nics_aside.set_aside(self._devices, row, expanded, guest, directory)
-            await containers.dump(container, directory / "lxc.conf", directory, decide)
+            log = self.boot.log_directory(row.project, row.name) / "lxc.log"
+            await containers.dump(container, directory / "lxc.conf", directory, decide, log=log)
         except BaseException:
             await in_thread(self._keep_log, row, directory / "dump.log")
             await finished(self.let_go_on(row))

@@ -269,10 +269,10 @@ class Containers:
             running.stop_wanted = False
 
     async def dump(
-        self, name: str, config: Path, directory: Path, decide: Decide | None = None, *, before: str = ""
+        self, name: str, config: Path, directory: Path, decide: Decide | None = None, *, before: str = "", log: Path
     ) -> None:
         """Write down what a running container has in memory: see `Dumps.dump`. Raises Invalid too."""
-        await self._dumps.dump(self._required(name), config, directory, decide, before=before)
+        await self._dumps.dump(self._required(name), config, directory, decide, before=before, log=log)
 
     async def freeze(self, name: str) -> None:
         """Freeze all processes. Raises Invalid when it does not run, HostError when the kernel refuses."""

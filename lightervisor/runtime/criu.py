@@ -14,6 +14,7 @@ from pathlib import Path
 
 from lightervisor.errors import HostError, Unsupported
 from lightervisor.kernel import files, process
+from lightervisor.runtime import failures
 
 VARIABLE = "LIGHTERVISOR_CRIU"
 PATIENCE_S = 30.0
@@ -76,12 +77,12 @@ def environment(script: Path) -> Mapping[str, str]:
     return {"PATH": f"{found.parent}:{path}" if found else path, "CRIU_CONFIG_FILE": str(script.with_name("criu.conf"))}
 
 
-def reason(directory: Path, action: str) -> str:
-    """Why it failed, from the log of a dump or restore that is there: what it said first that was an error for it."""
+def reason(directory: Path, action: str, liblxc_log: Path) -> str:
+    """Why it failed, from the log of a dump or restore that is there, else from liblxc's: it did not come to criu."""
     try:
         text = (directory / f"{action}.log").read_text(errors="replace")
     except OSError:
-        return "criu did not begin"
+        return f"liblxc did not begin: {failures.telling(liblxc_log)}"
     errors = [line for line in text.splitlines() if "Error (" in line and not any(one in line for one in HARMLESS)]
     last = [line for line in errors if "FAILED" not in line][-3:] or errors[-1:]
     return "; ".join(line.partition("): ")[2].strip() or line for line in last) or "criu gave no reason"

@@ -27,14 +27,22 @@ class Dumps:
         status, groups = await revive(self._spawner, self._notes, ask, self._script(), revival)
         if status != 0:
             await end_failed(self._path, spec.name, groups)
-            reason = f"its processes could not be brought back: {criu.reason(revival.directory, 'restore')}"
+            said = criu.reason(revival.directory, "restore", spec.log_dir / "lxc.log")
+            reason = f"its processes could not be brought back: {said}"
             raise HostError("instance", spec.hostname, text=failures.sentence(spec, reason))
         return groups
 
     async def dump(
-        self, running: Running, config: Path, directory: Path, decide: Decide | None = None, *, before: str = ""
+        self,
+        running: Running,
+        config: Path,
+        directory: Path,
+        decide: Decide | None = None,
+        *,
+        before: str = "",
+        log: Path = Path(),
     ) -> None:
-        """Write down the memory of a running container.
+        """Write down the memory of a running container. `log` is liblxc's.
 
         With `decide` all of it, which is asked once that is done, while nothing in the container moves: True ends its
         processes, False and a failure let them go on. Without it only as much as can be while they run, for a dump
@@ -58,7 +66,8 @@ class Dumps:
                 status, _ = await migrating.end()
                 if (decide is not None and not is_done) or (status != 0 and (decide is None or is_to_end)):
                     action = "dump" if decide is not None else "pre-dump"
-                    raise HostError("instance", running.name, cause=f"criu: {criu.reason(directory, action)}")
+                    cause = f"criu: {criu.reason(directory, action, log)}"
+                    raise HostError("instance", running.name, cause=cause)
             if is_to_end:
                 await running.gone.wait()
         finally:

@@ -57,6 +57,15 @@ def _known(text: str) -> str:
     return ""
 
 
+def telling(log: Path) -> str:
+    """The last error of a log that says something, "no reason given" without one."""
+    try:
+        lines = [line for line in log.read_text(errors="replace").splitlines() if " ERROR " in line]
+    except OSError:
+        lines = []
+    return _telling(lines[-1]) if lines else "no reason given"
+
+
 def _telling(text: str) -> str:
     errors = [line for line in text.splitlines() if " ERROR " in line]
     telling = [line for line in errors if not any(noise in line for noise in NOISE)] or errors

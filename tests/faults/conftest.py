@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -19,9 +20,14 @@ SIZE = 3
 @pytest.fixture(scope="module")
 def crew(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Work]]:
     """Daemons, each with a small image in its store and in its pool; at the end they must have left nothing behind."""
-    folder, before = tmp_path_factory.mktemp("faults"), leaks.take()
-    image = images.unified(folder / "image.tar.gz").read_bytes()
-    crew = [Work(Faults(folder / str(number))) for number in range(SIZE)]
+    folder = tmp_path_factory.mktemp("faults")
+    yield from at_work(images.unified(folder / "image.tar.gz").read_bytes(), [folder / str(n) for n in range(SIZE)])
+
+
+def at_work(image: bytes, folders: list[Path], env: Mapping[str, str] | None = None) -> Iterator[list[Work]]:
+    """Such daemons, with this image and this in their environments."""
+    before = leaks.take()
+    crew = [Work(Faults(folder, env=env)) for folder in folders]
     try:
         with ThreadPoolExecutor() as threads:
             list(threads.map(lambda work: work.prepare(image), crew))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests.harness import faulty_daemon
@@ -23,7 +23,7 @@ sys.exit(main())
 class Faults:
     """The plan of one daemon. Effects are named by labels such as "os.mkdir $LXD_DIR/devices/NAME #1"."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, env: Mapping[str, str] | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         plan = folder / "plan"
         plan.write_bytes(bytes(faulty_daemon.SIZE))
@@ -36,7 +36,7 @@ class Faults:
         program.write_text(PROGRAM)
         program.chmod(0o755)
         self.arm("off")
-        self.daemon = Daemon(program=program, env={faulty_daemon.PLAN_ENV: str(plan)})
+        self.daemon = Daemon(program=program, env={faulty_daemon.PLAN_ENV: str(plan), **(env or {})})
 
     def arm(self, mode: str, name: str = "", label: str = "") -> None:
         """From now on: "record" the effects, or "fail", "kill", "cancel", "hold" or kill the "spawner" at one.
