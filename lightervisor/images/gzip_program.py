@@ -10,7 +10,6 @@ import struct
 import sys
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from importlib import import_module
 from typing import Any
 
 BLOCK, WINDOW = 256 << 10, 32 << 10
@@ -52,7 +51,9 @@ def deflated(block: bytes, window: bytes, level: int) -> bytes:
 
 def _library() -> Any:
     """zlib's interface; its own types are not told."""
-    return import_module("zlib_ng.zlib_ng")
+    from zlib_ng import zlib_ng
+
+    return zlib_ng
 
 
 if __name__ == "__main__":
