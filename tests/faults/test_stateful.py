@@ -16,7 +16,7 @@ from tests.faults.work import STOP, Outcome, Work
 from tests.harness import images, memory
 from tests.harness.processes import eventually
 
-CREW, SAMPLE, LEAST = 2, 3, 10
+CREW, SAMPLE, LEAST = 2, 2, 10
 WORD = "treasure"
 BEGIN = f"setsid sh /bin/counting {WORD} </dev/null >/dev/null 2>&1 & until [ -p /run/tell ]; do sleep 0.05; done"
 
