@@ -45,6 +45,8 @@ from lightervisor.instances.state import States
 from lightervisor.instances.update import Update
 from lightervisor.migration.source import Sending
 from lightervisor.migration.target import Receiving
+from lightervisor.migration.volume_source import VolumeSending
+from lightervisor.migration.volume_target import VolumeReceiving
 from lightervisor.model.event import EventLifecycleRequestor
 from lightervisor.model.resources import Resources
 from lightervisor.model.server import ServerEnvironment
@@ -152,6 +154,8 @@ class Services:
     recovery: Recovery | None = None
     volume_backups: VolumeBackups | None = None
     volume_restoring: VolumeRestoring | None = None
+    volume_sending: VolumeSending | None = None
+    volume_receiving: VolumeReceiving | None = None
 
 
 SERVICES = web.AppKey("services", Services)

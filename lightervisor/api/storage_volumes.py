@@ -60,7 +60,8 @@ async def create(request: web.Request) -> web.StreamResponse:
         post = msgspec.structs.replace(post, type=type)
     found, where = services(request), (request.match_info["pool"], project(request))
     if post.source.type == "migration":
-        raise Unsupported("storage volume", cause="volumes of other servers are not offered yet")
+        receiving = offered(found.volume_receiving, "storage volume")
+        return envelope.background(receiving.receive(*where, post, requestor(request)))
     if post.source.type not in ("", "copy"):
         raise Invalid("source", text=f'Unknown source type "{post.source.type}"')
     if post.source.name:
@@ -119,7 +120,8 @@ async def rename(request: web.Request) -> web.StreamResponse:
     pool, chosen, name = where
     post = await body(request, StorageVolumePost)
     if post.migration:
-        raise Unsupported("storage volume", name, cause="sending volumes to other servers is not offered yet")
+        sending = offered(services(request).volume_sending, "storage volume")
+        return envelope.background(sending.send(where, post))
     if post.project not in ("", chosen):
         raise NotFound("project", post.project)
     if post.pool not in ("", pool):

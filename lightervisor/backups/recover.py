@@ -16,7 +16,8 @@ import msgspec
 from lightervisor.backups.adopt import Adoption
 from lightervisor.backups.records import Place
 from lightervisor.backups.scan import Found, LostInstance, scan
-from lightervisor.config.names import check_profile
+from lightervisor.backups.volume_records import snapshot_rows, volume_row
+from lightervisor.config.names import VolumePlace, check_profile
 from lightervisor.db.networks import NetworkRows
 from lightervisor.db.profiles import ProfileRow, ProfileRows
 from lightervisor.errors import Conflict, Failure, NotFound
@@ -55,9 +56,15 @@ class Recovery:
         """What could be recovered, and what is missing for it. Raises Invalid, NotFound for pools that are none."""
         found = await self._scan(post)
         unknown = [
-            UnknownVolume(name=name, type="volume", project=project, pool=pool)
+            UnknownVolume(
+                name=lost.name,
+                type="volume",
+                project=lost.project,
+                pool=pool,
+                snapshot_count=len(lost.config.volume_snapshots),
+            )
             for pool, one in found.items()
-            for project, name in one.volumes
+            for lost in one.volumes
         ]
         unknown += [
             UnknownVolume(
@@ -95,9 +102,11 @@ class Recovery:
             raise Failure("recovery", text=done.err)
 
     async def _store(self, run: Run, pool: str, found: Found) -> None:
-        for project, name in found.volumes:
-            adopting = functools.partial(self._volumes.adopt, pool, project, name)
-            await _noted(run, "volume", name, adopting, project=project, pool=pool)
+        for lost in found.volumes:
+            place = VolumePlace(pool, lost.project, lost.name)
+            row = volume_row(self._volumes, place, lost.config, is_here=True)
+            adopting = functools.partial(self._volumes.adopt, row, snapshot_rows(place, lost.config))
+            await _noted(run, "volume", lost.name, adopting, project=lost.project, pool=pool)
         for lost in found.instances:
             place = Place(project=lost.project, name=lost.name, pool=pool, is_here=True)
             recording = functools.partial(self._adoption.record, lost.config, place)
@@ -157,8 +166,8 @@ class Recovery:
     @staticmethod
     def _described(pool: StoragePoolsPost, found: Mapping[str, Found]) -> StoragePoolsPost:
         """A pool with what its instances tell of it, its source too if that is there, where nothing was given."""
-        for lost in found[pool.name].instances:
-            told = lost.config.pool
+        for config in [lost.config for lost in (*found[pool.name].instances, *found[pool.name].volumes)]:
+            told = config.pool
             if told is not None and told.name == pool.name and told.driver == pool.driver:
                 kept = {**told.config, **pool.config}
                 if not Path(kept.get("source", "/")).is_dir():

@@ -4,7 +4,9 @@ backup.yaml beside each root file system tells of an instance (`instances/descri
 as if it came from a stranger, and against what is there.
 """
 
+import logging
 from collections.abc import Container, Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 from lightervisor.backups.archive import LARGEST
@@ -18,7 +20,11 @@ from lightervisor.kernel.idmap import from_json
 from lightervisor.model import yaml_documents
 from lightervisor.model.backup_file import BackupConfig
 from lightervisor.model.instance import Instance
+from lightervisor.model.storage_volume import StorageVolume, StorageVolumeSnapshot
 from lightervisor.storage.driver import StorageDriver, Volume
+from lightervisor.storage.volume_rules import check_config, known_config
+
+log = logging.getLogger(__name__)
 
 Places = Container[tuple[str, str]]
 """Projects and names."""
@@ -43,11 +49,19 @@ class LostInstance(NamedTuple):
         return [one["network"] for one in devices.values() if one.get("type") == "nic" and one.get("network")]
 
 
+class LostVolume(NamedTuple):
+    """A custom volume whose files are in a pool; `config` tells of those snapshots alone that are there."""
+
+    project: str
+    name: str
+    config: BackupConfig
+
+
 class Found(NamedTuple):
     """What was found in one pool; `unusable` are sentences."""
 
     instances: list[LostInstance]
-    volumes: list[tuple[str, str]]
+    volumes: list[LostVolume]
     unusable: list[str]
 
 
@@ -65,8 +79,35 @@ def scan(driver: StorageDriver, instances: Places, volumes: Places) -> Found:
     for volume in driver.keeper("custom").volumes("custom"):
         project, name = _owner(volume.name, last=False)
         if (project, name) not in volumes:
-            found.volumes.append((project, name))
+            found.volumes.append(_volume(driver.keeper("custom"), volume, project, name))
     return found
+
+
+def _volume(driver: StorageDriver, volume: Volume, project: str, name: str) -> LostVolume:
+    """What lies there, with what is told of it. What is told badly is not believed, but the files are somebody's."""
+    config = BackupConfig()
+    with suppress(FileNotFoundError):
+        try:
+            text = paths.read(driver.volume_path(volume), FILE, limit=LARGEST)
+            document = yaml_documents.mapping(text, "storage volume", FILE, largest=LARGEST)
+            told = yaml_documents.convert(document, BackupConfig, "storage volume", FILE)
+            config = _checked(told, project, name)
+        except Failure as failure:
+            log.warning("volume %s of project %s comes without its configuration: %s", name, project, failure.message())
+    there = {one.name for one in driver.snapshots(volume)}
+    kept = {one.name: one for one in config.volume_snapshots if one.name in there}
+    snapshots = [kept.get(one) or StorageVolumeSnapshot(name=one) for one in sorted(there)]
+    told = config.volume or StorageVolume(name=name, project=project)
+    return LostVolume(project, name, BackupConfig(volume=told, volume_snapshots=snapshots, pool=config.pool))
+
+
+def _checked(config: BackupConfig, project: str, name: str) -> BackupConfig:
+    told = config.volume
+    if told is None or told.name != name or told.project not in ("", project):
+        raise Invalid("storage volume", cause=f"its {FILE} tells of something else")
+    for one in (told.config, *(one.config for one in config.volume_snapshots)):
+        check_config(project, name, known_config(one))
+    return config
 
 
 def _owner(directory: str, *, last: bool) -> tuple[str, str]:

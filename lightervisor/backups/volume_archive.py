@@ -1,6 +1,6 @@
 """A backup of a custom volume that a client has sent. As of instances, nothing is believed before it was checked."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lightervisor.backups.archive import (
@@ -14,18 +14,14 @@ from lightervisor.backups.archive import (
 )
 from lightervisor.backups.owners import shown_shifted
 from lightervisor.backups.volume_backups import SNAPSHOTS, VOLUME
-from lightervisor.config.key import REGISTRY
 from lightervisor.errors import Invalid, Unsupported
 from lightervisor.kernel import copies
 from lightervisor.kernel.idmap import from_json
 from lightervisor.model.backup_file import BackupConfig, BackupIndex
 from lightervisor.storage.driver import Snapshot, StorageDriver, Volume
-from lightervisor.storage.keys_volume import SCOPE
 from lightervisor.storage.volume_rules import check_content, check_name, check_snapshot_name
 
 IDMAP = "volatile.idmap.last"
-_OF_DRIVERS = ("block.", "btrfs.", "ceph.", "cephfs.", "lvm.", "zfs.", "volatile.")
-"""What other pools and servers note of a volume, and means nothing here."""
 
 
 class VolumeArchive(Archive):
@@ -88,12 +84,3 @@ def _check_snapshots(listed: Sequence[str], described: Sequence[str]) -> None:
         raise Invalid(KIND, cause="its index lists a snapshot twice")
     if sorted(listed) != sorted(described):
         raise Invalid(KIND, cause="its index describes other snapshots than it lists")
-
-
-def known_config(told: Mapping[str, str]) -> dict[str, str]:
-    """A configuration without what only means something to other storage drivers."""
-    return {
-        key: value
-        for key, value in told.items()
-        if not (key.startswith(_OF_DRIVERS) and REGISTRY.lookup(SCOPE, key) is None)
-    }

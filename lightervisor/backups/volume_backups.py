@@ -10,7 +10,7 @@ import logging
 import os
 import secrets
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from lightervisor.config.names import VolumePlace
 from lightervisor.db.volume_backups import VolumeBackupRow, VolumeBackupRows, taken
 from lightervisor.errors import Failure, NotFound
 from lightervisor.kernel.pipes import PipeReader
-from lightervisor.kernel.threads import entered, in_thread
+from lightervisor.kernel.threads import in_thread
 from lightervisor.model import yaml_documents
 from lightervisor.model.backup import StorageVolumeBackup, StorageVolumeBackupsPost
 from lightervisor.model.backup_file import BackupConfig, BackupIndex
@@ -31,7 +31,8 @@ from lightervisor.model.event import EventLifecycleRequestor
 from lightervisor.model.operation import Operation
 from lightervisor.model.times import ZERO_TIME, in_utc, now
 from lightervisor.operations.operations import Operations, Run, Work
-from lightervisor.storage.volume_acts import VolumeActs, snapshot_of, volume_of
+from lightervisor.storage import volume_roots
+from lightervisor.storage.volume_acts import VolumeActs
 
 log = logging.getLogger(__name__)
 UNDO = "drop backup of volume that was being made"
@@ -161,7 +162,7 @@ class VolumeBackups:
     async def _opened(self, run: Run, backup: VolumeBackupRow, scratch: Path) -> AsyncGenerator[Members, None]:
         """What goes into the archive, as it is at one moment; the volume's lock is held."""
         place, members = backup.volume, list[dict[str, Path]]()
-        row, driver = self._acts.row(place), self._acts.keeper(place)
+        row = self._acts.row(place)
         kept = [] if backup.volume_only else self._acts.snapshots.of(place)
         told = self._acts.description(row, kept)
         index = BackupIndex(
@@ -175,17 +176,9 @@ class VolumeBackups:
         described = scratch / "index.yaml"
         described.write_text(yaml_documents.dump(index))
         members.append({INDEX: described})
-        async with AsyncExitStack() as stack, AsyncExitStack() as alone:
-            for one in kept:
-                opened = await stack.enter_async_context(entered(driver.opened(snapshot_of(place, one.name))))
-                members.append({f"{SNAPSHOTS}/{one.name}": opened / "rootfs"})
-            await alone.enter_async_context(self._acts.left_alone(place))
-            still = await self._acts.still(run, place)
-            opened = await stack.enter_async_context(entered(driver.opened(volume_of(place), still)))
-            members.append({VOLUME: opened / "rootfs"})
-            if still is not None:  # it is a copy, which stays what it is when those go on who write to the volume
-                await alone.aclose()
-            yield members
+        async with volume_roots.opened(self._acts, run, place, index.snapshots) as roots:
+            members += [{f"{SNAPSHOTS}/{name}": root} for name, root in roots.snapshots.items()]
+            yield [*members, {VOLUME: roots.volume}]
 
     # Changing
 

@@ -3,26 +3,19 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
-
-from lightervisor.backups.volume_archive import VolumeArchive, known_config
+from lightervisor.backups.volume_archive import VolumeArchive
+from lightervisor.backups.volume_records import snapshot_rows, volume_row
 from lightervisor.config.names import VolumePlace
-from lightervisor.db.storage_volumes import VolumeRow
-from lightervisor.db.volume_snapshots import VolumeSnapshotRow
-from lightervisor.errors import Invalid, NotFound
+from lightervisor.errors import NotFound
 from lightervisor.images import upload
 from lightervisor.images.meter import Limits, Meter
 from lightervisor.model.backup_file import BackupConfig
 from lightervisor.model.event import EventLifecycleRequestor
 from lightervisor.model.operation import Operation
-from lightervisor.model.storage_volume import StorageVolumeSnapshot, StorageVolumesPost
-from lightervisor.model.times import now
 from lightervisor.operations.operations import Run
 from lightervisor.storage.volume_acts import VolumeActs, place_of, volume_of
-from lightervisor.storage.volume_rules import check_config
 from lightervisor.storage.volumes import Volumes
 
 PROGRESS = "create_custom_volume_from_backup_unpack_progress"
@@ -56,7 +49,7 @@ class VolumeRestoring:
             self._check_pool(pool)
             index = await asyncio.to_thread(archive.index)
             config = index.config or BackupConfig()
-            row = self.row(VolumePlace(pool, project, name or index.name), config)
+            row = volume_row(self._volumes, VolumePlace(pool, project, name or index.name), config)
             place, snapshots = place_of(row), snapshot_rows(place_of(row), config)
             self._volumes.check_free(place)
         except BaseException:
@@ -79,18 +72,6 @@ class VolumeRestoring:
             text = "Storage pool not found: Storage pool not found"
             raise NotFound("storage pool", pool, text=text, remedy="lxc storage list") from error
 
-    def row(self, place: VolumePlace, config: BackupConfig) -> VolumeRow:
-        """The row of a volume by what a description tells of it. Raises Invalid, NotFound for the pool."""
-        told = config.volume
-        if told is None:
-            raise Invalid("backup", cause="it says nothing of the volume")
-        post = StorageVolumesPost(
-            name=place.name, config=known_config(told.config), description=told.description,
-            content_type=told.content_type,
-        )  # fmt: skip
-        row = self._volumes.planned(place.pool, place.project, post)
-        return msgspec.structs.replace(row, created_at=_moment(told.created_at))
-
     async def _unpack(self, run: Run, archive: VolumeArchive, place: VolumePlace, config: BackupConfig) -> None:
         """The files, in the pool; cancelling ends it at once."""
         loop, stop = asyncio.get_running_loop(), threading.Event()
@@ -109,26 +90,3 @@ class VolumeRestoring:
             stop.set()
             await asyncio.wait([work])
             raise
-
-
-def snapshot_rows(place: VolumePlace, config: BackupConfig) -> list[VolumeSnapshotRow]:
-    """The rows of a volume's snapshots, the oldest first. Raises Invalid for what cannot be their configuration."""
-    return [_snapshot_row(place, one) for one in sorted(config.volume_snapshots, key=lambda one: one.created_at)]
-
-
-def _snapshot_row(place: VolumePlace, told: StorageVolumeSnapshot) -> VolumeSnapshotRow:
-    config = known_config(told.config)
-    check_config(place.project, f"{place.name}/{told.name}", config)
-    return VolumeSnapshotRow(
-        volume=place,
-        name=told.name,
-        created_at=_moment(told.created_at),
-        description=told.description,
-        config=config,
-        expires_at=told.expires_at.astimezone(UTC) if told.expires_at.year > 1 else told.expires_at,
-    )
-
-
-def _moment(told: datetime) -> datetime:
-    """A time that was told, now where none was: LXD 5.0 knows none of volumes."""
-    return told.astimezone(UTC) if told.year > 1 else now()

@@ -103,6 +103,10 @@ def _copy(
     if wishes["refresh"]:
         require(there, "custom_volume_refresh")
     if server.name != there.name:
+        require(there, "storage_api_remote_volume_handling")
+        if "/" in name:
+            remedy = "copy the volume, or copy the snapshot to a volume here first"
+            raise CommandError("A snapshot of a volume cannot be sent to another server", remedy)
         mode = flags.text("mode") if flags.given("mode") else ""
         path = Volumes(pool, "custom").path(name)
         _Transfer(session, server, path, there, request, is_move=is_move).run(mode, wishes)

@@ -102,6 +102,8 @@ from lightervisor.instances.stateful import Stateful
 from lightervisor.instances.templates import Templates
 from lightervisor.instances.update import Update
 from lightervisor.instances.volumes import InstanceVolumes
+from lightervisor.migration.volume_source import VolumeSending
+from lightervisor.migration.volume_target import VolumeReceiving
 from lightervisor.networks.managed import Networks
 from lightervisor.networks.users import NetworkUsers
 from lightervisor.operations.journal import Journal
@@ -293,6 +295,8 @@ def _parts(
         recovery=saved.recovery,
         volume_backups=saved.volume_backups,
         volume_restoring=saved.volume_restoring,
+        volume_sending=VolumeSending(stored.acts, outgoing, operations),
+        volume_receiving=VolumeReceiving(stored.acts, stored.volumes, stored.snapshots, outgoing, operations),
         shut_down=shut_down,
     )
     return Parts(

@@ -10,6 +10,8 @@ from lightervisor.storage.keys_volume import SCOPE
 
 TYPES = ("container", "virtual-machine", "custom", "image")
 LONGEST = 255 - len("default_")
+_OF_DRIVERS = ("block.", "btrfs.", "ceph.", "cephfs.", "lvm.", "zfs.", "volatile.")
+"""What other pools and servers note of a volume, and means nothing here."""
 
 
 def custom_volume(project: str, name: str) -> Volume:
@@ -77,3 +79,12 @@ def check_post(post: StorageVolumesPost) -> None:
         check_type(post.type)
         raise Invalid("volume", text=f'Currently not allowed to create storage volumes of type "{post.type}"')
     check_content(post.name, post.content_type)
+
+
+def known_config(told: Mapping[str, str]) -> dict[str, str]:
+    """A configuration without what only means something to other storage drivers."""
+    return {
+        key: value
+        for key, value in told.items()
+        if not (key.startswith(_OF_DRIVERS) and REGISTRY.lookup(SCOPE, key) is None)
+    }

@@ -234,10 +234,14 @@ class Volumes:
         """Projects and names of a pool's custom volumes, also of those that are being made or removed."""
         return {(row.project, row.name) for row in self._rows.all(pool)}
 
-    async def adopt(self, pool: str, project: str, name: str) -> None:
-        """Store a volume whose files are there already. Raises Invalid for its name, Conflict when it is known."""
-        check_name(name)
-        await self._rows.add(VolumeRow(pool=pool, project=project, name=name, created_at=now(), state=CREATED))
+    async def adopt(self, row: VolumeRow, snapshots: Rows) -> None:
+        """Store a volume whose files are there already, and those of its snapshots. Raises Conflict when it is known.
+
+        `forget` undoes it also when it was cut off in the middle.
+        """
+        stands = msgspec.structs.replace(row, state=CREATED)
+        await self._rows.add(stands)
+        await self._rows.complete(stands, snapshots)
 
     async def forget(self, pool: str, project: str, name: str) -> None:
         """Undo `adopt`: its files stay. Nothing happens when it is forgotten already."""

@@ -25,7 +25,9 @@ def lxc(fresh_daemon: Daemon, tmp_path: Path) -> Lxc:
 def populate(daemon: Daemon, lxc: Lxc) -> None:
     """Instances in an overlay and a dir pool, with snapshots, a profile, and a custom volume that one of them shows."""
     lxc("storage", "create", "plain", "dir").ok()
-    lxc("storage", "volume", "create", "plain", "data").ok()
+    lxc("storage", "volume", "create", "plain", "data", "user.note=data", "snapshots.expiry=3d").ok()
+    lxc("storage", "volume", "snapshot", "plain", "data", "s1").ok()
+    lxc("storage", "volume", "set", "plain", "data", "user.note=later").ok()
     lxc("profile", "create", "quiet").ok()
     lxc("profile", "set", "quiet", "user.quiet=yes").ok()
     for name, pool in (("c1", "default"), ("c2", "plain")):
@@ -71,7 +73,12 @@ def check(daemon: Daemon, lxc: Lxc) -> None:
         assert lxc.run(name, "cat", "/root/mark").stdout == "one\n"
         lxc("delete", f"{name}/s1").ok()
     volumes = daemon.request("GET", "/1.0/storage-pools/plain/volumes/custom").metadata
-    assert volumes == ["/1.0/storage-pools/plain/volumes/custom/data"]
+    url = "/1.0/storage-pools/plain/volumes/custom/data"
+    assert volumes == [url, f"{url}/snapshots/s1"]
+    config = daemon.request("GET", url).metadata["config"]
+    assert config == {"user.note": "later", "snapshots.expiry": "3d"}
+    kept = daemon.request("GET", f"{url}/snapshots/s1").metadata
+    assert kept["config"]["user.note"] == "data" and not kept["expires_at"].startswith("0001")
 
 
 def test_everything_comes_back_by_itself(fresh_daemon: Daemon, lxc: Lxc) -> None:
