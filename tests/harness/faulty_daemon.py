@@ -94,7 +94,7 @@ class Hook:
         text = re.sub(r"/[0-9a-f]{64}", "/IMAGE", text)
         text = re.sub(r"/\.incoming/(\.end-)?[0-9a-f]{32}", r"/.incoming/\1FILE", text)
         return re.sub(
-            r"(?<=trash/)[^/]+|(?<=layers/)[0-9a-f]{16}|(?<=backups/instances/)[^/ ]+|(?<=moment )[0-9a-f]{8}(?:-[0-9a-f]{4}){0,3}(?:-[0-9a-f]{12})?"
+            r"(?<=trash/)[^/]+|(?<=layers/)[0-9a-f]{16}|(?<=backups/instances/)[^/ ]+|(?<=moment )[0-9a-f-]{8,36}"
             r"|(?<=/proc/)\d+|(?<=veth)[0-9a-f]{8}|(?<=lvt)[0-9a-f]{6}",
             "*",
             text,
