@@ -59,8 +59,14 @@ def transfer(session: Session, source: Place, target: Place, flags: Flags, *, is
     if source[0] != target[0]:
         from lightervisor.cli.copy_between import Transfer
 
+        how = wishes(original, flags)
+        if how["live"] and not is_move:
+            raise CommandError(
+                "Unable to perform container live migration. What is in memory can be moved, not copied",
+                "add --stateless: its files are copied as they are at this moment",
+            )
         between = Transfer(session, server, path_of(source[1]), there, request)
-        return between.run(mode_of(flags), wishes(original, flags))
+        return between.run(mode_of(flags), how)
     request["source"] = {
         "type": "copy",
         "source": source[1],

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +14,7 @@ from tests.harness import memory
 from tests.harness.client_lxc import Lxc
 from tests.harness.daemon import Daemon
 from tests.harness.memory import Counting
+from tests.harness.processes import eventually
 
 
 def _prepared(driver: str) -> Iterator[Daemon]:
@@ -81,3 +85,47 @@ def test_what_cannot_be_brought_back_there_goes_on_here(client: Lxc, there: Daem
     assert there.instance_names() == []
     client.say(*moved)
     counting.moved_to(there).check()
+
+
+def test_a_copy_needs_stateless_and_stops_nothing(client: Lxc, there: Daemon, counting: Counting) -> None:
+    copied = ("copy", f"here:{counting.name}", f"there:{counting.name}")
+    assert "can be moved, not copied" in client(*copied).failed().stderr
+    assert there.instance_names() == []
+    client.say(*copied, "--stateless")
+    assert there.request("GET", f"/1.0/instances/{counting.name}").metadata["status"] == "Stopped"
+    counting.check()
+
+
+def test_a_target_that_is_killed_never_lets_it_run_twice(client: Lxc, there: Daemon, counting: Counting) -> None:
+    """The target dies at any moment: then it runs here, or is stopped here with its memory, or runs there."""
+    for delay_s in (0.5, 1.5, 2.5, 3.5):
+        words = [client.program, "move", f"here:{counting.name}", f"there:{counting.name}"]
+        moving = subprocess.Popen(words, env={**os.environ, **client.env}, stderr=subprocess.DEVNULL)
+        time.sleep(delay_s)  # wherever it is by then
+        there.kill()
+        there.start()
+        moving.wait(timeout=60)
+        eventually(lambda: is_at_rest(counting.daemon) and is_at_rest(there), what="both to be at rest")
+        found = [daemon for daemon in (counting.daemon, there) if runs(daemon, counting.name)]
+        assert len(found) < 2
+        if found == [there]:
+            counting.moved_to(there).check()
+            return
+        if not found:
+            assert counting.record["stateful"] is True
+            for name in there.instance_names():
+                discard(there, name)
+            counting.lxc.say("start", counting.name)
+        counting.check()
+        assert there.instance_names() == []
+
+
+def is_at_rest(daemon: Daemon) -> bool:
+    """Whether no operation runs."""
+    return "running" not in daemon.request("GET", "/1.0/operations").metadata
+
+
+def runs(daemon: Daemon, name: str) -> bool:
+    """Whether it has an instance of this name that runs."""
+    answer = daemon.request("GET", f"/1.0/instances/{name}")
+    return answer.status == 200 and answer.metadata["status"] == "Running"
