@@ -10,10 +10,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lightervisor.errors import HostError
-from lightervisor.kernel import paths, process, tree_copy
+from lightervisor.kernel import paths, process
 from lightervisor.kernel.copies import Watch, copy_tree
 
 log = logging.getLogger(__name__)
+_PACKAGE = Path(__file__).parent.parent.parent
+_START = (
+    "import os, sys; sys.path.insert(0, sys.argv.pop(1)); from lightervisor.kernel.tree_copy import main;"
+    "sys.exit(main([os.fsencode(word) for word in sys.argv[1:]]))"
+)
+"""As a module it is compiled already."""
 Still = Callable[[], AbstractContextManager[None]]
 """Holds whoever writes to a tree still for as long as the context lasts."""
 
@@ -51,7 +57,7 @@ def copy_trees(trees: Sequence[Copied], still: Still | None = None, watch: Watch
 def _followed(trees: Sequence[Copied], watch: Watch) -> Generator["_Following | None", None, None]:
     """The program that follows what changes, when it has copied most of it; None when it cannot."""
     words = [path for one in trees for path in one]
-    argv = [sys.executable, "-IS", tree_copy.__file__, *words]
+    argv = [sys.executable, "-IS", "-c", _START, _PACKAGE, *words]
     with watch.minding(argv, stdin=process.PIPE, stdout=process.PIPE, stderr=subprocess.PIPE) as child:
         following = _Following(child)
         try:

@@ -155,9 +155,7 @@ def test_several_trees_have_one_moment(source: Path, tmp_path: Path) -> None:
 def test_where_the_program_fails_all_is_copied_while_held(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    broken = tmp_path / "broken.py"
-    broken.write_text("import sys; sys.exit('copying failed: Too many open files')")
-    monkeypatch.setattr(tree_copy, "__file__", str(broken))
+    monkeypatch.setattr(moments, "_START", "import sys; sys.exit('copying failed: Too many open files')")
     held: list[bool] = []
 
     @contextmanager
