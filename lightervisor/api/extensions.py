@@ -36,7 +36,7 @@ EXTENSIONS = [
     "container_syscall_intercept_mount", "compression_squashfs", "container_raw_mount", "container_nic_routed",
     "container_syscall_intercept_mount_fuse", "image_profiles", "resources_disk_id", "unix_hotplug_devices",
     "api_filtering", "instance_nic_network", "firewall_driver", "limits_hugepages", "container_nic_routed_gateway",
-    "custom_volume_snapshot_expiry", "trust_ca_certificates", "snapshot_disk_usage",
+    "custom_volume_snapshot_expiry", "volume_snapshot_scheduling", "trust_ca_certificates", "snapshot_disk_usage",
     "container_nic_routed_host_address",
     "container_nic_ipvlan_gateway", "resources_usb_pci", "resources_cpu_threads_numa", "resources_cpu_core_die",
     "api_os", "container_nic_routed_host_table", "container_nic_ipvlan_host_table", "container_nic_ipvlan_mode",

@@ -29,6 +29,7 @@ from lightervisor.networks.managed import Networks
 from lightervisor.operations.journal import Journal
 from lightervisor.operations.operations import Operations
 from lightervisor.storage.pools import Pools
+from lightervisor.storage.volume_schedule import VolumeSchedule
 from lightervisor.storage.volumes import Volumes
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class Parts:
     downloads: Downloads
     upkeep: Upkeep
     snapshot_schedule: SnapshotSchedule
+    volume_schedule: VolumeSchedule
     hotplug: Hotplug
     backups: Backups
     volume_backups: VolumeBackups

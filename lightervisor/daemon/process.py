@@ -88,6 +88,7 @@ async def _live(paths: Paths, group: int, spawner: Spawner) -> None:
                 works.append(asyncio.create_task(parts.snapshot_schedule.run()))
                 works.append(asyncio.create_task(parts.backups.run()))
                 works.append(asyncio.create_task(parts.volume_backups.run()))
+                works.append(asyncio.create_task(parts.volume_schedule.run()))
                 works.append(asyncio.create_task(parts.guest_server.run()))
                 works.append(asyncio.create_task(parts.hotplug.run()))
                 reason = await stop

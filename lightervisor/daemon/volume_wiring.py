@@ -22,6 +22,7 @@ from lightervisor.storage.users import PoolUsers
 from lightervisor.storage.volume_acts import Guests, Kept, VolumeActs
 from lightervisor.storage.volume_copying import VolumeCopying
 from lightervisor.storage.volume_moving import VolumeMoving
+from lightervisor.storage.volume_schedule import VolumeSchedule
 from lightervisor.storage.volume_snapshots import VolumeSnapshots
 from lightervisor.storage.volumes import Volumes
 from lightervisor.templates.renderer import Renderer
@@ -36,6 +37,7 @@ class Stored(NamedTuple):
     snapshots: VolumeSnapshots
     copying: VolumeCopying
     moving: VolumeMoving
+    schedule: VolumeSchedule
 
 
 class Machinery(NamedTuple):
@@ -67,6 +69,7 @@ def together(database: Database, directory: Path, users: PoolUsers, guests: Gues
         snapshots=snapshots,
         copying=VolumeCopying(acts, volumes, snapshots),
         moving=VolumeMoving(acts, volumes),
+        schedule=VolumeSchedule(acts, snapshots, operations),
     )
 
 

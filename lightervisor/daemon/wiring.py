@@ -314,6 +314,7 @@ def _parts(
         downloads=downloads,
         upkeep=upkeep,
         snapshot_schedule=kept.schedule,
+        volume_schedule=stored.schedule,
         hotplug=Hotplug(instances, catalog, devices, containers, locks, networks.interfaces_came),
         backups=saved.backups,
         volume_backups=saved.volume_backups,

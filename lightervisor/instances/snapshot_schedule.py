@@ -8,7 +8,7 @@ which no daemon ran is not made up for. What fails is told in the log and tried 
 
 import asyncio
 import logging
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from lightervisor.config import retention, schedule
 from lightervisor.config.types import is_true
@@ -22,7 +22,7 @@ from lightervisor.instances.volumes import SnapshotPlace
 from lightervisor.kernel.threads import finished
 from lightervisor.model.instance import InstanceSnapshotsPost
 from lightervisor.model.operation import Operation
-from lightervisor.model.times import now
+from lightervisor.operations.minutes import each_minute
 from lightervisor.operations.operations import FAILURE, Operations
 
 KEY, STOPPED_TOO, RETENTION = "snapshots.schedule", "snapshots.schedule.stopped", "snapshots.retention"
@@ -45,21 +45,10 @@ class SnapshotSchedule:
         self._snapshots, self._operations = snapshots, operations
         self._few = asyncio.Semaphore(AT_ONCE)
         self._busy: set[tuple[str, ...]] = set()
-        self._passes: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """For ever: look once in each minute, at its beginning."""
-        try:
-            while True:
-                moment = now()
-                following = moment.replace(second=0, microsecond=0) + timedelta(minutes=1)
-                await asyncio.sleep((following - moment).total_seconds())
-                work = asyncio.create_task(self.look(following))
-                self._passes.add(work)
-                work.add_done_callback(self._passes.discard)
-        finally:
-            for work in self._passes:
-                work.cancel()
+        await each_minute(self.look)
 
     async def look(self, moment: datetime) -> None:
         """Do what is due in the minute of this moment: delete first, then take."""

@@ -1,7 +1,8 @@
 """Configuration keys of custom volumes. Source: LXD 5.0, storage volume configuration of `dir`."""
 
+from lightervisor.config import schedule
 from lightervisor.config.key import key
-from lightervisor.config.types import Bool, Expiry, Size, Text
+from lightervisor.config.types import Bool, Checked, Expiry, Size, Text
 
 SCOPE = "volume"
 DEFAULTS = "volume."  # before the same key in a pool's configuration: what new volumes get
@@ -11,5 +12,5 @@ key("security.shifted", Bool, scope=SCOPE, help="Suits several id maps at once, 
 key("security.unmapped", Bool, scope=SCOPE, help="Show the owners on disk as they are, without an id map")
 key("snapshots.expiry", Expiry, scope=SCOPE, help="When snapshots expire")
 key("snapshots.pattern", Text, scope=SCOPE, help="Names of scheduled snapshots")
-key("snapshots.schedule", Text, scope=SCOPE, help="When snapshots are taken")
+key("snapshots.schedule", Checked("schedule", schedule.check), scope=SCOPE, help="When snapshots are taken")
 key("user.*", scope=SCOPE, help="Anything a user wants to note")

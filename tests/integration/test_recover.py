@@ -91,7 +91,7 @@ def test_everything_comes_back_by_itself(fresh_daemon: Daemon, lxc: Lxc) -> None
     for line in (
         ' - NEW: "default" (backend="overlay"',
         ' - Container "c1" on pool "default" in project "default" (includes 1 snapshots)',
-        ' - Volume "data" on pool "plain" in project "default" (includes 0 snapshots)',
+        ' - Volume "data" on pool "plain" in project "default" (includes 1 snapshots)',
         "Starting recovery...",
     ):
         assert line in said
