@@ -83,6 +83,7 @@ class Parts:
         await self.boot.find_running()
         await self.guest_roots.recover()
         await self.journal.recover()
+        await self.power.memory.settle()
 
     async def tidy(self) -> None:
         """Once a day, for ever: what has had its time."""

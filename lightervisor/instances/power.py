@@ -125,7 +125,12 @@ class Power:
     async def start_at_boot(self, project: str, name: str) -> None:
         """Start an instance that ran before or is to start with the host; nothing happens when somebody was faster."""
         async with self._operations.locks.hold([instance_lock(project, name)]):
-            if self._rows.exists(project, name) and self._catalog.status(project, name) == "Stopped":
+            if not self._rows.exists(project, name) or self._catalog.status(project, name) != "Stopped":
+                return
+            if (row := self._rows.get(project, name)).stateful:  # LXD would throw it away
+                await self.memory.start_at_boot(row)
+                self._events.happened("instance", "started", name, project, None)
+            else:
                 await self.start(project, name)
 
     def start_again(self, project: str, name: str) -> None:

@@ -135,6 +135,19 @@ class Stateful:
             raise HostError("instance", row.name, text=error.sentence(), remedy=remedy) from error
         await self.forget(row)
 
+    async def start_at_boot(self, row: InstanceRow) -> None:
+        """Bring the processes of a stopped instance back as `start` does; a daemon that dies finds out by `settle`."""
+        directory = self.directory(row)
+        self._check_map(row, directory)
+        await self.boot.start(row, State(directory))
+        await self.forget(row)
+
+    async def settle(self) -> None:
+        """The daemon starts: the state of an instance that runs is of no use any more, and must never be."""
+        for row in self._rows.list():
+            if row.stateful and self._catalog.status(row.project, row.name) != "Stopped":
+                await self.forget(row)
+
     async def bring_back(self, run: Run, project: str, name: str) -> None:
         """Bring the processes of an instance back that came with its memory, as a part of its birth.
 

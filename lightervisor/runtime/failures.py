@@ -58,12 +58,12 @@ def _known(text: str) -> str:
 
 
 def telling(log: Path) -> str:
-    """The last error of a log that says something, "no reason given" without one."""
+    """The last errors of a log, "no reason given" without any."""
     try:
         lines = [line for line in log.read_text(errors="replace").splitlines() if " ERROR " in line]
     except OSError:
         lines = []
-    return _telling(lines[-1]) if lines else "no reason given"
+    return "; ".join(_telling(line) for line in lines[-4:]) or "no reason given"
 
 
 def _telling(text: str) -> str:

@@ -13,6 +13,7 @@ from tests.harness import memory
 from tests.harness.client import ClientFailure
 from tests.harness.daemon import Daemon
 from tests.harness.memory import Counting
+from tests.harness.processes import eventually
 
 
 @pytest.fixture(scope="module", params=["overlay", "dir"])
@@ -77,6 +78,15 @@ def test_a_state_survives_a_restart_of_the_daemon_and_a_second_stop(counting: Co
     counting.lxc.say("stop", counting.name, "--stateful")
     counting.lxc.say("start", counting.name)
     counting.check()
+
+
+def test_the_boot_brings_memory_back_where_it_starts_the_container(counting: Counting) -> None:
+    counting.lxc.say("config", "set", counting.name, "boot.autostart=true")
+    counting.lxc.say("stop", counting.name, "--stateful")
+    counting.daemon.restart()
+    eventually(lambda: counting.record["status"] == "Running", what="the container to be started with the daemon")
+    counting.check()
+    assert eventually(lambda: not state_of(counting).exists(), what="its state to go")
 
 
 def test_a_restored_container_reboots_stops_and_is_deleted(counting: Counting) -> None:
