@@ -9,12 +9,20 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import STRUCK
-from tests.faults.strikes import struck
+from tests.faults.strikes import ALL, struck
 from tests.faults.work import Work
 from tests.harness import images, leaks
 from tests.harness.faults import Faults
 
 SIZE = 3
+_LONGEST_S = 3600  # of a test that strikes all effects, on a machine that has other work
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All effects take longer than any other test may."""
+    for item in items if ALL else ():
+        if item.nodeid.startswith("tests/faults/"):
+            item.add_marker(pytest.mark.timeout(_LONGEST_S))
 
 
 @pytest.fixture(scope="module")

@@ -175,7 +175,7 @@ class Work:
         if answer.status == 404:
             return False
         wanted = answer.metadata["config"].get("volatile.last_state.power") == "RUNNING"
-        return wanted and answer.metadata["status"] != "Running"
+        return wanted and answer.metadata["status"] not in ("Running", "Frozen")
 
     @staticmethod
     def _nothing_left(look: Callable[[], list[str]]) -> None:
