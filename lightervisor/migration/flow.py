@@ -5,12 +5,12 @@ Source: LXD REST API, websocket protocols and migration.
 """
 
 import asyncio
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager, suppress
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from lightervisor.errors import Failure, Invalid, Unavailable
-from lightervisor.instances.pumps import pump_in, pump_out
+from lightervisor.instances import pumps
 from lightervisor.migration.frames import Control
 from lightervisor.migration.protobuf import Message
 from lightervisor.migration.rsync import Rsync
@@ -23,6 +23,7 @@ _LARGE = 1 << 16
 LONGEST_TEXT = 64 << 20
 """Most bytes of a stream that is read as one text: an index of a hundred thousand snapshots."""
 Kind = TypeVar("Kind", bound=Message)
+Answer = TypeVar("Answer")
 
 
 class Line:
@@ -125,12 +126,46 @@ class Line:
                 task.cancel()
             await asyncio.gather(both, watch, return_exceptions=True)
 
+    async def give(self, source: int, work: Awaitable[None], tell: Callable[[int], None]) -> None:
+        """Send as a stream what comes out of a pipe, which is closed, while `work` puts it in. Raises as `carry`."""
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        await self._moving(work, pumps.pump_out(source, self, over), tell)
+        await self.send(END)
+
+    async def take(self, sink: int, work: Awaitable[Answer], tell: Callable[[int], None]) -> Answer:
+        """Write a stream into a pipe, which is closed, while `work` reads it; what that makes. Raises as `carry`."""
+
+        async def inward() -> None:
+            if not await pumps.pump_in(self, sink):
+                _gone()
+
+        return await self._moving(work, inward(), tell)
+
+    async def _moving(self, work: Awaitable[Answer], moves: Awaitable[None], tell: Callable[[int], None]) -> Answer:
+        """Do work while bytes move, both to their ends. Raises Unavailable when nothing moves any more."""
+        working, moving = asyncio.ensure_future(work), asyncio.ensure_future(moves)
+        watch = asyncio.create_task(self._watch(tell))
+        try:
+            pending: set[asyncio.Future[Any]] = {working, moving}
+            while pending and not watch.done():
+                done, _ = await asyncio.wait([*pending, watch], return_when=asyncio.FIRST_COMPLETED)
+                for task in done & pending:
+                    task.result()
+                pending -= done
+            if pending:
+                watch.result()
+            return working.result()
+        finally:
+            for task in (working, moving, watch):
+                task.cancel()
+            await asyncio.gather(working, moving, watch, return_exceptions=True)
+
     async def _outward(self, rsync: Rsync, over: "asyncio.Future[None]") -> None:
-        await pump_out(rsync.output, self, over)
+        await pumps.pump_out(rsync.output, self, over)
         await self.send(END)
 
     async def _inward(self, rsync: Rsync) -> None:
-        is_whole = await pump_in(self, rsync.input)
+        is_whole = await pumps.pump_in(self, rsync.input)
         rsync.heard_all()
         if not is_whole:
             _gone()

@@ -96,6 +96,19 @@ class RsyncFeatures(Message, frozen=True, kw_only=True):
     bidirectional: bool = False
 
 
+class BtrfsFeatures(Message, frozen=True, kw_only=True):
+    """LXD's btrfsFeatures: what is told before the streams."""
+
+    WIRE: ClassVar = {
+        1: ("migration_header", bool),
+        2: ("header_subvolumes", bool),
+        3: ("header_subvolume_uuids", bool),
+    }
+    migration_header: bool = False
+    header_subvolumes: bool = False
+    header_subvolume_uuids: bool = False
+
+
 class Header(Message, frozen=True, kw_only=True):
     """LXD's MigrationHeader: what the source offers, and what the target takes of it."""
 
@@ -109,6 +122,7 @@ class Header(Message, frozen=True, kw_only=True):
         8: ("rsync", RsyncFeatures),
         9: ("refresh", bool),
         11: ("volume_size", int),
+        12: ("btrfs", BtrfsFeatures),
         13: ("index_version", int),
     }
     REQUIRED: ClassVar = ("files_by",)
@@ -121,6 +135,7 @@ class Header(Message, frozen=True, kw_only=True):
     rsync: RsyncFeatures | None = None
     refresh: bool | None = None
     volume_size: int | None = None
+    btrfs: BtrfsFeatures | None = None
     index_version: int | None = None
 
 

@@ -13,7 +13,7 @@ from lightervisor.images.partial import Gauge
 from lightervisor.instances.stateful import STATE
 from lightervisor.kernel.idmap import IdMap
 from lightervisor.kernel.threads import in_thread
-from lightervisor.migration import descriptions, live
+from lightervisor.migration import btrfs, descriptions, live
 from lightervisor.migration.arrival import arriving
 from lightervisor.migration.descriptions import mark
 from lightervisor.migration.frames import FilesBy, Header, MemoryBy, RsyncFeatures
@@ -21,6 +21,7 @@ from lightervisor.migration.rsync import OLD, offered, receiving
 from lightervisor.migration.talk import Talk
 from lightervisor.operations.operations import Run
 from lightervisor.storage.driver import Snapshot, StorageDriver, Volume
+from lightervisor.storage.streams import SubvolumeStreams
 
 PROGRESS = "fs_progress"
 Check = Callable[[Sequence[SnapshotRow]], None]
@@ -32,6 +33,7 @@ class Coming(Struct, frozen=True, kw_only=True):
     snapshots: Sequence[SnapshotRow]
     offered: Sequence[SnapshotRow]
     features: RsyncFeatures
+    is_streamed: bool = False
     idmap: IdMap | None
     passes: int
     is_live: bool = False
@@ -73,8 +75,12 @@ async def agree(
     check(wanted)
     names = {row.name for row in wanted}
     said = offer.rsync or OLD
+    # A refresh goes by rsync, which knows what is there already.
+    is_new = has is None and not is_live and isinstance(driver, SubvolumeStreams)
+    features = btrfs.common(offer.btrfs) if is_new and offer.files_by == FilesBy.BTRFS else None
     answer = Header(
-        files_by=FilesBy.RSYNC,
+        files_by=FilesBy.RSYNC if features is None else FilesBy.BTRFS,
+        btrfs=features,
         memory_by=offer.memory_by,
         snapshot_names=tuple(row.name for row in wanted),
         snapshots=tuple(one for one in offer.snapshots if one.name in names),
@@ -92,6 +98,7 @@ async def agree(
         snapshots=wanted,
         offered=rows,
         features=answer.rsync or OLD,
+        is_streamed=features is not None,
         idmap=idmap,
         passes=2 if is_live or offer.memory_by == MemoryBy.NOTHING else 1,
         is_live=is_live,
@@ -141,6 +148,18 @@ class Intake:
         stack.push_async_callback(in_thread, self._driver.layout.trash.remove, place)
         await live.take_in(self._run, self._talk, label, place)
         await live.settle(place, volume / STATE)
+
+    async def take_streams(self, volume: Volume, label: str) -> None:
+        """Make a volume and its snapshots of streams. Raises Invalid, HostError, what `Line` raises."""
+        if not isinstance(self._driver, SubvolumeStreams):
+            raise TypeError("streams were not agreed on")
+        gauge = Gauge(label, 0, lambda text: self._run.progress(PROGRESS, text))
+        names = [one.name for one in self._coming.snapshots]
+        async with btrfs.receiving(self._talk, self._driver, names) as arrived:
+            await arrived.all(gauge.add)
+            for name in names:
+                await arrived.adopt(Snapshot(volume, name), self._coming.idmap)
+            await arrived.adopt(volume, self._coming.idmap)
 
 
 def _common(one: RsyncFeatures, other: RsyncFeatures) -> RsyncFeatures:

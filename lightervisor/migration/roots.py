@@ -16,6 +16,7 @@ from lightervisor.instances.snapshot_roots import SnapshotRoot, SnapshotRoots
 from lightervisor.instances.volumes import InstanceVolumes
 from lightervisor.migration.rsync import SOURCE
 from lightervisor.operations.operations import Run
+from lightervisor.storage.driver import StorageDriver
 
 _BESIDE = ("metadata.yaml", "templates")
 Tree = Mapping[Path, str]
@@ -39,10 +40,10 @@ class SentRoots:
         """Whether an instance runs, or is frozen."""
         return self._boot.containers.init_pid(self._boot.container_name(project, name)) is not None
 
-    def pool_config(self, project: str, name: str) -> Mapping[str, str]:
-        """The configuration of an instance's pool. Raises NotFound."""
+    def driver(self, project: str, name: str) -> StorageDriver:
+        """The driver of an instance's pool. Raises NotFound."""
         devices = self._catalog.expand(self._catalog.row(project, name)).devices
-        return self._volumes.driver(self._volumes.pool_of(devices)).config
+        return self._volumes.driver(self._volumes.pool_of(devices))
 
     @asynccontextmanager
     async def snapshot(self, project: str, instance: str, name: str) -> AsyncGenerator[Tree, None]:
@@ -63,6 +64,11 @@ class SentRoots:
                 lambda: stack.enter_async_context(opened), undo=moment_roots.UNDO, arguments=arguments
             )
             yield _tree(root)
+
+
+def directory_of(tree: Tree) -> Path:
+    """The directory that holds the root of what is sent, and what lies beside it."""
+    return next(path for path, place in tree.items() if place == f"{SOURCE}/rootfs").parent
 
 
 def _tree(root: MomentRoot | SnapshotRoot) -> Tree:

@@ -7,7 +7,7 @@ What it has is only read: whatever becomes of a transfer, the instance is as it 
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import NamedTuple
 
 from lightervisor.client.https import Outgoing
@@ -17,16 +17,18 @@ from lightervisor.images.partial import Gauge
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.snapshots import Snapshots
 from lightervisor.instances.sockets import Sockets
-from lightervisor.migration import descriptions
+from lightervisor.migration import btrfs, descriptions
 from lightervisor.migration.frames import FilesBy, Header, MemoryBy, RsyncFeatures
 from lightervisor.migration.live import LiveSending
 from lightervisor.migration.protobuf import LARGEST
-from lightervisor.migration.roots import Tree
+from lightervisor.migration.roots import Tree, directory_of
 from lightervisor.migration.rsync import OLD, limit_of, offered, sending
 from lightervisor.migration.talk import CONNECT_S, CONTROL, FS, MEMORY, Talk, There, awaited, dialled, refused
 from lightervisor.model.instance import InstancePostTarget
 from lightervisor.model.operation import Operation
 from lightervisor.operations.operations import Operations, Run
+from lightervisor.storage.driver import StorageDriver
+from lightervisor.storage.streams import SubvolumeStreams
 
 PROGRESS = "fs_progress"
 
@@ -68,8 +70,13 @@ class Sending:
 
         async def work(run: Run, talk: Talk) -> None:
             rows = [] if instance_only else self._rows.of(project, name)
-            wanted, means = await self._agree(talk, rows, self._roots.pool_config(project, name), is_live=is_live)
+            driver = self._roots.driver(project, name)
+            wanted, means = await self._agree(talk, rows, driver, is_live=is_live)
             await self._describe(talk, project, name, wanted)
+            if means is None:
+                opened = {one.name: self._roots.snapshot(project, name, one.name) for one in wanted}
+                await self._send_streams(run, talk, {**opened, "": self._roots.instance(run, project, name)}, driver)
+                return
             for one in wanted:
                 opened = self._roots.snapshot(project, name, one.name)
                 await self._send(run, talk, opened, means, f"{name}/{one.name}")
@@ -90,9 +97,13 @@ class Sending:
         self._rows.get(project, instance, name)
 
         async def work(run: Run, talk: Talk) -> None:
-            _, means = await self._agree(talk, [], self._roots.pool_config(project, instance))
+            driver, opened = self._roots.driver(project, instance), self._roots.snapshot(project, instance, name)
+            _, means = await self._agree(talk, [], driver)
             await self._describe(talk, project, instance, [])
-            await self._send(run, talk, self._roots.snapshot(project, instance, name), means, f"{instance}/{name}")
+            if means is None:
+                await self._send_streams(run, talk, {"": opened}, driver)
+            else:
+                await self._send(run, talk, opened, means, f"{instance}/{name}")
 
         return self._start("Transferring snapshot", project, instance, work, target)
 
@@ -135,11 +146,16 @@ class Sending:
         return dialled(self._outgoing, there)
 
     async def _agree(
-        self, talk: Talk, rows: Sequence[SnapshotRow], config: Mapping[str, str], *, is_live: bool = False
-    ) -> tuple[list[SnapshotRow], Means]:
-        """Offer what there is; what the other side wants of it, and how. Raises Failure."""
+        self, talk: Talk, rows: Sequence[SnapshotRow], driver: StorageDriver, *, is_live: bool = False
+    ) -> tuple[list[SnapshotRow], Means | None]:
+        """Offer what there is; what the other side wants of it, and how: by rsync, or None for streams.
+
+        Raises Failure.
+        """
+        config, has_streams = driver.config, isinstance(driver, SubvolumeStreams) and not is_live
         offer = Header(
-            files_by=FilesBy.RSYNC,
+            files_by=FilesBy.BTRFS if has_streams else FilesBy.RSYNC,
+            btrfs=btrfs.FEATURES if has_streams else None,
             memory_by=MemoryBy.CRIU if is_live else None,
             snapshot_names=tuple(row.name for row in rows),
             snapshots=tuple(descriptions.told(row) for row in rows),
@@ -150,7 +166,8 @@ class Sending:
         await talk.control.tell(offer)
         answer = await talk.control.message(Header)
         talk.agreed(answer.index_version)
-        if answer.files_by != FilesBy.RSYNC:
+        is_streamed = has_streams and answer.files_by == FilesBy.BTRFS and btrfs.common(answer.btrfs) is not None
+        if not is_streamed and answer.files_by != FilesBy.RSYNC:
             raise Failure("migration", text="No matching migration types found")
         if is_live and answer.memory_by != MemoryBy.CRIU:
             cause = "the other server does not take what is in memory"
@@ -160,7 +177,8 @@ class Sending:
         wanted = set(answer.snapshot_names) if answer.refresh else {row.name for row in rows}
         if unknown := wanted - {row.name for row in rows}:
             raise Invalid("migration", cause=f"the other server asks for a snapshot {min(unknown)!r} that is not there")
-        return [row for row in rows if row.name in wanted], Means(features, limit_of(config))
+        means = None if is_streamed else Means(features, limit_of(config))
+        return [row for row in rows if row.name in wanted], means
 
     async def _describe(self, talk: Talk, project: str, name: str, wanted: Sequence[SnapshotRow]) -> None:
         """Send the index, if the other side reads one."""
@@ -177,6 +195,20 @@ class Sending:
         gauge = Gauge(label, 0, lambda text: run.progress(PROGRESS, text))
         async with opened as tree, sending(tree, means.features, limit=means.limit) as rsync:
             await talk.unless_ended(talk.fs.carry(rsync, gauge.add))
+
+    async def _send_streams(
+        self,
+        run: Run,
+        talk: Talk,
+        opened: Mapping[str, AbstractAsyncContextManager[Tree]],
+        driver: StorageDriver,
+    ) -> None:
+        if not isinstance(driver, SubvolumeStreams):
+            raise TypeError("streams were not offered")
+        gauge = Gauge("", 0, lambda text: run.progress(PROGRESS, text))
+        async with AsyncExitStack() as stack:
+            trees = {name: directory_of(await stack.enter_async_context(one)) for name, one in opened.items()}
+            await btrfs.send(talk, driver, trees, gauge.add)
 
 
 _Work = Callable[[Run, Talk], Awaitable[None]]

@@ -129,7 +129,7 @@ class Receiving:
             has = None if place.is_new else place.snapshots
             coming = await agree(talk, plan.row, place.driver, self._births.check_snapshots, has)
             await place.drop_others(list(coming.offered))
-            if place.is_new and (base := await self._bases.of(plan)) is not None:
+            if place.is_new and not coming.is_streamed and (base := await self._bases.of(plan)) is not None:
                 await in_thread(place.driver.create_volume, place.volume, base)
             intake = Intake(run, talk, coming, place.driver)
 
@@ -137,6 +137,10 @@ class Receiving:
                 return place.volume if place.driver.has_volume(place.volume) else None
 
             async def make() -> None:
+                if coming.is_streamed:
+                    await intake.take_streams(place.volume, name)
+                    await place.settle(Volume("containers", volume_name(project, name)))
+                    return
                 for one in coming.snapshots:
                     await intake.take(place.volume, like(), f"{name}/{one.name}", keeps=True)
                     await place.keep(one)

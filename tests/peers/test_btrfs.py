@@ -1,0 +1,109 @@
+"""Pools of btrfs on both sides: streams between our daemon and the real LXD, over the network and in backups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lightervisor.errors import Unsupported
+from lightervisor.kernel import btrfs
+from lightervisor.storage.drivers.btrfs import Btrfs
+from tests.harness.client_lxc import Lxc
+from tests.harness.peers import LXD, Peer
+from tests.peers.conftest import Homes, Site, discard
+
+POOL = "streams"
+
+
+@pytest.fixture
+def client(peer: Peer, homes: Homes) -> Lxc:
+    """Our client, where the other side is LXD and this host has btrfs."""
+    if peer.kind is not LXD:
+        pytest.skip("instances are exchanged with LXD")
+    try:
+        Btrfs.probe(Path("/tmp"))
+    except Unsupported as refusal:
+        pytest.skip(refusal.message())
+    return homes.client("lxc")
+
+
+@pytest.fixture(params=["ours to theirs", "theirs to ours"])
+def sites(request: pytest.FixtureRequest, client: Lxc, ours: Site, theirs: Site) -> Iterator[dict[str, Site]]:
+    """From where to where, by the remotes' names; each has a pool of btrfs."""
+    found = {"ours": ours, "theirs": theirs}
+    if request.param != "ours to theirs":
+        found = dict(reversed(found.items()))
+    for name in found:
+        client("storage", "create", f"{name}:{POOL}", "btrfs", "size=1GiB").ok()
+    yield found
+    for name, site in found.items():
+        for instance in site.daemon.instance_names():
+            discard(site.daemon, instance)
+        for fingerprint in site.fingerprints():
+            site.daemon.request("DELETE", f"/1.0/storage-pools/{POOL}/volumes/image/{fingerprint}")
+        client("storage", "delete", f"{name}:{POOL}").ok()
+
+
+def root(site: Site, name: str, snapshot: str = "") -> Path:
+    """The root of an instance or snapshot on disk."""
+    folder = "containers-snapshots" if snapshot else "containers"
+    return site.daemon.state / "storage-pools" / POOL / folder / name / snapshot / "rootfs"
+
+
+@pytest.fixture
+def box(client: Lxc, sites: dict[str, Site], unified: Path) -> str:
+    """An instance on the first of both, with a snapshot, and with a subvolume of its own."""
+    here = next(iter(sites))
+    sites[here].add(unified, alias="box")
+    client("init", f"{here}:box", f"{here}:c1", "--storage", POOL).ok()
+    nested = root(sites[here], "c1") / "srv-nested"
+    btrfs.create(nested)
+    (nested / "note").write_text("one\n")
+    client("snapshot", f"{here}:c1", "first").ok()
+    (nested / "note").write_text("two\n")
+    return f"{here}:c1"
+
+
+def check(site: Site, name: str) -> None:
+    """All of it has come, what is nested as a subvolume, which no copy of files makes."""
+    for snapshot, text in (("first", "one\n"), ("", "two\n")):
+        nested = root(site, name, snapshot) / "srv-nested"
+        assert (nested / "note").read_text() == text
+        assert btrfs.is_subvolume(nested)
+
+
+@pytest.mark.parametrize("mode", ["pull", "relay"])
+def test_a_container_goes_as_streams(client: Lxc, sites: dict[str, Site], box: str, mode: str) -> None:
+    there = list(sites)[1]
+    client("copy", box, f"{there}:c2", "--mode", mode, "--storage", POOL).ok()
+    check(sites[there], "c2")
+    client("start", f"{there}:c2").ok()
+    client("delete", f"{there}:c2", "--force").ok()
+    client("copy", f"{box}/first", f"{there}:c3", "--mode", mode, "--storage", POOL).ok()
+    assert (root(sites[there], "c3") / "srv-nested/note").read_text() == "one\n"
+
+
+def test_a_backup_in_the_format_of_the_pool(client: Lxc, sites: dict[str, Site], box: str, tmp_path: Path) -> None:
+    there = list(sites)[1]
+    client("export", box, tmp_path / "c1.tar.gz", "--optimized-storage").ok()
+    client("import", f"{there}:", tmp_path / "c1.tar.gz", "c2", "--storage", POOL).ok()
+    check(sites[there], "c2")
+    client("start", f"{there}:c2").ok()
+    client("restore", f"{there}:c2", "first").ok()
+
+
+def test_pools_of_other_drivers_get_files(client: Lxc, sites: dict[str, Site], box: str) -> None:
+    there = list(sites)[1]
+    client("copy", box, f"{there}:c2", "--instance-only").ok()
+    client("start", f"{there}:c2").ok()
+    assert client("exec", f"{there}:c2", "--", "cat", "/srv-nested/note").ok().stdout == "two\n"
+
+
+def test_a_refresh(client: Lxc, sites: dict[str, Site], box: str) -> None:
+    there = list(sites)[1]
+    client("copy", box, f"{there}:c2", "--storage", POOL).ok()
+    (root(sites[box.partition(":")[0]], "c1") / "new").write_text("new")
+    client("copy", box, f"{there}:c2", "--refresh").ok()
+    assert (root(sites[there], "c2") / "new").read_text() == "new"
