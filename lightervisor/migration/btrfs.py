@@ -110,7 +110,11 @@ class Arrived:
                     os.close(reader)
 
             working = interruptible(self._watch.cancel, work)
-            path = await self._talk.unless_ended(self._talk.fs.take(writer, working, tell))
+            try:
+                path = await self._talk.unless_ended(self._talk.fs.take(writer, working, tell))
+            except Invalid as error:
+                cause = f"{part.snapshot}{part.path}: {error.cause}"
+                raise Invalid(error.kind, error.name, cause=cause, remedy=error.remedy) from error
             self._received.setdefault(part.snapshot, {})[part] = path
 
     async def adopt(self, target: Volume | Snapshot, idmap: IdMap | None) -> None:
