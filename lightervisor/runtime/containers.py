@@ -132,10 +132,7 @@ class Containers:
             self._notes.forget(name)
 
     async def start(self, spec: ContainerSpec, revival: Revival | None = None) -> None:
-        """Start a container, or bring its processes back, whole or not at all.
-
-        Raises HostError with the reason from liblxc's log, or criu's.
-        """
+        """Start a container, or bring its processes back, whole or not at all. Raises HostError with the reason."""
         starting = asyncio.create_task(self._start(spec, revival))
         try:
             await asyncio.shield(starting)
@@ -170,7 +167,10 @@ class Containers:
         except Failure as error:
             await end_failed(self._path, spec.name, groups)
             raise HostError("instance", spec.hostname, text=failures.died_at_once(spec, logfile)) from error
-        running.cpus, running.throttles = cpus, spec.throttles
+        if revival is not None:  # it has the limits that it had then
+            await asyncio.to_thread(self._limiter.restore, running, Wanted(spec.config, spec.throttles))
+        else:
+            running.cpus, running.throttles = cpus, spec.throttles
         await asyncio.to_thread(self._limiter.complete, running)
 
     def _adopt(self, name: str, pid: int, config: Mapping[str, str] | None, note: Note) -> Running:

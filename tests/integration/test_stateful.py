@@ -147,6 +147,18 @@ def test_a_snapshot_without_memory_cannot_give_any(counting: Counting) -> None:
     assert (counting.record["status"], counting.record["stateful"]) == ("Stopped", False)
 
 
+def test_limits_are_those_of_the_configuration(keeper: Daemon) -> None:
+    counting = Counting(keeper, config={"limits.memory": "200MiB", "limits.cpu": "1"}).start()
+    try:
+        counting.lxc.say("stop", counting.name, "--stateful")
+        counting.lxc.say("config", "set", counting.name, "limits.memory=100MiB")
+        counting.lxc.say("start", counting.name)
+        counting.check()
+        assert counting.inside("nproc; awk '/MemTotal/ {print $2}' /proc/meminfo").split() == ["1", str(100 << 10)]
+    finally:
+        counting.lxc("delete", "--force", counting.name)
+
+
 def test_all_blockers_are_named_and_nothing_is_stopped(keeper: Daemon) -> None:
     counting = Counting(keeper, config={"migration.stateful": "false"}).start()
     try:
