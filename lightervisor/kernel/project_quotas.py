@@ -64,7 +64,8 @@ def project_of(descriptor: int) -> int:
 def assign(descriptor: int, project: int) -> None:
     """Put an open file or directory into a project; a directory hands it down to what is made in it. Raises OSError."""
     flags, *rest = _attributes(descriptor)
-    flags = flags | _HANDED_DOWN if project else flags & ~_HANDED_DOWN
+    is_directory = stat.S_ISDIR(os.fstat(descriptor).st_mode)  # ext4 refuses the flag for anything else
+    flags = flags | _HANDED_DOWN if project and is_directory else flags & ~_HANDED_DOWN
     rest[2] = project
     fcntl.ioctl(descriptor, _SET_ATTRIBUTES, _ATTRIBUTES.pack(flags, *rest))
 

@@ -13,7 +13,7 @@ from tests.harness.processes import eventually, run
 from tests.vm.test_host import group_of, pid_of
 
 MIB = 1 << 20
-SECTORS = 300 * MIB // 512
+SECTORS = 1200 * MIB // 512
 
 
 class Mapped:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lightervisor.kernel import project_quotas
+from lightervisor.kernel.overlay import run_as
 from tests.harness import processes
 from tests.harness.client_lxc import Lxc
 from tests.harness.daemon import Daemon
@@ -125,20 +126,25 @@ def test_a_volume_from_before_is_adopted(
     lxc("config", "device", "set", running, "root", "size=50MiB").ok()
     lxc("start", running).ok()
     assert size(lxc, running) == 50 << 10
-    # By rename(2) and link(2): `mv` would copy what the kernel refuses to move.
     root = Path(f"/proc/{pid_of(daemon, running)}/root")
+    owner = root.stat()
+    run_as(owner.st_uid, owner.st_gid, lambda: _change_what_was_there(root))
+    assert fill(lxc, running, 80).status != 0
+
+
+def _change_what_was_there(root: Path) -> None:
+    """By rename(2), link(2) and over whiteouts: `mv` would copy what the kernel refuses to move."""
     (root / "root/link").rename(root / "root/folder/link")
     assert (root / "root/folder/link").readlink() == Path("where")
     (root / "root/file").rename(root / "root/folder/file")
     (root / "root/folder").rename(root / "root/other")
-    (root / "etc/group").mkdir()  # over a whiteout
+    (root / "etc/group").mkdir()
     (root / "bin/vi").symlink_to("over another")
     (root / "etc/passwd").touch()
     for _ in range(2):
         (root / "etc/hostname").unlink(missing_ok=True)  # leaves a whiteout
         (root / "bin/ls").unlink(missing_ok=True)
         (root / "etc/hostname").touch()
-    assert fill(lxc, running, 80).status != 0
 
 
 def _forget_projects(root: Path) -> None:

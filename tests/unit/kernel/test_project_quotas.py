@@ -137,6 +137,8 @@ def test_a_whole_tree_gets_a_project(kernel: Kernel, directory: int, tmp_path: P
     os.close(staging)
     assert {name for name, found in before.items() if found.st_ino in kernel.projects} == {tmp_path.name, "a", "b", "f"}
     assert {project for _, project in kernel.projects.values()} == {9}
+    assert kernel.projects[before["f"].st_ino][0] & 0x200 == 0, "ext4 refuses that of what is no directory"
+    assert kernel.projects[before["a"].st_ino][0] & 0x200
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
