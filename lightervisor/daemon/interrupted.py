@@ -25,6 +25,7 @@ from lightervisor.operations.journal import Journal
 def register(journal: Journal, born: Born, removal: Removal, rebuilding: Rebuilding, kept: Kept, saved: Saved) -> None:
     """Give the journal the action behind each name that instances, snapshots and backups note."""
     journal.register(births.UNDO, born.births.undo)
+    journal.register(copy_sources.DROP, born.sources.drop)
     journal.register(copy_sources.LET_GO, born.sources.let_go)
     journal.register(moving.UNDO, born.moving.undo)
     journal.register(delete.FINISH_DELETE, removal.finish)

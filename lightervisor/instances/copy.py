@@ -55,16 +55,16 @@ class Copying:
 
     async def _make(self, run: Run, plan: Plan, source: Source, kept: list[SnapshotRow]) -> None:
         project, names = plan.row.project, [one.name for one in kept]
-        origin, still = await self._sources.ready(project, source)
         target = Target(plan.pool, project, plan.row.name)
+        async with self._sources.opened(run, project, source, kept, plan.pool) as (origin, still):
 
-        async def copy() -> None:
-            await self._sources.copies.copy(origin, target, names, still, shown(run))
+            async def copy() -> None:
+                await self._sources.copies.copy(origin, target, names, still, shown(run))
 
-        if still is None:
-            await copy()
-        else:
-            await run.step(copy, undo=LET_GO, arguments={"project": project, "name": source.instance})
+            if still is None:
+                await copy()
+            else:
+                await run.step(copy, undo=LET_GO, arguments={"project": project, "name": source.instance})
 
 
 def _row(project: str, name: str, post: InstancesPost, source: InstanceRow | SnapshotRow) -> InstanceRow:

@@ -1,7 +1,8 @@
 """What instances are copied from: others and their snapshots, and what becomes of these in a copy."""
 
-from collections.abc import Mapping
-from contextlib import suppress
+import secrets
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple
 
 import msgspec
@@ -13,11 +14,17 @@ from lightervisor.errors import Failure, Invalid, NotFound
 from lightervisor.instances import cloud_init
 from lightervisor.instances.boot import Boot
 from lightervisor.instances.catalog import Catalog
+from lightervisor.instances.snapshot_names import HIDDEN
 from lightervisor.instances.still import still_of
 from lightervisor.instances.volume_copies import Origin, VolumeCopies
+from lightervisor.instances.volumes import SnapshotPlace
+from lightervisor.kernel.threads import finished
 from lightervisor.model.instance import InstanceSource
+from lightervisor.operations.locks import instance_lock
+from lightervisor.operations.operations import Run
 from lightervisor.storage.driver import Still
 
+DROP = "drop snapshot of instance that was being copied"
 LET_GO = "let go of instance that was being copied"
 IDENTITY = ("volatile.uuid", cloud_init.IDENTITY)
 
@@ -71,6 +78,47 @@ class Sources:
         if source.snapshot:
             return origin, None
         return origin, still_of(self._boot, self.catalog, project, source.instance)
+
+    @asynccontextmanager
+    async def opened(
+        self, run: Run, project: str, source: Source, kept: Sequence[SnapshotRow], pool: str
+    ) -> AsyncGenerator[tuple[Origin, Still | None], None]:
+        """As `ready`, for a copy into a pool with these of its snapshots; the operation holds the instance's lock.
+
+        Into another pool it takes long. Then the files are those of a snapshot that nobody sees, and the lock is let go
+        of: the source goes its way, but for being deleted or renamed. Where a snapshot would be one more copy, of files
+        that nobody writes to, the lock is held instead.
+        """
+        origin, still = await self.ready(project, source)
+        volumes = self.copies.volumes
+        is_cheap = still is not None or volumes.driver(origin.pool).SHARES
+        if pool == origin.pool or not (source.snapshot or is_cheap):
+            yield origin, still
+            return
+        place = SnapshotPlace(project, source.instance, source.snapshot or f"{HIDDEN}{secrets.token_hex(4)}")
+        if not source.snapshot:
+            arguments = {**place._asdict(), "pool": origin.pool, "held": "yes" if still else ""}
+            await run.step(lambda: volumes.create_snapshot(origin.pool, place, still), undo=DROP, arguments=arguments)
+        async with volumes.reading(origin.pool, [place, *(place._replace(name=one.name) for one in kept)]):
+            run.held.release(instance_lock(project, source.instance))
+            try:
+                yield origin._replace(snapshot=place.name), None
+            finally:
+                if not source.snapshot:
+                    await finished(volumes.delete_snapshot(origin.pool, place))
+
+    async def drop(self, arguments: Mapping[str, str]) -> None:
+        """Undo the snapshot that nobody sees; may be called twice.
+
+        It gets its place when its instance has been let go: without it the instance may be held still.
+        """
+        place = SnapshotPlace(arguments["project"], arguments["instance"], arguments["name"])
+        volumes, pool = self.copies.volumes, arguments["pool"]
+        with suppress(NotFound):
+            if volumes.has_snapshot(pool, place):
+                await volumes.delete_snapshot(pool, place)
+            elif arguments["held"] and self.catalog.status(place.project, place.instance) == "Frozen":
+                await self.let_go({"project": place.project, "name": place.instance})
 
     async def let_go(self, arguments: Mapping[str, str]) -> None:
         """Undo that a source is held still; it may have ended meanwhile."""

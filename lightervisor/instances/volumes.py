@@ -1,8 +1,8 @@
 """Where an instance lives on disk: its pool, its volume, its description for `lxd recover`."""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Set
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence, Set
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -265,6 +265,16 @@ class InstanceVolumes:
         if not self._readers[place]:
             del self._readers[place]
             await in_thread(self._pools.driver(pool).unmount_snapshot, _snapshot(place))
+
+    @asynccontextmanager
+    async def reading(self, pool: str, places: Sequence[SnapshotPlace]) -> AsyncGenerator[None, None]:
+        """Snapshots that are read without their mounts while the context lasts: they stay, with their instance."""
+        self._readers.update(places)
+        try:
+            yield
+        finally:
+            for place in places:
+                await finished(self.unmount_snapshot(pool, place))
 
     def check_unread(self, project: str, instance: str, snapshot: str = "") -> None:
         """Raise Conflict while somebody reads a snapshot, or any of an instance."""

@@ -2,8 +2,30 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
+
+
+class Held:
+    """Locks that are held; each may be let go of before the others."""
+
+    def __init__(self) -> None:
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    async def take(self, name: str, lock: asyncio.Lock) -> None:
+        """Take one more."""
+        await lock.acquire()
+        self._locks[name] = lock
+
+    def release(self, name: str) -> None:
+        """Let go of one; nothing happens when it is not held."""
+        if (lock := self._locks.pop(name, None)) is not None:
+            lock.release()
+
+    def release_all(self) -> None:
+        """Let go of what is held still."""
+        for name in reversed(list(self._locks)):
+            self.release(name)
 
 
 class Locks:
@@ -13,15 +35,18 @@ class Locks:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
-    async def hold(self, names: Iterable[str]) -> AsyncGenerator[None, None]:
-        """Hold all the named locks while the context lasts."""
-        async with AsyncExitStack() as stack:
+    async def hold(self, names: Iterable[str]) -> AsyncGenerator[Held, None]:
+        """Hold all the named locks while the context lasts, or until they are released."""
+        held = Held()
+        try:
             for name in sorted(set(names)):
                 lock = self._locks.get(name)
                 if lock is None:
                     lock = self._locks[name] = asyncio.Lock()
-                await stack.enter_async_context(lock)
-            yield
+                await held.take(name, lock)
+            yield held
+        finally:
+            held.release_all()
 
 
 def volume_lock(pool: str, project: str, name: str) -> str:

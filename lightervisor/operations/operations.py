@@ -21,7 +21,7 @@ from lightervisor.kernel.threads import finished
 from lightervisor.model.operation import Operation
 from lightervisor.model.times import now
 from lightervisor.operations.journal import Journal
-from lightervisor.operations.locks import Locks
+from lightervisor.operations.locks import Held, Locks
 
 PENDING, RUNNING, CANCELLING, SUCCESS, FAILURE, CANCELLED = 105, 103, 104, 200, 400, 401
 STATUS = {
@@ -66,6 +66,8 @@ class Run:
     def __init__(self, live: "_Live", operations: "Operations", journal: Journal) -> None:
         self._live, self._operations, self._journal = live, operations, journal
         self.steps: list[JournalRow] = []
+        self.held = Held()
+        """The locks that the operation holds: what it needs no longer it may release."""
 
     @property
     def id(self) -> str:
@@ -212,7 +214,7 @@ class Operations:
             with ExitStack() as stack:
                 if at_end is not None:
                     stack.callback(at_end)
-                async with self.locks.hold(locks):
+                async with self.locks.hold(locks) as run.held:
                     try:
                         await work(run)
                         live.cancellable = False

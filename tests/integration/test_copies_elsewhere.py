@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
+import time
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import discard
 from tests.harness import leaks
+from tests.harness.client import ClientFailure
 from tests.harness.client_lxc import Lxc
 from tests.harness.daemon import Daemon
 from tests.integration.test_copies import IDENTITY, copied, note, shown, write
@@ -188,3 +193,48 @@ def test_a_running_source_in_a_pool_of_directories(daemon: Daemon, lxc: Lxc, ima
         discard(daemon, copy)
     discard(daemon, source)
     assert daemon.request("DELETE", f"/1.0/storage-pools/{pool}").status == 200
+
+
+def test_a_source_goes_its_way_while_it_is_copied_to_another_pool(
+    daemon: Daemon, lxc: Lxc, image: str, name: str
+) -> None:
+    """It is stopped, started and changed; only to go it has to wait. The copy is what it was."""
+    pool, copy = f"p-{name}", f"{name}-copy"
+    assert daemon.request("POST", "/1.0/storage-pools", {"name": pool, "driver": "dir"}).status == 201
+    lxc.launch(image, name)
+    lxc.run(name, "sh", "-c", "echo then >/root/note; head -c 300000000 /dev/zero | tr '\\0' x >/root/large")
+    devices = {"root": {"type": "disk", "path": "/", "pool": pool}}
+    body = {"name": copy, "source": {"type": "copy", "source": name}, "devices": devices}
+    url = daemon.request("POST", "/1.0/instances", body).envelope["operation"]
+    copier = copying(daemon)
+    os.kill(copier, signal.SIGSTOP)
+    lxc.run(name, "sh", "-c", "echo now >/root/note")
+    lxc.say("snapshot", name)
+    lxc.say("stop", name, "--force")
+    with pytest.raises(ClientFailure, match="is being read"):
+        lxc.say("delete", name)
+    lxc.say("start", name)
+    assert daemon.request("GET", url).metadata["status"] == "Running"
+    os.kill(copier, signal.SIGCONT)
+    assert daemon.request("GET", f"{url}/wait").metadata["err"] == ""
+    assert lxc.pull(copy, "/root/note") == b"then\n"
+    assert lxc.pull(name, "/root/note") == b"now\n"
+    assert snapshots(daemon, copy) == {}
+    kept = daemon.state / f"storage-pools/default/containers-snapshots/{name}"
+    assert [path.name for path in kept.iterdir()] == ["snap0"]
+    discard(daemon, copy)
+    discard(daemon, name)
+    assert daemon.request("DELETE", f"/1.0/storage-pools/{pool}").status == 200
+
+
+def copying(daemon: Daemon) -> int:
+    """The program that copies files for the daemon, as soon as there is one."""
+    assert daemon.process is not None
+    limit = time.monotonic() + 60
+    while time.monotonic() < limit:
+        for task in Path(f"/proc/{daemon.process.pid}/task").iterdir():
+            with suppress(OSError):
+                for child in (task / "children").read_text().split():
+                    if Path(f"/proc/{child}/cmdline").read_bytes().startswith(b"cp\0"):
+                        return int(child)
+    raise AssertionError("nothing is copied")
