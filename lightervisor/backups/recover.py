@@ -139,7 +139,10 @@ class Recovery:
         found: dict[str, Found] = {}
         for pool in post.pools:
             name = pool.name
-            driver = self._pools.driver(name) if self._has_pool(name) else self._pools.unadopted(pool)
+            if self._has_pool(name):
+                driver = self._pools.driver(name)
+            else:
+                driver = await asyncio.to_thread(self._pools.unadopted, pool)
             found[name] = await asyncio.to_thread(scan, driver, self._adoption.names(), self._volumes.names(name))
         return found
 
@@ -170,7 +173,8 @@ class Recovery:
             told = config.pool
             if told is not None and told.name == pool.name and told.driver == pool.driver:
                 kept = {**told.config, **pool.config}
-                if not Path(kept.get("source", "/")).is_dir():
+                source = Path(kept.get("source", "/"))
+                if source.is_absolute() and not source.exists():
                     del kept["source"]
                 return msgspec.structs.replace(pool, config=kept, description=pool.description or told.description)
         return pool

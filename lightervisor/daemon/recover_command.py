@@ -8,6 +8,7 @@ from typing import Any
 from lightervisor.client.light import Server, url
 from lightervisor.daemon.init_questions import Asker
 from lightervisor.errors import Conflict, Invalid
+from lightervisor.storage import btrfs_source
 
 VALIDATE, IMPORT = "/internal/recover/validate", "/internal/recover/import"
 LAYERS = "layers"
@@ -44,12 +45,16 @@ def _unknown(directory: Path, known: set[str]) -> list[Pool]:
     for place in sorted(directory.iterdir()) if directory.is_dir() else ():
         if place.name in known or not place.is_dir():
             continue
-        if not any((place / folder).is_dir() for folder in ("containers", "custom")):
+        if btrfs_source.file_of(place).is_file():
+            driver = "btrfs"
+        elif not any((place / folder).is_dir() for folder in ("containers", "custom")):
             _say(f"{place} is empty: a pool with a source elsewhere is recovered without --auto.")
             continue
-        driver = "overlay" if (place / LAYERS).is_dir() else "dir"
+        else:
+            driver = "overlay" if (place / LAYERS).is_dir() else "dir"
         found.append({"name": place.name, "driver": driver, "config": {}})
-        _say(f' - NEW: "{place.name}" (backend="{driver}", source="{place}")')
+        source = btrfs_source.file_of(place) if driver == "btrfs" else place
+        _say(f' - NEW: "{place.name}" (backend="{driver}", source="{source}")')
     return found
 
 

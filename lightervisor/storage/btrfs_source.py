@@ -5,14 +5,19 @@ later starts of the daemon they are only mounted. Source: LXD 5.0, storage pool 
 """
 
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 from uuid import UUID, uuid4
 
 from lightervisor.config import sizes
 from lightervisor.errors import Conflict, HostError, Invalid, NotFound
 from lightervisor.kernel import btrfs, fsinfo, loops, mounts, process, syscalls
+from lightervisor.storage import shifted
 
+_FILE_SYSTEMS = Path("/proc/filesystems")
+_PROGRAMS = ("btrfs", "mkfs.btrfs")
 GIB = 1 << 30
 LEAST = 128 << 20
 MOUNT_OPTIONS, OPTIONS = "btrfs.mount_options", "user_subvol_rm_allowed"
@@ -32,6 +37,37 @@ _FLAGS = {
     "lazytime": 1 << 25,
 }
 _SUPERBLOCK, _MAGIC_AT, _MAGIC = 0x10000, 0x40, b"_BHRfS_M"
+
+
+class Complaint(NamedTuple):
+    """Why this host cannot carry such pools, and what may help."""
+
+    cause: str
+    remedy: str
+
+
+def complaint() -> Complaint | None:
+    """What is missing here, None when nothing is; whether mounts can be id-mapped shows when one is made."""
+    missing = next((one for one in _PROGRAMS if not shutil.which(one, path=process.ENVIRONMENT["PATH"])), "")
+    if shifted.is_needed():
+        return Complaint("this is a container, which cannot mount a btrfs", "use dir or overlay")
+    if "btrfs" not in _FILE_SYSTEMS.read_text().split():
+        return Complaint("the kernel has no btrfs", "load its module: modprobe btrfs")
+    if missing:
+        return Complaint(f"the program {missing} is not installed", "install the package btrfs-progs")
+    if not loops.CONTROL.exists():
+        return Complaint("the kernel has no loop devices", "load their module: modprobe loop")
+    return None
+
+
+def attached(root: Path, config: Mapping[str, str]) -> dict[str, str]:
+    """Show a pool that no row tells of at its directory; its configuration, with its source. Raises HostError."""
+    there = {**config, "source": config.get("source") or str(file_of(root))}
+    try:
+        Source(root, there).attach(makes=False)
+    except OSError as error:
+        raise HostError("storage pool", root.name, cause=error.strerror or str(error)) from error
+    return there
 
 
 def completed(root: Path, wanted: Mapping[str, str]) -> dict[str, str]:
@@ -95,16 +131,20 @@ class Source:
     def _place(self) -> Path:
         return Path(self._config.get("source") or file_of(self._root))
 
-    def attach(self) -> None:
-        """Show it at the pool's directory; what it needs is made when that is not there yet."""
+    def attach(self, *, makes: bool = True) -> None:
+        """Show it at the pool's directory; what it needs is made, if it `makes`, when that is not there yet."""
         if mounts.is_mountpoint(self._root):
             return
-        is_new, place, options = not self._root.is_dir(), self._place, self._config.get(MOUNT_OPTIONS, OPTIONS)
+        is_new, place, options = (
+            makes and not self._root.is_dir(),
+            self._place,
+            self._config.get(MOUNT_OPTIONS, OPTIONS),
+        )
         if not place.is_absolute():
             device = self._device(str(place), is_new)
             self._mount(device, options)
         elif place.is_dir() or place.parent != file_of(self._root).parent:
-            self._attach_directory(place)
+            self._attach_directory(place, makes=makes)
         else:
             if is_new and not place.exists():
                 self._make_file(place)
@@ -116,7 +156,9 @@ class Source:
             raise HostError("storage pool", self._root.name, cause=f"{place} is not on btrfs")
         self._root.chmod(0o711)
 
-    def _attach_directory(self, place: Path) -> None:
+    def _attach_directory(self, place: Path, *, makes: bool) -> None:
+        if not place.is_dir() and not makes:
+            raise HostError("storage pool", self._root.name, cause=f"{place} is not there")
         if not place.exists():
             btrfs.create(place, 0o711)
         if place != self._root:

@@ -119,6 +119,12 @@ class StorageDriver(ABC):
         """The configuration of a new pool that asks for this, with its source. Raises Invalid, Conflict."""
         return completed(root, wanted)
 
+    @classmethod
+    def found(cls, root: Path, config: Mapping[str, str]) -> "StorageDriver":
+        """A pool that no row tells of, to be looked into; its `config` says where it is. Raises HostError, Invalid."""
+        place = Path(config.get("source") or root)
+        return cls(place, {**config, "source": str(place)})
+
     @abstractmethod
     def create(self) -> None:
         """Make or repair the pool's directories, and throw away what was left half made."""

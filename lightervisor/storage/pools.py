@@ -161,27 +161,31 @@ class Pools:
         self._publish("created", post.name, requestor, {"driver": kind.name})
 
     def unadopted(self, post: StoragePoolsPost) -> StorageDriver:
-        """A driver that looks into what may be a pool that no row tells of; to be read only.
+        """A driver that looks into what may be a pool that no row tells of; to be read only. Blocking.
 
         Raises Invalid with LXD's texts, NotFound when there is nothing.
         """
         check_name(post.name)
         kind, wanted = storage_driver(post.driver), without_empty(post.config)
         check_config(kind, wanted)
-        place = Path(wanted.get("source") or self._directory / post.name)
+        text = f'Failed mounting pool "{post.name}"'
+        try:
+            driver = kind.found(self._directory / post.name, wanted)
+        except Failure as failure:
+            raise NotFound("storage pool", post.name, text=f"{text}: {failure.sentence()}") from failure
+        place = driver.layout.root
         if not place.is_absolute() or not any((place / folder).is_dir() for folder in ("containers", "custom")):
-            text = f'Failed mounting pool "{post.name}": {place} holds no storage pool'
-            raise NotFound("storage pool", post.name, text=text, remedy="give the source that it was made with")
-        return kind(place, wanted)
+            remedy = "give the source that it was made with"
+            raise NotFound("storage pool", post.name, text=f"{text}: {place} holds no storage pool", remedy=remedy)
+        return driver
 
     async def adopt(self, post: StoragePoolsPost) -> None:
         """Take a pool over that is there already, as it is. Raises as `unadopted`, and Conflict, HostError."""
-        self.unadopted(post)  # its source, too, if it was told by what is in it
-        root = self._directory / post.name
-        config = {"source": str(root), **without_empty(post.config)}
+        found = await asyncio.to_thread(self.unadopted, post)  # its source, too, if it was told by what is in it
+        config = dict(found.config)
         row = PoolRow(name=post.name, driver=post.driver, description=post.description, config=config, state="created")
         async with self._lock:
-            await asyncio.to_thread(storage_driver(post.driver)(root, config).create)
+            await asyncio.to_thread(storage_driver(post.driver)(self._directory / post.name, config).create)
             await self._rows.add(row)
 
     async def forget(self, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -115,3 +116,25 @@ def test_a_pool_whose_file_is_gone_is_unavailable(fresh_daemon: Daemon, lxc: Lxc
     file.with_suffix(".away").rename(file)
     fresh_daemon.start()
     assert "UNAVAILABLE" not in lxc("storage", "list").ok().stdout.upper()
+
+
+@pytest.mark.parametrize("way", ["--auto", "asked"])
+def test_a_lost_database(fresh_daemon: Daemon, lxc: Lxc, fresh_image: str, pool: str, way: str) -> None:
+    lxc("init", fresh_image, "c1", "--storage", pool, "-c", "user.note=kept").ok()
+    lxc("snapshot", "c1", "s1").ok()
+    fresh_daemon.stop()
+    subprocess.run(["umount", fresh_daemon.state / "storage-pools" / pool], check=True)
+    shutil.rmtree(fresh_daemon.state / "database")
+    fresh_daemon.start()
+    if way == "--auto":
+        fresh_daemon.run("recover", "--auto").ok()
+    else:
+        lxc("network", "create", fresh_daemon.bridge, "ipv4.address=none", "ipv6.address=none").ok()
+        answers = f"yes\n{pool}\nbtrfs\n{fresh_daemon.state}/disks/{pool}.img\n\nno\nyes\nyes\n"
+        fresh_daemon.run("recover", stdin=answers).ok()
+    assert lxc("config", "get", "c1", "user.note").ok().stdout == "kept\n"
+    assert f"disks/{pool}.img" in lxc("storage", "get", pool, "source").ok().stdout
+    lxc("restore", "c1", "s1").ok()
+    fresh_daemon.restart()
+    lxc("start", "c1").ok()
+    lxc("delete", "--force", "c1").ok()

@@ -6,7 +6,6 @@ A snapshot is complete before it has its name: one call makes it there, or it is
 """
 
 import os
-import shutil
 import threading
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -16,12 +15,12 @@ from typing import ClassVar
 from lightervisor.config.key import key
 from lightervisor.config.types import Size, Text
 from lightervisor.errors import NotFound, Unsupported
-from lightervisor.kernel import btrfs, loops, mounts, owners, paths, process
+from lightervisor.kernel import btrfs, mounts, owners, paths
 from lightervisor.kernel.copies import Watch
 from lightervisor.kernel.idmap import IdMap
 from lightervisor.kernel.project_quotas import Figures
 from lightervisor.kernel.userns import namespace_of
-from lightervisor.storage import btrfs_source, shifted, subvolumes
+from lightervisor.storage import btrfs_source, subvolumes
 from lightervisor.storage.btrfs_source import Source
 from lightervisor.storage.driver import RESTORED, Filling, MountedRoot, Snapshot, Still, StorageDriver, Volume
 from lightervisor.storage.mountpoint import ROOTFS, Mountpoint
@@ -31,8 +30,6 @@ from lightervisor.storage.subvolume_quotas import SubvolumeQuotas
 Fill = Callable[[Path], None]
 Held = Volume | Snapshot
 STAGED = "volume"
-_FILE_SYSTEMS = Path("/proc/filesystems")
-_PROGRAMS = ("btrfs", "mkfs.btrfs")
 
 
 class Btrfs(StorageDriver, SubvolumeStreams, name="btrfs"):
@@ -58,22 +55,18 @@ class Btrfs(StorageDriver, SubvolumeStreams, name="btrfs"):
     @classmethod
     def probe(cls, root: Path) -> None:
         """See that the kernel has it and its programs are there; whether mounts can be id-mapped shows in `create`."""
-        cause, remedy = "", "install the package btrfs-progs"
-        if shifted.is_needed():
-            cause, remedy = "this is a container, which cannot mount a btrfs", "use dir or overlay"
-        elif "btrfs" not in _FILE_SYSTEMS.read_text().split():
-            cause, remedy = "the kernel has no btrfs", "load its module: modprobe btrfs"
-        elif missing := next((one for one in _PROGRAMS if not shutil.which(one, path=process.ENVIRONMENT["PATH"])), ""):
-            cause = f"the program {missing} is not installed"
-        elif not loops.CONTROL.exists():
-            cause, remedy = "the kernel has no loop devices", "load their module: modprobe loop"
-        if cause:
-            raise Unsupported("storage driver", cls.name, cause=cause, remedy=remedy)
+        if complaint := btrfs_source.complaint():
+            raise Unsupported("storage driver", cls.name, cause=complaint.cause, remedy=complaint.remedy)
 
     @classmethod
     def completed(cls, root: Path, wanted: Mapping[str, str]) -> dict[str, str]:
         """A file of ours, a block device's number, or a directory of another btrfs."""
         return btrfs_source.completed(root, wanted)
+
+    @classmethod
+    def found(cls, root: Path, config: Mapping[str, str]) -> StorageDriver:
+        """Mounted, to be looked into; nothing is made."""
+        return cls(root, btrfs_source.attached(root, config))
 
     def create(self) -> None:
         """Mount it and make the directories; snapshots that a killed daemon has not closed are closed."""
