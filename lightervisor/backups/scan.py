@@ -22,6 +22,7 @@ from lightervisor.model.backup_file import BackupConfig
 from lightervisor.model.instance import Instance
 from lightervisor.model.storage_volume import StorageVolume, StorageVolumeSnapshot
 from lightervisor.storage.driver import StorageDriver, Volume
+from lightervisor.storage.volume_rules import HIDDEN as ARRIVING
 from lightervisor.storage.volume_rules import check_config, known_config
 
 log = logging.getLogger(__name__)
@@ -94,7 +95,7 @@ def _volume(driver: StorageDriver, volume: Volume, project: str, name: str) -> L
             config = _checked(told, project, name)
         except Failure as failure:
             log.warning("volume %s of project %s comes without its configuration: %s", name, project, failure.message())
-    there = {one.name for one in driver.snapshots(volume)}
+    there = {one.name for one in driver.snapshots(volume) if not one.name.startswith(ARRIVING)}
     kept = {one.name: one for one in config.volume_snapshots if one.name in there}
     snapshots = [kept.get(one) or StorageVolumeSnapshot(name=one) for one in sorted(there)]
     told = config.volume or StorageVolume(name=name, project=project)

@@ -15,11 +15,12 @@ from lightervisor.instances.still import still_of
 from lightervisor.instances.volumes import InstanceVolumes
 from lightervisor.operations.journal import Journal
 from lightervisor.operations.operations import Operations
-from lightervisor.storage import volume_acts, volume_snapshots
+from lightervisor.storage import volume_acts, volume_arrivals, volume_snapshots
 from lightervisor.storage.driver import Still
 from lightervisor.storage.pools import Pools
 from lightervisor.storage.users import PoolUsers
 from lightervisor.storage.volume_acts import Guests, Kept, VolumeActs
+from lightervisor.storage.volume_arrivals import VolumeArrivals
 from lightervisor.storage.volume_copying import VolumeCopying
 from lightervisor.storage.volume_moving import VolumeMoving
 from lightervisor.storage.volume_schedule import VolumeSchedule
@@ -35,6 +36,7 @@ class Stored(NamedTuple):
     pools: Pools
     volumes: Volumes
     snapshots: VolumeSnapshots
+    arrivals: VolumeArrivals
     copying: VolumeCopying
     moving: VolumeMoving
     schedule: VolumeSchedule
@@ -57,6 +59,9 @@ def together(database: Database, directory: Path, users: PoolUsers, guests: Gues
         Kept(VolumeRows(database), VolumeSnapshotRows(database)), pools, users, guests, operations, events
     )
     snapshots = VolumeSnapshots(acts, renderer)
+    arrivals = VolumeArrivals(acts, snapshots)
+    journal.register(volume_arrivals.DROP_BESIDE, arrivals.drop)
+    journal.register(volume_arrivals.FINISH, arrivals.finish)
     journal.register(volume_acts.LET_GO, acts.let_go)
     journal.register(volume_snapshots.DROP, snapshots.drop)
     journal.register(volume_snapshots.RENAME_BACK, snapshots.rename_back)
@@ -67,7 +72,8 @@ def together(database: Database, directory: Path, users: PoolUsers, guests: Gues
         pools=pools,
         volumes=volumes,
         snapshots=snapshots,
-        copying=VolumeCopying(acts, volumes, snapshots),
+        arrivals=arrivals,
+        copying=VolumeCopying(acts, volumes, snapshots, arrivals),
         moving=VolumeMoving(acts, volumes),
         schedule=VolumeSchedule(acts, snapshots, operations),
     )

@@ -296,7 +296,9 @@ def _parts(
         volume_backups=saved.volume_backups,
         volume_restoring=saved.volume_restoring,
         volume_sending=VolumeSending(stored.acts, outgoing, operations),
-        volume_receiving=VolumeReceiving(stored.acts, stored.volumes, stored.snapshots, outgoing, operations),
+        volume_receiving=VolumeReceiving(
+            stored.acts, stored.volumes, stored.snapshots, stored.arrivals, outgoing, operations
+        ),
         shut_down=shut_down,
     )
     return Parts(

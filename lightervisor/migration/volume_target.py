@@ -31,8 +31,9 @@ from lightervisor.operations.locks import volume_lock
 from lightervisor.operations.operations import Operations, Run, Work
 from lightervisor.storage.driver import Snapshot, Volume
 from lightervisor.storage.volume_acts import VolumeActs, place_of, snapshot_of, volume_of
+from lightervisor.storage.volume_arrivals import VolumeArrivals
 from lightervisor.storage.volume_rules import known_config
-from lightervisor.storage.volume_snapshots import DROP, VolumeSnapshots, undo_arguments
+from lightervisor.storage.volume_snapshots import VolumeSnapshots
 from lightervisor.storage.volumes import Volumes
 
 
@@ -44,10 +45,11 @@ class VolumeReceiving:
         acts: VolumeActs,
         volumes: Volumes,
         snapshots: VolumeSnapshots,
+        arrivals: VolumeArrivals,
         outgoing: Outgoing,
         operations: Operations,
     ) -> None:
-        self._acts, self._volumes, self._snapshots = acts, volumes, snapshots
+        self._acts, self._volumes, self._snapshots, self._arrivals = acts, volumes, snapshots, arrivals
         self._outgoing, self._operations = outgoing, operations
 
     def receive(
@@ -117,11 +119,8 @@ class VolumeReceiving:
             self._acts.check_unused(place)
             has = self._acts.snapshots.of(place)
             coming = await agree(talk, place, self._acts.keeper(place), has, is_alone=is_alone)
-            known = {one.name for one in has}
             like: Volume | Snapshot = volume_of(place)
             for one in coming.snapshots:
-                if one.name in known:
-                    await self._snapshots.remove(run, place, one.name)
                 await self._add(run, talk, coming, one, like)
                 like = snapshot_of(place, one.name)
             await self._take(run, talk, coming, place, volume_of(place), volume_of(place))
@@ -130,13 +129,10 @@ class VolumeReceiving:
                 await self._drop(run, place, has, coming)
 
     async def _add(self, run: Run, talk: Talk, coming: Coming, row: VolumeSnapshotRow, like: Volume | Snapshot) -> None:
-        self._snapshots.check_nobodys(row.volume, row.name)
+        async def make(snapshot: Snapshot) -> None:
+            await self._take(run, talk, coming, row.volume, snapshot, like)
 
-        async def add() -> None:
-            await self._take(run, talk, coming, row.volume, snapshot_of(row.volume, row.name), like)
-            await self._acts.snapshots.add(row)
-
-        await run.step(add, undo=DROP, arguments=undo_arguments(row))
+        await self._arrivals.add(run, row, make)
         await run.commit()
 
     async def _drop(self, run: Run, place: VolumePlace, has: Sequence[VolumeSnapshotRow], coming: Coming) -> None:

@@ -4,6 +4,7 @@ A new copy is there whole or not at all. One that is refreshed is whole at every
 come first, its files change in one moment, and the snapshots that the source no longer has go last.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -21,7 +22,8 @@ from lightervisor.storage import carrying
 from lightervisor.storage.carrying import Goods, Place
 from lightervisor.storage.driver import Snapshot, Volume
 from lightervisor.storage.volume_acts import VolumeActs, place_of, snapshot_of, volume_of
-from lightervisor.storage.volume_snapshots import DROP, VolumeSnapshots, undo_arguments
+from lightervisor.storage.volume_arrivals import VolumeArrivals
+from lightervisor.storage.volume_snapshots import VolumeSnapshots
 from lightervisor.storage.volumes import Volumes
 from lightervisor.storage.watched import shown, watched
 
@@ -43,8 +45,10 @@ class Origin(NamedTuple):
 class VolumeCopying:
     """Copies custom volumes."""
 
-    def __init__(self, acts: VolumeActs, volumes: Volumes, snapshots: VolumeSnapshots) -> None:
-        self._acts, self._volumes, self._snapshots = acts, volumes, snapshots
+    def __init__(
+        self, acts: VolumeActs, volumes: Volumes, snapshots: VolumeSnapshots, arrivals: VolumeArrivals
+    ) -> None:
+        self._acts, self._volumes, self._snapshots, self._arrivals = acts, volumes, snapshots, arrivals
 
     def copy(
         self, pool: str, project: str, post: StorageVolumesPost, requestor: EventLifecycleRequestor | None = None
@@ -137,18 +141,15 @@ class VolumeCopying:
             known = has.pop(one.name, None)
             if known is not None and known.created_at == one.created_at:
                 continue
-            if known is not None:
-                await self._snapshots.remove(run, place, one.name)
             await self._add_snapshot(run, origin, msgspec.structs.replace(one, volume=place))
         return list(has)
 
     async def _add_snapshot(self, run: Run, origin: Origin, row: VolumeSnapshotRow) -> None:
-        self._snapshots.check_nobodys(row.volume, row.name)
-        goods = Goods(self._acts.keeper(origin.volume), origin.files, [row.name])
+        goods = Goods(self._acts.keeper(origin.volume), snapshot_of(origin.volume, row.name), [])
         target = Place(self._acts.keeper(row.volume), volume_of(row.volume))
 
-        async def add() -> None:
-            await watched(row.volume.name, shown(run), carrying.copy_snapshots, goods, target)
-            await self._acts.snapshots.add(row)
+        async def make(snapshot: Snapshot) -> None:
+            copying = functools.partial(carrying.copy_snapshot, goods, target, snapshot.name)
+            await watched(row.volume.name, shown(run), copying)
 
-        await run.step(add, undo=DROP, arguments=undo_arguments(row))
+        await self._arrivals.add(run, row, make)

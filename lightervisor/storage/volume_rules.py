@@ -10,6 +10,9 @@ from lightervisor.storage.keys_volume import SCOPE
 
 TYPES = ("container", "virtual-machine", "custom", "image")
 LONGEST = 255 - len("default_")
+HIDDEN = "arriving "
+"""How the names begin of snapshots that are to replace others; nobody sees them, and with this blank they are no
+user's."""
 _OF_DRIVERS = ("block.", "btrfs.", "ceph.", "cephfs.", "lvm.", "zfs.", "volatile.")
 """What other pools and servers note of a volume, and means nothing here."""
 

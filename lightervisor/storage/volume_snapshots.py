@@ -126,7 +126,7 @@ class VolumeSnapshots:
 
         Nothing happens when another one has its name by now.
         """
-        place, name = _noted(arguments)
+        place, name = noted(arguments)
         if (row := self._rows.find(place, name)) is not None:
             if row.created_at.isoformat() != arguments["created_at"]:
                 return
@@ -163,7 +163,7 @@ class VolumeSnapshots:
         async def work(run: Run) -> None:
             self._get(place, name)
             self.check_nobodys(place, new_name)
-            arguments = {**_arguments(place, name), "new_name": new_name}
+            arguments = {**arguments_of(place, name), "new_name": new_name}
             await run.step(lambda: self._move(place, name, new_name), undo=RENAME_BACK, arguments=arguments)
             await self._acts.describe(place)
             self._acts.publish_snapshot("renamed", place, new_name, requestor, {"old_name": name})
@@ -176,7 +176,7 @@ class VolumeSnapshots:
 
     async def rename_back(self, arguments: Mapping[str, str]) -> None:
         """Undo a rename that did not end; may be called twice."""
-        place, name = _noted(arguments)
+        place, name = noted(arguments)
         new_name, driver = arguments["new_name"], self._acts.keeper(place)
         if self._rows.find(place, name) is None and self._rows.find(place, new_name) is not None:
             await self._rows.rename(place, new_name, name)
@@ -200,18 +200,18 @@ class VolumeSnapshots:
         Once its files are gone it is always finished: a daemon that dies after that goes on at its next start.
         """
         self._get(place, name)
-        arguments = _arguments(place, name)
+        arguments = arguments_of(place, name)
         await run.step(lambda: self._delete(arguments), undo=FINISH_DELETE, arguments=arguments)
         await self._acts.describe(place)
 
     async def _delete(self, arguments: Mapping[str, str]) -> None:
-        place, name = _noted(arguments)
+        place, name = noted(arguments)
         await in_thread(self._acts.keeper(place).delete_snapshot, snapshot_of(place, name))
         await self.finish(arguments)
 
     async def finish(self, arguments: Mapping[str, str]) -> None:
         """Remove the row of a snapshot whose files are gone; may be called twice. With them it is still whole."""
-        place, name = _noted(arguments)
+        place, name = noted(arguments)
         with suppress(NotFound):
             if self._acts.keeper(place).has_snapshot(snapshot_of(place, name)):
                 return
@@ -237,14 +237,16 @@ class VolumeSnapshots:
         self._acts.publish("restored", place, requestor, {"snapshot": name})
 
 
-def _arguments(place: VolumePlace, name: str) -> dict[str, str]:
+def arguments_of(place: VolumePlace, name: str) -> dict[str, str]:
+    """A snapshot as the journal keeps it."""
     return {"pool": place.pool, "project": place.project, "volume": place.name, "name": name}
 
 
 def undo_arguments(row: VolumeSnapshotRow) -> dict[str, str]:
     """A snapshot that is being made, as the journal keeps it for `drop`."""
-    return {**_arguments(row.volume, row.name), "created_at": row.created_at.isoformat()}
+    return {**arguments_of(row.volume, row.name), "created_at": row.created_at.isoformat()}
 
 
-def _noted(arguments: Mapping[str, str]) -> tuple[VolumePlace, str]:
+def noted(arguments: Mapping[str, str]) -> tuple[VolumePlace, str]:
+    """A snapshot from the journal."""
     return VolumePlace(arguments["pool"], arguments["project"], arguments["volume"]), arguments["name"]

@@ -6,6 +6,7 @@ other side is a daemon without faults.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
@@ -36,6 +37,10 @@ def pair(crew: list[Work]) -> Iterator[Pair]:
         file.write_text("s1")
         assert daemon.operation("POST", f"{url(HERE, 'origin')}/snapshots", {"name": "s1"})["status"] == "Success"
         file.write_text("now")
+        with sqlite3.connect(daemon.state / "database/lightervisor.db", timeout=30) as database:
+            # Servers tell snapshots of the same name apart by the second.
+            database.execute("update volume_snapshots set created_at = '2026-01-02T03:04:05+00:00'")
+        database.close()
         yield made
     finally:
         daemon.forget()
@@ -66,10 +71,11 @@ def receiving(pair: Pair, *, refresh: bool = False) -> Part:
 
 
 def old(work: Work, name: str) -> list[Outcome]:
-    """A volume that is to be refreshed: other files, and a snapshot that the source has not."""
+    """A volume that is to be refreshed: other files, another snapshot of the same name, and one that is odd."""
     assert work.daemon.request("POST", url(HERE), {"name": name, "config": {"user.a": "b"}}).status == 200
     (place(work, HERE, name) / "rootfs/file").write_text("old")
-    return work.do(("POST", f"{url(HERE, name)}/snapshots", {"name": "odd"}))
+    taken = f"{url(HERE, name)}/snapshots"
+    return work.do(("POST", taken, {"name": "s1"}), ("POST", taken, {"name": "odd"}))
 
 
 def nothing(work: Work, name: str) -> list[Outcome]:
@@ -112,7 +118,7 @@ def test_a_refreshed_volume_is_whole_at_every_moment(crew: list[Work], pair: Pai
         _ = done
         found = held(work, HERE, name)
         assert found[""] in ("old", "now") and set(found) - {""} <= {"odd", "s1"}, found
-        assert found.get("s1", "s1") == "s1" and found.get("odd", "old") == "old"
+        assert found["s1"] in ("old", "s1") and found.get("odd", "old") == "old"
         assert part(work, name)[-1]["status"] == "Success"
         assert held(work, HERE, name) == WHOLE
 

@@ -14,11 +14,11 @@ from tests.harness.processes import eventually
 V = ("storage", "volume")
 
 
-@pytest.fixture(params=["overlay", "dir"])
+@pytest.fixture(params=["overlay", "dir", "btrfs"])
 def pool(request: pytest.FixtureRequest, lxc: Lxc, name: str) -> Iterator[str]:
     """A pool of each driver."""
     chosen = f"p-{name}"
-    lxc("storage", "create", chosen, request.param).ok()
+    lxc("storage", "create", chosen, request.param, *(["size=512MiB"] if request.param == "btrfs" else [])).ok()
     yield chosen
     empty(lxc, chosen)
     lxc("storage", "delete", chosen).ok()

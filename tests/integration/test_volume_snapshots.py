@@ -13,11 +13,11 @@ from tests.harness.daemon import Daemon
 VOLUME = ("storage", "volume")
 
 
-@pytest.fixture(params=["overlay", "dir"])
+@pytest.fixture(params=["overlay", "dir", "btrfs"])
 def pool(request: pytest.FixtureRequest, lxc: Lxc, name: str) -> Iterator[str]:
     """A pool of each driver, with a volume v."""
     chosen = f"p-{name}"
-    lxc("storage", "create", chosen, request.param).ok()
+    lxc("storage", "create", chosen, request.param, *(["size=512MiB"] if request.param == "btrfs" else [])).ok()
     lxc(*VOLUME, "create", chosen, "v", "user.a=b").ok()
     yield chosen
     for line in lxc(*VOLUME, "list", chosen, "-f", "csv", "-c", "tn").ok().stdout.splitlines():
