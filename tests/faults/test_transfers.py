@@ -189,8 +189,10 @@ def test_a_running_instance_that_is_moved_runs_at_one_place(crew: list[Work], en
         assert not said or (source, target) == ("", "Running")
         if target == "Running":
             assert source in ("", "Frozen", "Stopped")
+            if source not in ("", "Stopped"):
+                change_source(ends, side, work, name, ("PUT", "/state", STOP))
             if source:
-                change_source(ends, side, work, name, ("PUT", "/state", STOP), ("DELETE", "", None))
+                change_source(ends, side, work, name, ("DELETE", "", None))
         else:
             again(work, name, source, target)
         take_away(ends, work, name, "mine")
