@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lightervisor.errors import Conflict, Failure, HostError, Invalid, Unsupported
-from lightervisor.kernel import btrfs, loops, mounts
+from lightervisor.kernel import btrfs, loops, mounts, syscalls
 from lightervisor.storage.drivers.btrfs import Btrfs
 from tests.contracts.storage_samples import C1, MAP, inside, unpack
 
@@ -77,6 +77,19 @@ def test_a_file_is_made_mounted_again_and_removed(root: Path) -> None:
     assert not file.exists()
 
 
+def test_what_somebody_still_holds_is_not_mounted_beside_itself(root: Path) -> None:
+    driver = used(root, SMALL)
+    held = os.open(driver.volume_path(C1) / "metadata.yaml", os.O_RDONLY)
+    device = root.stat().st_dev
+    driver.unmount(C1)
+    syscalls.umount2(root, syscalls.MNT_DETACH)
+    driver.create()
+    assert root.stat().st_dev == device
+    assert inside(driver.mount(C1, MAP).path, "cat note") == "kept\n"
+    os.close(held)
+    end(driver)
+
+
 def test_a_lost_file_is_not_made_anew(root: Path) -> None:
     driver = used(root, SMALL)
     driver.unmount(C1)
@@ -126,6 +139,32 @@ def test_a_directory_of_another_btrfs(root: Path, other: Path, kind: str) -> Non
         Btrfs.completed(root, {"source": str(source)})
     end(driver)
     assert list(source.iterdir()) == []
+
+
+def test_a_subvolume_where_the_pools_are(other: Path) -> None:
+    """As lxd init proposes where LXD_DIR is on btrfs."""
+    root = other / "storage-pools/p1"
+    root.parent.mkdir()
+    config = Btrfs.completed(root, {"source": str(root)})
+    used(root, config)
+    assert btrfs.is_subvolume(root)
+    again = Btrfs(root, config)
+    again.create()
+    assert inside(again.mount(C1, MAP).path, "cat note") == "kept\n"
+    end(again)
+
+
+def test_a_pool_that_no_row_tells_of(root: Path) -> None:
+    with pytest.raises(HostError, match="is not there"):
+        Btrfs.found(root, {})
+    assert not (root.parent.parent / "disks").exists()
+    driver = used(root, SMALL)
+    driver.unmount(C1)
+    mounts.umount(root)
+    found = Btrfs.found(root, {})
+    assert found.volumes("containers") == [C1]
+    assert found.config == {"source": str(root.parent.parent / "disks/p1.img")}
+    end(driver)
 
 
 def test_what_cannot_be_a_source_is_refused(root: Path, other: Path) -> None:
