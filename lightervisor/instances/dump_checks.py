@@ -18,15 +18,21 @@ from lightervisor.runtime import criu
 ALONE = ("ipc", "pid", "uts", "user")
 MEMORY_DEVICES, TTY, PTMX, MISC, TUN = 1, 5, 2, 10, 200
 PTY_SLAVES = range(136, 144)
+ONLY_V2 = Path("/sys/fs/cgroup/cgroup.controllers")
 NO_CONSOLE = "lxc.console.path = none"
 
 
-def blockers(name: str, container: str, init_pid: int, expanded: Expanded, lines: str) -> list[str]:
+def blockers(
+    name: str, container: str, init_pid: int, expanded: Expanded, lines: str, *, is_revived: bool
+) -> list[str]:
     """Why a running instance cannot be dumped; none when criu may try. `lines` are those that it was started with.
 
-    Blocking; reads /proc.
+    `is_revived` says that it was restored. Blocking; reads /proc.
     """
     found: list[str] = []
+    if is_revived and ONLY_V2.exists():
+        cause = "its processes were brought back, and liblxc does not find the freezer of such a one on cgroup v2"
+        found.append(f"{cause}: lxc restart {name}")
     try:
         criu.check()
     except Failure as failure:

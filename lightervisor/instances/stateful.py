@@ -56,7 +56,12 @@ class Stateful:
             text = f"{doing}: the instance is frozen"
             raise Invalid("instance", row.name, text=text, remedy=f"lxc start {row.name}")
         lines = (self.boot.log_directory(row.project, row.name) / "lxc.conf").read_text()
-        if found := await in_thread(dump_checks.blockers, row.name, container, pid, expanded, lines):
+        is_revived = self.boot.containers.is_revived(container)
+
+        def look() -> list[str]:
+            return dump_checks.blockers(row.name, container, pid, expanded, lines, is_revived=is_revived)
+
+        if found := await in_thread(look):
             raise Unsupported("instance", row.name, text=f"{doing}: {dump_checks.told(found)}")
 
     async def keep(self, run: Run, row: InstanceRow, *, held: Held | None = None) -> None:

@@ -163,7 +163,8 @@ class Containers:
             groups = await spawn(self._spawner, self._notes, self._path, spec, config)
         _, pid = (await self._spawner.request("state", spec.name, self._path)).value
         try:
-            running = self._adopt(spec.name, pid, spec.config, Note(native_only=seccomp.native_only(spec)))
+            note = Note(native_only=seccomp.native_only(spec), revived=revival is not None)
+            running = self._adopt(spec.name, pid, spec.config, note)
         except Failure as error:
             await end_failed(self._path, spec.name, groups)
             raise HostError("instance", spec.hostname, text=failures.died_at_once(spec, logfile)) from error
@@ -176,6 +177,7 @@ class Containers:
     def _adopt(self, name: str, pid: int, config: Mapping[str, str] | None, note: Note) -> Running:
         running = Running.of(name, pid)
         running.config, running.whole, running.native_only = config, note.whole, note.native_only
+        running.revived = note.revived
         self._running[name] = running
         running.watcher = asyncio.create_task(self._watch(running), name=f"watch {name}")
         running.watcher.add_done_callback(_report)
@@ -268,11 +270,13 @@ class Containers:
         finally:
             running.stop_wanted = False
 
-    async def dump(
-        self, name: str, config: Path, directory: Path, decide: Decide | None = None, *, before: str = "", log: Path
-    ) -> None:
+    def is_revived(self, name: str) -> bool:
+        """Whether its processes were brought back. Raises Invalid when it does not run."""
+        return self._required(name).revived
+
+    async def dump(self, name: str, config: Path, directory: Path, decide: Decide, *, log: Path) -> None:
         """Write down what a running container has in memory: see `Dumps.dump`. Raises Invalid too."""
-        await self._dumps.dump(self._required(name), config, directory, decide, before=before, log=log)
+        await self._dumps.dump(self._required(name), config, directory, decide, log=log)
 
     async def freeze(self, name: str) -> None:
         """Freeze all processes. Raises Invalid when it does not run, HostError when the kernel refuses."""
@@ -308,10 +312,7 @@ class Containers:
         cwd: str = "/",
         ids: tuple[int, int] = (0, 0),
     ) -> Attached:
-        """Run a program inside with these descriptors as its standard streams; they stay the caller's to close.
-
-        Raises Invalid when it does not run or is frozen, HostError.
-        """
+        """Run a program with these streams, which stay the caller's. Raises Invalid when it is frozen, HostError."""
         running = self._required(name)
         if running.is_frozen():
             raise Invalid("instance", name, text="Instance is frozen")

@@ -11,6 +11,7 @@ import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from lightervisor.errors import HostError, Unsupported
 from lightervisor.kernel import files, process
@@ -51,16 +52,6 @@ def check() -> None:
         raise Unsupported("criu", cause=cause, remedy=f"see the output of {found} check") from error
 
 
-def can_track_memory() -> bool:
-    """Whether memory can be written down again as far as it has changed since."""
-    found = program()
-    try:
-        process.run([found or "criu", "check", "--feature", "mem_dirty_track"], timeout_s=PATIENCE_S)
-    except HostError:
-        return False
-    return True
-
-
 def prepare(directory: Path) -> Path:
     """Write the script and the settings into a directory; the script."""
     script, settings = directory / "criu-script", directory / "criu.conf"
@@ -77,7 +68,7 @@ def environment(script: Path) -> Mapping[str, str]:
     return {"PATH": f"{found.parent}:{path}" if found else path, "CRIU_CONFIG_FILE": str(script.with_name("criu.conf"))}
 
 
-def reason(directory: Path, action: str, liblxc_log: Path) -> str:
+def reason(directory: Path, action: Literal["dump", "restore"], liblxc_log: Path) -> str:
     """Why it failed, from the log of a dump or restore that is there, else from liblxc's: it did not come to criu."""
     try:
         text = (directory / f"{action}.log").read_text(errors="replace")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lightervisor.errors import HostError
 from lightervisor.runtime import criu, failures
-from lightervisor.runtime.migrating import DUMP, DUMPED, PRE_DUMP, RESTORE, Ask, Migrating, Revival, revive
+from lightervisor.runtime.migrating import DUMP, DUMPED, RESTORE, Ask, Migrating, Revival, revive
 from lightervisor.runtime.notes import Notes, Process, end_failed
 from lightervisor.runtime.running import Running
 from lightervisor.runtime.spawner import Spawner
@@ -32,24 +32,13 @@ class Dumps:
             raise HostError("instance", spec.hostname, text=failures.sentence(spec, reason))
         return groups
 
-    async def dump(
-        self,
-        running: Running,
-        config: Path,
-        directory: Path,
-        decide: Decide | None = None,
-        *,
-        before: str = "",
-        log: Path = Path(),
-    ) -> None:
-        """Write down the memory of a running container. `log` is liblxc's.
+    async def dump(self, running: Running, config: Path, directory: Path, decide: Decide, *, log: Path) -> None:
+        """Write down the memory of a running container; `log` is liblxc's.
 
-        With `decide` all of it, which is asked once that is done, while nothing in the container moves: True ends its
-        processes, False and a failure let them go on. Without it only as much as can be while they run, for a dump
-        that follows, to which `before` names this directory. Raises HostError with criu's reason; then they run.
+        `decide` is asked once that is done, while nothing in the container moves: True ends its processes, False and a
+        failure let them go on. Raises HostError with criu's reason; then they run.
         """
-        command = PRE_DUMP if decide is None else DUMP
-        ask = Ask(running.name, self._path, config, command, directory, before)
+        ask = Ask(running.name, self._path, config, DUMP, directory)
         is_to_end = False
         try:
             async with await Migrating.asked(self._spawner, ask, self._script()) as migrating:
@@ -58,15 +47,12 @@ class Dumps:
                 migrating.begin()
                 moment = await migrating.moment()
                 is_done = moment is not None and moment[0] == DUMPED
-                if is_done and decide is not None:
+                if is_done:
                     is_to_end = await decide()
                     migrating.answer(go=is_to_end)
-                elif moment is not None:
-                    migrating.answer()
                 status, _ = await migrating.end()
-                if (decide is not None and not is_done) or (status != 0 and (decide is None or is_to_end)):
-                    action = "dump" if decide is not None else "pre-dump"
-                    cause = f"criu: {criu.reason(directory, action, log)}"
+                if not is_done or (status != 0 and is_to_end):
+                    cause = f"criu: {criu.reason(directory, 'dump', log)}"
                     raise HostError("instance", running.name, cause=cause)
             if is_to_end:
                 await running.gone.wait()

@@ -13,7 +13,7 @@ ATTACH_DEFAULT = 0x1FF
 CLEAR_ENVIRONMENT = 1
 WITH_LABEL = 0x100000  # LXC_ATTACH_LSM_LABEL
 _OWN_DESCRIPTORS = 32  # more than liblxc opens while it attaches
-PRE_DUMP, DUMP, RESTORE = range(3)
+DUMP, RESTORE = 1, 2  # MIGRATE_DUMP, MIGRATE_RESTORE
 LARGEST_GHOST = 1 << 28  # bytes of a deleted file that a process has open, which travels with its memory
 
 
@@ -219,16 +219,16 @@ class Container:
         self._struct.want_close_all_fds(self._pointer, True)
         return 0 if self._struct.start(self._pointer, 0, None) else 1
 
-    def migrate(self, command: int, config_file: str, directory: str, before: str, script: str) -> int:
+    def migrate(self, command: int, config_file: str, directory: str, script: str) -> int:
         """Have criu write what the processes have in memory to a directory, or bring them back from there.
 
-        `command` is PRE_DUMP, DUMP, which ends them, or RESTORE; `before` is the directory of an earlier pre-dump, seen
-        from this one, or "". 0 when that was done, 2 when the file was not accepted, 1 for all else.
+        `command` is DUMP, which ends them, or RESTORE; criu calls `script` in between. 0 when that was done, 2 when the
+        file was not accepted, 1 for all else.
         """
         if not self._struct.load_config(self._pointer, config_file.encode()):
             return 2
         options = MigrateOptions(
-            directory.encode(), True, command == DUMP, before.encode() or None, None, None, False, script.encode(),
+            directory.encode(), True, command == DUMP, None, None, None, False, script.encode(),
             False, LARGEST_GHOST, 0,
         )  # fmt: skip
         return 1 if self._struct.migrate(self._pointer, command, c.byref(options), c.sizeof(options)) else 0

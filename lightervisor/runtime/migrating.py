@@ -20,7 +20,7 @@ from lightervisor.runtime import criu
 from lightervisor.runtime.notes import PATIENCE_S, Note, Notes, Process
 from lightervisor.runtime.spawner import Followed, Spawner
 
-PRE_DUMP, DUMP, RESTORE = range(3)  # as in liblxc, which must not be imported here
+DUMP, RESTORE = 1, 2  # as in liblxc, which must not be imported here
 LIMIT_S = 900.0
 DUMPED, IN_NETWORK, RESTORED = "post-dump", "setup-namespaces", "post-restore"
 At = Callable[[str, int], Awaitable[None]]
@@ -36,14 +36,13 @@ class Revival(NamedTuple):
 
 
 class Ask(NamedTuple):
-    """What is to be done: the configuration of the container, `command`, where, and after which pre-dump."""
+    """What is to be done: with this configuration of the container, a dump or a restore, where."""
 
     name: str
     lxcpath: str
     config: Path
     command: int
     directory: Path
-    before: str = ""
 
 
 class Migrating:
@@ -57,7 +56,7 @@ class Migrating:
     @classmethod
     async def asked(cls, spawner: Spawner, ask: Ask, script: Path) -> "Migrating":
         """Have a child of the spawner made for it, which waits for `begin`."""
-        what = (ask.command, str(ask.directory), ask.before, str(script))
+        what = (ask.command, str(ask.directory), str(script))
         given = dict(criu.environment(script))
         return cls(await spawner.follow("migrate", ask.name, ask.lxcpath, str(ask.config), given, what))
 

@@ -50,13 +50,15 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
     """`starter` is the process that starts the container; `whole` says that the start was done to its end.
 
     `restorer` restores it, `dumper` dumps it while it runs: both end soon without a daemon. `stopping` says that it is
-    being stopped for good, `native_only` that it may make no other system calls.
+    being stopped for good, `native_only` that it may make no other system calls,
+    `revived` that it was restored.
     """
 
     boot: str = ""
     whole: bool = False
     stopping: bool = False
     native_only: bool = False
+    revived: bool = False
     starter: Process | None = None
     restorer: Process | None = None
     dumper: Process | None = None

@@ -52,6 +52,7 @@ class Running:
     ending: bool = False
     whole: bool = False
     native_only: bool = False
+    revived: bool = False
     dumper: Process | None = None
     attaching: "set[asyncio.Future[Followed]]" = field(default_factory=_futures)
     words: "asyncio.Queue[str]" = field(default_factory=_words)
@@ -129,6 +130,7 @@ class Running:
         return Note(
             whole=self.whole,
             native_only=self.native_only,
+            revived=self.revived,
             dumper=self.dumper,
             init=Process.of(self.init_pid),
             monitor=Process.of(self.monitor_pid),

@@ -141,7 +141,7 @@ class Spawner:
         lxcpath: str,
         config_file: str,
         criu: "dict[str, str]",
-        migration: "tuple[int, str, str, str]",
+        migration: "tuple[int, str, str]",
     ) -> None:
         """Dump or restore a container with the arguments of `Container.migrate`, in a child as for a start.
 
