@@ -40,10 +40,11 @@ def attached(file: Path) -> Generator[Path, None, None]:
 
 def _showing(file: Path) -> list[Path]:
     """The devices that show a file, or another one that had its name."""
+    shown = str(file.resolve())  # the kernel tells of paths without links
     found: list[Path] = []
     for entry in Path("/sys/class/block").glob("loop*/loop/backing_file"):
         with suppress(OSError):  # it shows nothing any more
-            if entry.read_text().rstrip("\n") == str(file):
+            if entry.read_text().rstrip("\n") == shown:
                 found.append(Path("/dev") / entry.parent.parent.name)
     return found
 
@@ -61,8 +62,10 @@ def _known(opened: int, file: Path) -> tuple[int, Path] | None:
 
 
 def grow(file: Path) -> None:
-    """Let the devices that show a file have the size that it has now. Raises OSError."""
-    for path in _showing(file):
+    """Let the devices that show a file have the size that it has now. Raises OSError, also when none shows it."""
+    if not (devices := _showing(file)):
+        raise OSError(errno.ENXIO, "no loop device shows it", str(file))
+    for path in devices:
         device = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         try:
             fcntl.ioctl(device, _SET_CAPACITY)
@@ -95,5 +98,6 @@ def _free() -> Path:
         os.close(control)
     path = Path(f"/dev/loop{found}")
     if not path.exists():  # without udev nobody makes it
-        os.mknod(path, 0o600 | 0o060000, os.makedev(7, found))
+        with suppress(FileExistsError):  # somebody else has been faster
+            os.mknod(path, 0o600 | 0o060000, os.makedev(7, found))
     return path

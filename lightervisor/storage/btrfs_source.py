@@ -19,7 +19,7 @@ from lightervisor.storage import shifted
 _FILE_SYSTEMS = Path("/proc/filesystems")
 _PROGRAMS = ("btrfs", "mkfs.btrfs")
 GIB = 1 << 30
-LEAST = 128 << 20
+LEAST, LEAST_GROWN = 128 << 20, 256 << 20
 MOUNT_OPTIONS, OPTIONS = "btrfs.mount_options", "user_subvol_rm_allowed"
 INITIAL = "volatile.initial_source"
 _FLAGS = {
@@ -36,6 +36,7 @@ _FLAGS = {
     "strictatime": 1 << 24,
     "lazytime": 1 << 25,
 }
+_SECTOR = 4096
 _SUPERBLOCK, _MAGIC_AT, _MAGIC = 0x10000, 0x40, b"_BHRfS_M"
 
 
@@ -144,7 +145,7 @@ class Source:
             device = self._device(str(place), is_new)
             self._mount(device, options)
         elif place.is_dir() or place.parent != file_of(self._root).parent:
-            self._attach_directory(place, makes=makes)
+            self._attach_directory(place, is_new)
         else:
             if is_new and not place.exists():
                 self._make_file(place)
@@ -152,13 +153,16 @@ class Source:
                 raise HostError("storage pool", self._root.name, cause=f"{place} is not there")
             with loops.attached(place) as device:
                 self._mount(device, options)
+            self._take_all()
         if fsinfo.type_name(self._root) != "btrfs":
             raise HostError("storage pool", self._root.name, cause=f"{place} is not on btrfs")
         self._root.chmod(0o711)
 
-    def _attach_directory(self, place: Path, *, makes: bool) -> None:
-        if not place.is_dir() and not makes:
-            raise HostError("storage pool", self._root.name, cause=f"{place} is not there")
+    def _attach_directory(self, place: Path, is_new: bool) -> None:
+        """Bind it; one that holds nothing of the pool is what lies below a disk that is not mounted."""
+        if not is_new and place != self._root and not any((place / kind).is_dir() for kind in ("containers", "custom")):
+            remedy = "mount the file system that it is on, then start the daemon again"
+            raise HostError("storage pool", self._root.name, cause=f"{place} does not hold it", remedy=remedy)
         if not place.exists():
             btrfs.create(place, 0o711)
         if place != self._root:
@@ -210,6 +214,16 @@ class Source:
             remedy = "look at btrfs.mount_options, and at what the kernel says (dmesg)"
             raise HostError("storage pool", self._root.name, cause=cause, remedy=remedy) from error
 
+    def show_left(self) -> None:
+        """Show, before it goes, what a file of ours holds. Raises HostError when nobody can look into it."""
+        if self._place == file_of(self._root) and self._place.exists():
+            try:
+                self.attach()
+            except HostError as error:
+                cause, remedy = f"what is in it cannot be seen: {error.cause}", error.remedy or "see dmesg"
+                remedy = f"{remedy}; if nothing in it is needed: rm {self._place}"
+                raise HostError("storage pool", self._root.name, cause=cause, remedy=remedy) from error
+
     def remove(self) -> None:
         """Remove the file; devices, and directories that somebody gave, stay, as on LXD."""
         if self._place == file_of(self._root):
@@ -218,21 +232,34 @@ class Source:
     def reconfigure(self, config: Mapping[str, str]) -> None:
         """Do now what other options of mounting, and a larger file, ask for. Raises Invalid for a smaller one."""
         size, before = config.get("size", ""), self._config.get("size", "")
-        if size and before and sizes.parse(size) != sizes.parse(before):
-            self._grow(sizes.parse(size), sizes.parse(before))
+        if size != before:
+            self._resize(size)
         if (options := config.get(MOUNT_OPTIONS, OPTIONS)) != self._config.get(MOUNT_OPTIONS, OPTIONS):
             self._mount(Path("none"), options, syscalls.MS_REMOUNT)
 
-    def _grow(self, size: int, before: int) -> None:
+    def _resize(self, text: str) -> None:
+        """Compared with the file itself: what is stored may tell of less, after a kill, and less would cut it off."""
         if self._place != file_of(self._root):
             raise Invalid("storage pool", self._root.name, cause="only a file of our own can be made larger")
-        if size < before:
-            raise Invalid("storage pool", self._root.name, cause="the file that carries it cannot be made smaller")
+        if not text:
+            raise Invalid("storage pool", self._root.name, cause="the file that carries it has a size, always")
+        size, has = sizes.parse(text), self._place.stat().st_size
+        if size < has:
+            cause, remedy = "the file that carries it cannot be made smaller", f"it has {sizes.human(has)}"
+            raise Invalid("storage pool", self._root.name, cause=cause, remedy=remedy)
+        if has < size < LEAST_GROWN:
+            raise Invalid("storage pool", self._root.name, cause="btrfs grows to 256MiB at least", remedy="size=256MiB")
         with self._place.open("r+b") as file:
             file.truncate(size)
-        loops.grow(self._place)
-        with btrfs.opened(self._root) as opened:
-            btrfs.grow(opened)
+        self._take_all()
+
+    def _take_all(self) -> None:
+        """Let the file system have its whole file, which a daemon may have died before."""
+        has = self._place.stat().st_size
+        if has >= LEAST_GROWN and fsinfo.space(self._root).total < has // _SECTOR * _SECTOR:
+            loops.grow(self._place)
+            with btrfs.opened(self._root) as opened:
+                btrfs.grow(opened)
 
 
 def device_with(uuid: str) -> Path | None:

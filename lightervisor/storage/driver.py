@@ -133,6 +133,10 @@ class StorageDriver(ABC):
     def delete(self) -> None:
         """Remove the pool with its images. Raises Conflict while it has volumes."""
 
+    def abandon(self) -> None:
+        """Remove what there is of one whose making failed, however far that came."""
+        self.delete()
+
     @abstractmethod
     def create_image(self, fingerprint: str, unpack: Callable[[Path], None]) -> None:
         """Keep an image for volumes to be made from; `unpack` is not called when the pool has it."""

@@ -52,7 +52,7 @@ class Pools:
             driver = self._made(row)
             try:
                 if row.state == "pending":
-                    await asyncio.to_thread(driver.delete)
+                    await asyncio.to_thread(driver.abandon)
                     await self._rows.delete(row.name)
                     self._drivers.pop(row.name)
                 else:
@@ -155,7 +155,7 @@ class Pools:
                 await self._rows.set_state(row.name, "created")
             except BaseException:
                 self._drivers.pop(row.name)
-                await asyncio.to_thread(driver.delete)
+                await asyncio.to_thread(driver.abandon)
                 await self._rows.delete(row.name)
                 raise
         self._publish("created", post.name, requestor, {"driver": kind.name})

@@ -226,3 +226,76 @@ def test_a_full_pool_gives_one_message_and_leaves_nothing(root: Path) -> None:
         driver.create_image("img2", much)
     driver.mount(C1, MAP)
     end(driver)
+
+
+@pytest.mark.parametrize("stored", ["", "130MiB"])
+def test_a_file_is_never_cut_off(root: Path, stored: str) -> None:
+    driver = used(root, {"size": "400MiB"})
+    file = root.parent.parent / "disks/p1.img"
+    if not stored:
+        with pytest.raises(Invalid, match="has a size"):
+            driver.reconfigure({})
+    driver.config = {"size": stored}  # as after a kill before what was done is stored
+    with pytest.raises(Invalid, match="smaller"):
+        driver.reconfigure({"size": "200MiB"})
+    assert file.stat().st_size == 400 << 20
+    driver.reconfigure({"size": "401MiB"})
+    assert driver.usage().space_total == 401 << 20
+    end(driver)
+
+
+def test_a_file_grows_through_a_link_and_at_the_next_mount(root: Path) -> None:
+    (root.parents[1]).with_name("real").mkdir()
+    root.parents[1].symlink_to("real")
+    driver = used(root, SMALL)
+    with pytest.raises(Invalid, match="256MiB at least"):
+        driver.reconfigure({"size": "200MiB"})
+    driver.reconfigure({"size": "256MiB"})
+    assert driver.usage().space_total == 256 << 20
+    driver.unmount(C1)
+    mounts.umount(root)
+    os.truncate(root.parents[1] / "disks/p1.img", 300 << 20)  # as a daemon that died then
+    driver.create()
+    assert driver.usage().space_total == 300 << 20
+    end(driver)
+
+
+def test_a_directory_whose_disk_is_not_mounted_is_not_made_anew(root: Path, other: Path) -> None:
+    source = other / "pool"
+    driver = used(root, Btrfs.completed(root, {"source": str(source)}))
+    driver.unmount(C1)
+    mounts.umount(root)
+    source.rename(other / "elsewhere")
+    for is_there in (False, True):
+        if is_there:
+            source.mkdir()
+        with pytest.raises(HostError, match="does not hold it"):
+            driver.create()
+        assert not mounts.is_mountpoint(root)
+    source.rmdir()
+    (other / "elsewhere").rename(source)
+    driver.create()
+    end(driver)
+
+
+def test_a_file_that_cannot_be_mounted_is_not_removed_unseen(root: Path) -> None:
+    driver = used(root, SMALL)
+    driver.unmount(C1)
+    mounts.umount(root)
+    lost = Btrfs(root, {**SMALL, "btrfs.mount_options": "nonsense"})
+    with pytest.raises(HostError, match="what is in it cannot be seen") as refused:
+        lost.delete()
+    assert "rm " in refused.value.remedy
+    with pytest.raises(Conflict, match="containers/c1 is still in it"):
+        driver.delete()
+    end(driver)
+
+
+def test_what_could_not_be_made_goes_as_a_whole(root: Path) -> None:
+    driver = Btrfs(root, {**SMALL, "btrfs.mount_options": "nonsense"})
+    with pytest.raises(HostError, match="could not be mounted"):
+        driver.create()
+    for _ in range(2):
+        driver.abandon()
+    assert not root.exists()
+    assert not (root.parents[1] / "disks/p1.img").exists()

@@ -83,22 +83,26 @@ class Btrfs(StorageDriver, SubvolumeStreams, name="btrfs"):
 
     def reconfigure(self, config: Mapping[str, str]) -> None:
         """Other options of mounting and a larger file apply at once."""
-        try:
-            Source(self.layout.root, self.config).reconfigure(config)
-        except OSError as error:
-            raise self.layout.failure("storage pool", error) from error
+        self._carried(lambda source: source.reconfigure(config))
 
     def delete(self) -> None:
-        """Remove what is in it, and the file that carries it."""
+        """Remove what is in it, which is looked at before, and the file that carries it."""
+        self._carried(Source.show_left)
+        self.abandon()
+
+    def abandon(self) -> None:
+        """The file goes as well, though it cannot be mounted."""
         self.layout.remove()
+        self._carried(Source.remove)
+
+    def _carried(self, act: Callable[[Source], None]) -> None:
         try:
-            Source(self.layout.root, self.config).remove()
+            act(Source(self.layout.root, self.config))
         except OSError as error:
             raise self.layout.failure("storage pool", error) from error
 
     @contextmanager
     def _making(self, what: str) -> Generator[Path, None, None]:
-        """The name of a subvolume to be made; it is removed if it gets no other place."""
         with self.layout.making(what) as outer:
             yield outer / STAGED
 
@@ -112,7 +116,6 @@ class Btrfs(StorageDriver, SubvolumeStreams, name="btrfs"):
             self.layout.place(staged, target)
 
     def _filled(self, staged: Path, fill: Fill, what: str = "storage volume") -> None:
-        """Make a subvolume of what `fill` puts into it."""
         btrfs.create(staged)
         fill(staged)
         self._settle(staged, what)
@@ -140,7 +143,6 @@ class Btrfs(StorageDriver, SubvolumeStreams, name="btrfs"):
             self._put(staged, target)
 
     def _put(self, staged: Path, target: Held) -> None:
-        """Give what was made its place, or that of what is there."""
         if self._directory_of(target).is_dir():
             self._exchange(staged, target)
         elif isinstance(target, Volume):
@@ -291,11 +293,10 @@ class Btrfs(StorageDriver, SubvolumeStreams, name="btrfs"):
             raise self.layout.failure("storage volume", error) from error
 
     def _copy(self, source: Held, staged: Path, still: Still | None, watch: Watch | None) -> None:
-        directory = self.path_of(source)
         if watch is not None:
             watch.check()
         with still() if still is not None else nullcontext():
-            subvolumes.copy(directory, staged)
+            subvolumes.copy(self.path_of(source), staged)
 
     def copy_volume(self, source: Held, target: Volume, still: Still | None = None, watch: Watch | None = None) -> None:
         """A snapshot; a mark of what its source was restored to may be in it, which says nothing of the copy."""
