@@ -37,6 +37,17 @@ def is_built_in(name: str, *, library: Path = LIBRARY, configuration: Path = CON
     return any(Path(line).stem.replace("-", "_") == wanted for line in listed.splitlines())
 
 
+def has_file_system(name: str, *, library: Path = LIBRARY) -> bool:
+    """Whether the kernel has a file system, or a module for it, which it loads by itself at the first mount."""
+    if name in Path("/proc/filesystems").read_text().split():
+        return True
+    try:
+        listed = (library / os.uname().release / "modules.dep").read_text()
+    except OSError:
+        return False
+    return f"/{name}.ko" in listed
+
+
 def _is_configured(name: str, configuration: Path) -> bool:
     try:
         options = gzip.decompress(configuration.read_bytes()).decode(errors="replace").splitlines()

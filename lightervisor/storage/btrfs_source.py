@@ -13,10 +13,9 @@ from uuid import UUID, uuid4
 
 from lightervisor.config import sizes
 from lightervisor.errors import Conflict, HostError, Invalid, NotFound
-from lightervisor.kernel import btrfs, fsinfo, loops, mounts, process, syscalls
+from lightervisor.kernel import btrfs, fsinfo, loops, modules, mounts, process, syscalls
 from lightervisor.storage import shifted
 
-_FILE_SYSTEMS = Path("/proc/filesystems")
 _PROGRAMS = ("btrfs", "mkfs.btrfs")
 GIB = 1 << 30
 LEAST, LEAST_GROWN = 128 << 20, 256 << 20
@@ -52,8 +51,8 @@ def complaint() -> Complaint | None:
     missing = next((one for one in _PROGRAMS if not shutil.which(one, path=process.ENVIRONMENT["PATH"])), "")
     if shifted.is_needed():
         return Complaint("this is a container, which cannot mount a btrfs", "use dir or overlay")
-    if "btrfs" not in _FILE_SYSTEMS.read_text().split():
-        return Complaint("the kernel has no btrfs", "load its module: modprobe btrfs")
+    if not modules.has_file_system("btrfs"):
+        return Complaint("the kernel has no btrfs", "boot a kernel that has it, or its module")
     if missing:
         return Complaint(f"the program {missing} is not installed", "install the package btrfs-progs")
     if not loops.CONTROL.exists():

@@ -33,3 +33,13 @@ def test_the_kernels_own_list_tells_better(tmp_path: Path, configuration: Path, 
 
 def test_a_host_that_tells_nothing_has_nothing(tmp_path: Path) -> None:
     assert not modules.is_built_in("nf_nat", library=tmp_path, configuration=tmp_path / "none")
+
+
+def test_a_file_system_may_be_in_a_module(tmp_path: Path) -> None:
+    listed = tmp_path / os.uname().release / "modules.dep"
+    assert modules.has_file_system("proc", library=tmp_path)
+    assert not modules.has_file_system("other", library=tmp_path)
+    listed.parent.mkdir()
+    listed.write_text("kernel/fs/other/other.ko.xz: kernel/lib/raid6.ko.xz\n")
+    assert modules.has_file_system("other", library=tmp_path)
+    assert not modules.has_file_system("another", library=tmp_path)
