@@ -19,7 +19,7 @@ from lightervisor.images.formats.format import format_of
 from lightervisor.images.formats.tar import Tar
 from lightervisor.images.meter import Meter
 from lightervisor.instances import snapshot_names
-from lightervisor.kernel import copies
+from lightervisor.kernel import copies, files
 from lightervisor.kernel.copies import Watch
 from lightervisor.kernel.idmap import IdMap, from_json
 from lightervisor.model import yaml_documents
@@ -32,7 +32,12 @@ LARGEST = 16 << 20
 
 
 class Archive:
-    """The file of a backup of an instance."""
+    """The file of a backup of an instance.
+
+    It is received whole before it is looked at: who sends it hears what is wrong with it, or of the operation, only
+    when all is sent, and files with owners of several id maps take a reading for each. Space is not needed twice all
+    the same: what has been read for the last time is given back while it is unpacked.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -99,7 +104,10 @@ class Archive:
         self, driver: StorageDriver, staged: Path, idmap: IdMap | None, trees: Sequence[str], meter: "MeterOf"
     ) -> None:
         with about_backups(), shown_shifted(driver.layout.trash, staged, idmap) as target:
-            tar_of(self.path).unpack(self.path, target, meter(staged), only=trees)
+            counted = meter(staged)
+            if not trees:  # all of it is unpacked at once, and never read again
+                counted.when_read(lambda position: files.give_back(self.path, position))
+            tar_of(self.path).unpack(self.path, target, counted, only=trees)
 
 
 Maps = Mapping[str, IdMap | None]

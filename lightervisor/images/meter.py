@@ -43,6 +43,7 @@ class Meter:
         self._limits, self._stop = limits or Limits(), stop or threading.Event()
         self._written = 0
         self._followed: int | None = None
+        self._passed: Callable[[int], None] | None = None
         self._begun = self._checked = time.monotonic()
         self._most = self._limits.base + self._limits.ratio * size
         self._free_before = self._free()
@@ -67,6 +68,10 @@ class Meter:
         finally:
             self._followed = None
 
+    def when_read(self, passed: Callable[[int], None]) -> None:
+        """Have this told, now and then, how many bytes of the archive nobody reads again."""
+        self._passed = passed
+
     def check(self) -> None:
         """Look at the space left and show how far it is."""
         self._checked = time.monotonic()
@@ -74,13 +79,15 @@ class Meter:
             raise Failure("image", cause="unpacking was cancelled")
         if self._target is None:
             return
+        position = os.lseek(self._followed, 0, os.SEEK_CUR) if self._followed is not None else 0
+        if self._passed is not None and position:
+            self._passed(position)
         space, inodes = self._free()
         if space < self._limits.reserve or inodes < self._limits.reserve_inodes:
             raise no_space()
         if self._free_before[0] - space > self._most:
             raise Invalid("image", cause=f"the archive of {self._size} bytes unpacks to more than {self._most} bytes")
         if self._progress is not None and self._size and self._followed is not None:
-            position = os.lseek(self._followed, 0, os.SEEK_CUR)
             speed = position / max(self._checked - self._begun, 0.001) / 1e6
             self._progress(f"Unpack: {min(100, 100 * position // self._size)}% ({speed:.2f}MB/s)")
 

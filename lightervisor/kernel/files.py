@@ -1,7 +1,10 @@
 """The daemon's own small files. Not for paths of guests and images: those are `paths`."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
+
+from lightervisor.kernel import syscalls
 
 
 def write_whole(path: Path, text: str, mode: int = 0o644, *, durable: bool = False) -> None:
@@ -23,6 +26,19 @@ def write_whole(path: Path, text: str, mode: int = 0o644, *, durable: bool = Fal
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def give_back(path: Path, length: int) -> None:
+    """Free the space of the beginning of a file that nobody reads any more, where the file system can.
+
+    Nothing happens when it cannot, or when the file is gone.
+    """
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            syscalls.punch(descriptor, length)
+        finally:
+            os.close(descriptor)
 
 
 def temporary(path: Path) -> Path:

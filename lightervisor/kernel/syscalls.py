@@ -43,6 +43,7 @@ _PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP = 28, 4
 _PR_SET_NO_NEW_PRIVS, _CAPABILITY_VERSION_3 = 38, 0x20080522
 CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_SYS_RESOURCE = 1, 2, 24
 _STATX_ATTR_MOUNT_ROOT = 0x2000
+_PUNCH_HOLE = 0x03  # FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
 _RENAME_EXCHANGE = 2
 IN_MOVED_FROM, IN_MOVED_TO, IN_CREATE, IN_DELETE, IN_Q_OVERFLOW = 0x40, 0x80, 0x100, 0x200, 0x4000
 _IN_ONLYDIR = 0x01000000
@@ -148,6 +149,11 @@ def is_mount_root(path: StrPath | bytes, *, directory: int = AT_FDCWD) -> bool:
         raise OSError(code, os.strerror(code), path)
     (attributes,) = struct.unpack_from("Q", buffer, 8)
     return bool(attributes & _STATX_ATTR_MOUNT_ROOT)
+
+
+def punch(descriptor: int, length: int) -> None:
+    """Give the beginning of a file back to its file system: it reads as zeros. Source: fallocate(2)."""
+    _checked("fallocate", _libc.fallocate(descriptor, _PUNCH_HOLE, ctypes.c_long(0), ctypes.c_long(length)))
 
 
 def exchange(one: StrPath, other: StrPath) -> None:
