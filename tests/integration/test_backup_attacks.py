@@ -68,7 +68,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "empty name": (backup(*TREE, name=""), "Invalid instance name"),
     "virtual machine": (backup(*TREE, type="virtual-machine"), "virtual machine"),
     "volume": (backup(*TREE, type="custom"), "not of an instance"),
-    "optimized": (backup(*TREE, optimized=True, backend="btrfs"), "format of 'btrfs' storage pools"),
+    "optimized": (backup(*TREE, optimized=True, backend="btrfs"), 'storage driver "btrfs" differs'),
     "unknown profile": (backup(*TREE, container={"profiles": ["nope"]}), 'Requested profile "nope" doesn\'t exist'),
     "unknown key": (backup(*TREE, container={"config": {"no.such": "1"}}), "Unknown configuration key"),
     "newline in a value": (backup(*TREE, container={"config": {"environment.A": "b\nlxc.hook.pre-start=/bin/id"}}), ""),
