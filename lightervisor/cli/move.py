@@ -59,13 +59,26 @@ def run(session: Session, arguments: list[str], flags: Flags) -> None:
             elif new and new != old:
                 _rename(session, server, old, new)
         return
-    if remote != other and flags.on("stateless"):
-        original: dict[str, Any] = server.get(url("instances", old))
-        if original.get("status_code") == _RUNNING:
-            _move_running(session, server, original, (other, new or old), flags)
-            return
+    if remote != other and _moved_anew(session, server, old, (other, new or old), flags):
+        return
     copy.transfer(session, (remote, old), (other, new or old), flags, is_move=True)
     session.run(server, server.delete(url("instances", old)))
+
+
+def _moved_anew(session: Session, server: Server, old: str, target: tuple[str, str], flags: Flags) -> bool:
+    """Whether a running instance was moved without its memory. Raises CommandError for memory that would be lost."""
+    original: dict[str, Any] = server.get(url("instances", old))
+    if not flags.on("stateless"):
+        if original.get("stateful"):
+            raise CommandError(
+                f"{old} is stopped with what it has in memory, which would not come along",
+                f"lxc start {old} and move it as it runs, or --stateless",
+            )
+        return False
+    if original.get("status_code") != _RUNNING:
+        return False
+    _move_running(session, server, original, target, flags)
+    return True
 
 
 def _move_running(

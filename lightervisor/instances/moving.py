@@ -55,6 +55,9 @@ class Moving:
             if self._boot.status(project, name) != "Stopped":
                 text = "Instance must be stopped to move between pools statelessly"
                 raise Invalid("instance", name, text=text, remedy=f"lxc stop {name}")
+            if row.stateful:
+                text = "What it has in memory is kept in its pool, and would not come along"
+                raise Invalid("instance", name, text=text, remedy=f"lxc start {name}, with --stateless to forget it")
             if new_name != name and self._rows.exists(project, new_name):
                 raise Conflict("instance", new_name, text=f'Name "{new_name}" already in use')
             await self._move(run, row, self._moved(row, post), is_alone=post.instance_only or post.container_only)

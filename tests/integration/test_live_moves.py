@@ -87,6 +87,15 @@ def test_what_cannot_be_brought_back_there_goes_on_here(client: Lxc, there: Daem
     counting.moved_to(there).check()
 
 
+def test_memory_that_is_kept_is_not_lost_by_a_move(client: Lxc, there: Daemon, counting: Counting) -> None:
+    counting.lxc.say("stop", counting.name, "--stateful")
+    moved = ("move", f"here:{counting.name}", f"there:{counting.name}")
+    assert "would not come along" in client(*moved).failed().stderr
+    counting.lxc.say("start", counting.name)
+    client.say(*moved)
+    counting.moved_to(there).check()
+
+
 def test_a_copy_needs_stateless_and_stops_nothing(client: Lxc, there: Daemon, counting: Counting) -> None:
     copied = ("copy", f"here:{counting.name}", f"there:{counting.name}")
     assert "can be moved, not copied" in client(*copied).failed().stderr
