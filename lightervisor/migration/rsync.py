@@ -26,7 +26,7 @@ from lightervisor.migration.frames import RsyncFeatures
 OLD = RsyncFeatures(xattrs=True, delete=True, compress=True)
 """What a peer can do that does not say `bidirectional`: LXD before 3.8."""
 SOURCE, TARGET, TWIN = "/tree", "/target", "/twin"
-_START_S, _LEAVE_S = 10, 3
+_START_S, _LEAVE_S = 10, 10
 _COMMON = ("--devices", "--numeric-ids", "--partial", "--sparse")
 # Attributes of the namespace trusted are orders to overlayfs of the host that wrote them.
 _ATTRIBUTES = ("--xattrs", "--filter=-x security.selinux")
