@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from lightervisor.errors import Conflict, NotFound
-from lightervisor.kernel import mounts
+from lightervisor.kernel import mounts, syscalls
 from lightervisor.storage.driver import Snapshot, StorageDriver
 from tests.contracts.storage_samples import C1, C2, MAP, OTHER, inside
 
@@ -197,4 +197,4 @@ def test_what_a_killed_daemon_looked_through_does_not_take_the_volumes_mount_alo
         assert mounts.is_mountpoint(root)
         pool.unmount(C1)
     finally:
-        mounts.umount(pool.layout.root, lazy=True)
+        syscalls.umount2(pool.layout.root, syscalls.MNT_DETACH)  # that one alone: the pool itself may be a mount
