@@ -14,7 +14,7 @@ from lightervisor.kernel.project_quotas import Figures
 _TREE, _FIGURES, _LIMIT = 8, 242, 244
 _FIGURES_ITEM, _LIMIT_ITEM = struct.Struct("=5Q"), struct.Struct("=5Q")
 _CONTROL, _RESCAN, _LIMITS = struct.Struct("=QQ"), bytes(64), struct.Struct("=6Q")
-_ENABLE, _REFERENCED = 1, 1
+_ENABLE, _REFERENCED, _RESERVED = 1, 1, 4
 _NO_LIMIT = (1 << 64) - 1
 
 
@@ -43,7 +43,9 @@ def referenced(anywhere: int, subvolume: int) -> Figures | None:
     if found is None:
         return None
     limit = _item(anywhere, _LIMIT, subvolume)
-    flags, most = _LIMIT_ITEM.unpack_from(limit)[:2] if limit else (0, 0)
+    flags, most, _, kept, _ = _LIMIT_ITEM.unpack_from(limit) if limit else (0, 0, 0, 0, 0)
+    if flags & _RESERVED and kept != _NO_LIMIT:
+        most = kept
     is_limited = flags & _REFERENCED and most != _NO_LIMIT
     return Figures(used=_FIGURES_ITEM.unpack_from(found)[1], limit=most if is_limited else 0)
 
@@ -54,9 +56,14 @@ def exclusive(anywhere: int, subvolume: int) -> int | None:
     return None if found is None else _FIGURES_ITEM.unpack_from(found)[3]
 
 
-def limit(anywhere: int, subvolume: int, size: int) -> None:
-    """Let a subvolume show at most so many bytes, 0 for as many as there are. Raises OSError."""
-    content = _LIMITS.pack(subvolume, _REFERENCED, size or _NO_LIMIT, 0, 0, 0)
+def limit(anywhere: int, subvolume: int, size: int, room: int = 0) -> None:
+    """Let a subvolume show at most so many bytes, 0 for as many as there are. Raises OSError.
+
+    With `room` it may show more, and `referenced` tells of `size` still, also after a crash: that is kept where a
+    reservation could be, which the kernel stores and never looks at.
+    """
+    kept = size or _NO_LIMIT
+    content = _LIMITS.pack(subvolume, _REFERENCED | _RESERVED, size + room if size else _NO_LIMIT, 0, kept, 0)
     syscalls.ioctl(anywhere, number(2, 43, _LIMITS.size), bytearray(content))
 
 

@@ -115,8 +115,7 @@ class VolumeReceiving:
 
     async def _refresh(self, run: Run, talk: Talk, place: VolumePlace, *, is_alone: bool) -> None:
         self._acts.row(place)
-        async with self._acts.left_alone(place):
-            self._acts.check_unused(place)
+        async with self._acts.unused(place):
             has = self._acts.snapshots.of(place)
             coming = await agree(talk, place, self._acts.keeper(place), has, is_alone=is_alone)
             like: Volume | Snapshot = volume_of(place)
@@ -124,7 +123,7 @@ class VolumeReceiving:
                 await self._add(run, talk, coming, one, like)
                 like = snapshot_of(place, one.name)
             await self._take(run, talk, coming, place, volume_of(place), volume_of(place))
-            await self._acts.describe(place)
+            await self._acts.describe_done(place)
             if not is_alone:
                 await self._drop(run, place, has, coming)
 

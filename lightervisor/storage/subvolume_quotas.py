@@ -22,7 +22,7 @@ class SubvolumeQuotas:
     """The quotas of one pool."""
 
     def __init__(self, root: Path) -> None:
-        self._root, self._lifting = root, threading.Lock()
+        self._root, self._lifting = root, threading.RLock()
 
     def figures(self, directory: Path) -> Figures | None:
         """What a volume shows and may show; None where the pool does not count."""
@@ -53,22 +53,27 @@ class SubvolumeQuotas:
         Else a guest that fills its volume keeps the daemon from noting what it has to, and so itself from its next
         start. Raises OSError.
         """
-        figures = self.figures(directory)
-        if figures is None or not figures.limit:
-            yield
-            return
-        with self._lifting, btrfs.opened(directory) as opened:
-            subvolume = btrfs.number_of(opened)
-            btrfs_quotas.limit(opened, subvolume, figures.limit + ROOM)
-            try:
+        with self._lifting:
+            figures = self.figures(directory)
+            if figures is None or not figures.limit:
                 yield
-            finally:
-                btrfs_quotas.limit(opened, subvolume, figures.limit)
+                return
+            with btrfs.opened(directory) as opened:
+                subvolume = btrfs.number_of(opened)
+                btrfs_quotas.limit(opened, subvolume, figures.limit, ROOM)
+                try:
+                    yield
+                finally:
+                    btrfs_quotas.limit(opened, subvolume, figures.limit)
+
+    def hold(self, directory: Path) -> None:
+        """Hold a volume to its size again after a daemon that died while it was unheld. Raises OSError."""
+        self.hand_on(directory, directory)
 
     def resize(self, directory: Path, size: int) -> None:
         """Let a volume show at most so many bytes, 0 for no limit. Raises Failure with LXD's text, HostError."""
         try:
-            with btrfs.opened(directory) as opened:
+            with self._lifting, btrfs.opened(directory) as opened:
                 if not btrfs_quotas.are_enabled(opened):
                     if not size:
                         return

@@ -4,6 +4,8 @@ Each pool tells by itself what it holds: beside a volume's root is a backup.yaml
 snapshots, as LXD writes it into backups, for `lxd recover`.
 """
 
+import logging
+import os
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
@@ -12,7 +14,7 @@ from typing import NamedTuple
 from lightervisor.config.names import VolumePlace
 from lightervisor.db.storage_volumes import VolumeRow, VolumeRows
 from lightervisor.db.volume_snapshots import VolumeSnapshotRow, VolumeSnapshotRows
-from lightervisor.errors import Failure, Invalid
+from lightervisor.errors import Failure, HostError, Invalid
 from lightervisor.events.stream import Events
 from lightervisor.kernel import files
 from lightervisor.kernel.threads import in_thread
@@ -29,6 +31,10 @@ from lightervisor.storage.pools import Pools
 from lightervisor.storage.users import PoolUsers
 from lightervisor.storage.volume_rules import custom_volume
 
+log = logging.getLogger(__name__)
+OUTDATED = 0
+"""When a description was written that does not tell what is."""
+IN_USE = "Volume is still in use by running instances"
 LET_GO = "let go of instances whose volume was being read"
 
 
@@ -62,6 +68,7 @@ class VolumeActs:
         self.pools, self.users, self.guests = pools, users, guests
         self._operations, self._events, self.locks = operations, events, operations.locks
         self._process = secrets.token_hex(8)
+        self._closed: set[VolumePlace] = set()
         self._before_end: list[Callable[[VolumePlace], Awaitable[None]]] = []
 
     def keeper(self, place: VolumePlace) -> StorageDriver:
@@ -90,7 +97,7 @@ class VolumeActs:
         users = self.users.instances_with(*place)
         return [user for user in users if self.guests.status(place.project, user) != "Stopped"]
 
-    def check_unused(self, place: VolumePlace, text: str = "Volume is still in use by running instances") -> None:
+    def check_unused(self, place: VolumePlace, text: str = IN_USE) -> None:
         """Raise Invalid, with LXD's text, when instances that run show a volume."""
         if running := self.in_use(place):
             raise Invalid("storage volume", place.name, text=text, remedy=f"lxc stop {' '.join(running)}")
@@ -101,6 +108,30 @@ class VolumeActs:
         users = [(place.project, user) for place in places for user in self.users.instances_with(*place)]
         async with self.locks.hold([instance_lock(*user) for user in users]):
             yield
+
+    @contextmanager
+    def closed(self, place: VolumePlace) -> Generator[None, None, None]:
+        """No instance begins to show a volume meanwhile, also one that does not have it yet; the caller has its lock.
+
+        An instance that gets it as a disk cannot take the volume's lock: the order of locks is the other one.
+        """
+        self._closed.add(place)
+        try:
+            yield
+        finally:
+            self._closed.discard(place)
+
+    def is_closed(self, place: VolumePlace) -> bool:
+        """Whether nobody may begin to show a volume now."""
+        return place in self._closed
+
+    @asynccontextmanager
+    async def unused(self, place: VolumePlace, *others: VolumePlace, text: str = IN_USE) -> AsyncGenerator[None, None]:
+        """A volume is closed, and left alone with others. Raises Invalid when instances that run show it."""
+        with self.closed(place):
+            async with self.left_alone(place, *others):
+                self.check_unused(place, text)
+                yield
 
     async def still(self, run: Run, place: VolumePlace) -> Still | None:
         """What holds those still who write to a volume, None when nobody can; for callers who have `left_alone`."""
@@ -152,18 +183,28 @@ class VolumeActs:
         )
 
     async def describe(self, place: VolumePlace) -> None:
-        """Write down in the pool what a volume is; the caller holds its lock. Raises HostError."""
+        """Write down what a volume is, in itself, though it is full; the caller holds its lock. Raises HostError."""
         driver, row = self.keeper(place), self.row(place)
         target = driver.volume_path(volume_of(place)) / DESCRIPTION
         told = self.description(row)
 
         def write() -> None:
             try:
-                files.write_whole(target, yaml_documents.dump(told), 0o400)
+                with driver.unheld(volume_of(place)):
+                    files.write_whole(target, yaml_documents.dump(told), 0o400)
             except OSError as error:
                 raise driver.layout.failure("storage volume", error) from error
 
         await in_thread(write)
+
+    async def describe_done(self, place: VolumePlace) -> None:
+        """As `describe`, after what cannot be taken back: what fails is logged, and tried again at the next start."""
+        try:
+            await self.describe(place)
+        except HostError as failure:
+            log.warning("the description of volume %s is outdated: %s", place.name, failure.message())
+            with suppress(OSError):
+                os.utime(self.keeper(place).volume_path(volume_of(place)) / DESCRIPTION, (OUTDATED, OUTDATED))
 
     def start(
         self,

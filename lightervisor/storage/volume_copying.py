@@ -116,8 +116,7 @@ class VolumeCopying:
 
         async def work(run: Run) -> None:
             self._acts.row(place)
-            async with self._acts.left_alone(origin.volume, place):
-                self._acts.check_unused(place)
+            async with self._acts.unused(place, origin.volume):
                 surplus: list[str] = []
                 if not origin.snapshot and not source.volume_only:
                     surplus = await self._add_snapshots(run, origin, place, self.kept(origin, source))
@@ -125,7 +124,7 @@ class VolumeCopying:
                 goods = Goods(self._acts.keeper(origin.volume), origin.files, [])
                 target = Place(self._acts.keeper(place), volume_of(place))
                 await watched(place.name, shown(run), carrying.replace, goods, target, still)
-                await self._acts.describe(place)
+                await self._acts.describe_done(place)
                 for name in surplus:
                     await self._snapshots.remove(run, place, name)
             self._acts.publish("updated", place, requestor)

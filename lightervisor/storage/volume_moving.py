@@ -43,9 +43,8 @@ class VolumeMoving:
         self._acts.check_unused(place)
 
         async def work(run: Run) -> None:
-            async with self._acts.left_alone(place):
-                row = self._acts.row(place)
-                self._acts.check_unused(place)
+            async with self._acts.unused(place):
+                row = await self._volumes.settled(place)
                 try:
                     await self._move(run, row, place, target)
                 finally:
@@ -63,6 +62,7 @@ class VolumeMoving:
             await watched(target.name, shown(run), carrying.copy, goods, there)
             await self._volumes.size(holds)
             await in_thread(there.driver.layout.keep)  # what is in the old pool goes then
+            self._acts.check_unused(place)  # who was about to show it when it was closed
             await self._acts.rows.move(row, target.pool, target.name)
 
     async def _finish(self, target: VolumePlace) -> None:

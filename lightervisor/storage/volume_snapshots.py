@@ -106,7 +106,7 @@ class VolumeSnapshots:
         async with self._acts.left_alone(place):
             still = await self._acts.still(run, place)
             await run.step(lambda: self._make(row, still), undo=DROP, arguments=undo_arguments(row))
-        await self._acts.describe(place)
+        await self._acts.describe_done(place)
 
     async def _make(self, row: VolumeSnapshotRow, still: Still | None) -> None:
         snapshot = snapshot_of(row.volume, row.name)
@@ -148,7 +148,7 @@ class VolumeSnapshots:
             row = self._get(place, name)
             ends = row.expires_at if put.expires_at is None else in_utc(put.expires_at)
             await self._rows.replace(msgspec.structs.replace(row, description=put.description, expires_at=ends))
-            await self._acts.describe(place)
+            await self._acts.describe_done(place)
         self._acts.publish_snapshot("updated", place, name, requestor)
 
     def rename(
@@ -165,7 +165,7 @@ class VolumeSnapshots:
             self.check_nobodys(place, new_name)
             arguments = {**arguments_of(place, name), "new_name": new_name}
             await run.step(lambda: self._move(place, name, new_name), undo=RENAME_BACK, arguments=arguments)
-            await self._acts.describe(place)
+            await self._acts.describe_done(place)
             self._acts.publish_snapshot("renamed", place, new_name, requestor, {"old_name": name})
 
         return self._start("Renaming storage volume snapshot", "storage_volume_snapshots", work, place)
@@ -202,7 +202,7 @@ class VolumeSnapshots:
         self._get(place, name)
         arguments = arguments_of(place, name)
         await run.step(lambda: self._delete(arguments), undo=FINISH_DELETE, arguments=arguments)
-        await self._acts.describe(place)
+        await self._acts.describe_done(place)
 
     async def _delete(self, arguments: Mapping[str, str]) -> None:
         place, name = noted(arguments)
@@ -224,16 +224,16 @@ class VolumeSnapshots:
 
         They change in one moment. Raises NotFound, Invalid with LXD's texts.
         """
-        async with self._acts.locks.hold([volume_lock(*place)]), self._acts.left_alone(place):
+        text = "Cannot restore custom volume used by running instances"
+        async with self._acts.locks.hold([volume_lock(*place)]), self._acts.unused(place, text=text):
             self._acts.row(place)
             if self._rows.find(place, name) is None:
                 remedy = f"lxc storage volume info {place.pool} {place.name}"
                 raise NotFound("snapshot", name, text="Snapshot not found", remedy=remedy)
-            self._acts.check_unused(place, "Cannot restore custom volume used by running instances")
             driver = self._acts.keeper(place)
             driver.path_of(volume_of(place))
             await in_thread(driver.restore_snapshot, snapshot_of(place, name), name)
-            await self._acts.describe(place)
+            await self._acts.describe_done(place)
         self._acts.publish("restored", place, requestor, {"snapshot": name})
 
 

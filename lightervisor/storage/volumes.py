@@ -31,7 +31,8 @@ from lightervisor.operations.locks import volume_lock
 from lightervisor.storage.driver import StorageDriver, Volume
 from lightervisor.storage.keys_volume import DEFAULTS
 from lightervisor.storage.layout import DESCRIPTION
-from lightervisor.storage.volume_acts import VolumeActs, place_of, volume_of
+from lightervisor.storage.volume_acts import OUTDATED, VolumeActs, place_of, volume_of
+from lightervisor.storage.volume_opener import Opener
 from lightervisor.storage.volume_rules import check_config, check_name, check_post, check_type, custom_volume
 
 log = logging.getLogger(__name__)
@@ -51,14 +52,15 @@ class Volumes:
             try:
                 await self.settle(row)
                 if row.state == CREATED:
-                    await self._describe_if_missing(row)
+                    await self._describe_if_outdated(row)
             except Failure as failure:
                 log.error("volume %s of pool %s: %s", row.name, row.pool, failure.message())
 
-    async def _describe_if_missing(self, row: VolumeRow) -> None:
+    async def _describe_if_outdated(self, row: VolumeRow) -> None:
         """What was made before there were descriptions has none, and what was just restored when a daemon died."""
         directory = self._pools.keeper(row.pool).volume_path(custom_volume(row.project, row.name))
-        if directory.is_dir() and not (directory / DESCRIPTION).is_file():
+        file = directory / DESCRIPTION
+        if directory.is_dir() and (not file.is_file() or file.stat().st_mtime == OUTDATED):
             await self._acts.describe(place_of(row))
 
     async def settle(self, row: VolumeRow) -> None:
@@ -77,11 +79,27 @@ class Volumes:
         else:  # what shows it has another name or place of it, which their descriptions are to tell
             for user in self._users.instances_with(row.pool, row.project, row.name):
                 await self._acts.guests.describe(row.project, user)
-            await self._acts.describe(place_of(row))
+            await self._acts.describe_done(place_of(row))
         if row.state.startswith(MOVED):
             pool, _, name = row.state.removeprefix(MOVED).partition("/")
-            await in_thread(self._pools.keeper(pool).delete_volume, custom_volume(row.project, name))
+            await self._clear(VolumePlace(pool, row.project, name))
         await self._rows.replace(msgspec.structs.replace(row, state=CREATED))
+
+    async def _clear(self, place: VolumePlace) -> None:
+        """What was moved away from a place goes, unless another volume stands there by now. Raises HostError."""
+        if not any(one.name == place.name for one in self._rows.all(place.pool, place.project)):
+            await in_thread(self._acts.keeper(place).delete_volume, volume_of(place))
+
+    async def _settle_moved(self, place: VolumePlace) -> None:
+        """Before a volume gets a place: what one that was moved away has left there goes. Raises HostError."""
+        left = f"{MOVED}{place.pool}/{place.name}"
+        if any(one.project == place.project and one.state == left for one in self._rows.all()):
+            await self._clear(place)
+
+    async def settled(self, place: VolumePlace) -> VolumeRow:
+        """The row of a volume that nobody uses, settled: only one thing at a time is noted. Raises NotFound."""
+        await self.settle(self._rows.get(*place))
+        return self._rows.get(*place)
 
     # Reading
 
@@ -136,7 +154,7 @@ class Volumes:
             return StorageVolumeState(usage=StorageVolumeStateUsage(used=figures.used, total=figures.limit))
         return StorageVolumeState(usage=StorageVolumeStateUsage(used=await in_thread(driver.size, volume)))
 
-    def opener(self, pool: str, project: str, source: str) -> "Opener":
+    def opener(self, pool: str, project: str, source: str) -> Opener:
         """What a disk needs of the volume that it names. Raises NotFound with LXD's texts."""
         name = source.removeprefix("custom/")
         try:
@@ -149,9 +167,8 @@ class Volumes:
         except NotFound as error:
             text, remedy = "Failed loading custom volume: Storage volume not found", f"lxc storage volume list {pool}"
             raise NotFound("storage volume", name, text=text, remedy=remedy) from error
-        return Opener(
-            driver.keeper("custom"), custom_volume(project, name), unmapped=is_true(row.config.get("security.unmapped"))
-        )
+        place, unmapped = place_of(row), is_true(row.config.get("security.unmapped"))
+        return Opener(driver.keeper("custom"), place, lambda: self._acts.is_closed(place), unmapped=unmapped)
 
     # Changing
 
@@ -205,7 +222,8 @@ class Volumes:
         for old in self._rows.all(row.pool, row.project):
             if old.name == row.name and old.state == PENDING:  # what could not be removed
                 await self.settle(old)
-        self._check_nobodys(row)
+        await self._settle_moved(place_of(row))
+        self._check_nobodys(place_of(row))
         await self._rows.add(row)
         try:
             yield
@@ -220,15 +238,15 @@ class Volumes:
             await self._rows.replace(row)
             await self.settle(row)
 
-    def _check_nobodys(self, row: VolumeRow) -> None:
+    def _check_nobodys(self, place: VolumePlace) -> None:
         """Raise Conflict for files that no row tells of: nobody's volume is made of them, and none removes them."""
-        driver, volume = self._pools.keeper(row.pool), custom_volume(row.project, row.name)
-        if any(old.name == row.name for old in self._rows.all(row.pool, row.project)):
+        driver, volume = self._acts.keeper(place), volume_of(place)
+        if any(old.name == place.name for old in self._rows.all(place.pool, place.project)):
             return
         found = [driver.volume_path(volume)] if driver.has_volume(volume) else []
         if found := found + [driver.snapshot_path(one).parent for one in driver.snapshots(volume)]:
-            cause = f"storage pool {row.pool!r} holds files of this name that belong to no volume"
-            raise Conflict("storage volume", row.name, cause=cause, remedy=f"move {found[0]} out of the pool")
+            cause = f"storage pool {place.pool!r} holds files of this name that belong to no volume"
+            raise Conflict("storage volume", place.name, cause=cause, remedy=f"move {found[0]} out of the pool")
 
     def names(self, pool: str) -> set[tuple[str, str]]:
         """Projects and names of a pool's custom volumes, also of those that are being made or removed."""
@@ -296,10 +314,11 @@ class Volumes:
         place = VolumePlace(pool, project, name)
         driver, renamed = self._pools.keeper(pool), place._replace(name=new)
         locks = [volume_lock(*place), volume_lock(*renamed)]
-        async with self._acts.locks.hold(locks), self._acts.left_alone(place):
-            row = self._rows.get(*place)
+        async with self._acts.locks.hold(locks), self._acts.unused(place):
+            row = await self.settled(place)
             self.check_free(renamed)
-            self._acts.check_unused(place)
+            await self._settle_moved(renamed)
+            self._check_nobodys(renamed)
             under_way = msgspec.structs.replace(row, state=f"{RENAMING}{new}")
             await self._rows.replace(under_way)
             try:
@@ -330,32 +349,26 @@ class Volumes:
         if type != "custom":
             text = f'Storage volumes of type "{type}" cannot be deleted with the storage API'
             raise Invalid("storage volume", name, text=text, remedy=f"lxc delete {name}")
-        keeper, place = driver.keeper("custom"), VolumePlace(pool, project, name)
+        place = VolumePlace(pool, project, name)
         async with self._acts.locks.hold([volume_lock(*place)]):
-            row = self._rows.get(*place)
-            if users := self._users.of_volume(*place):
-                remedy = f"it is a disk of {', '.join(user.rpartition('/')[2] for user in users)}"
-                raise Invalid("storage volume", name, text="The storage volume is still in use", remedy=remedy)
-            await self._rows.replace(msgspec.structs.replace(row, state=PENDING))
-            try:
-                await in_thread(keeper.delete_volume, volume_of(place))
-            except BaseException:
-                if keeper.has_volume(volume_of(place)):
-                    await finished(self._rows.replace(row))
-                raise
-            await self._acts.forget(row)
+            with self._acts.closed(place):
+                await self._delete(place)
         self._acts.publish("deleted", place, requestor)
 
-
-class Opener:
-    """Opens a volume's root when a disk is mounted."""
-
-    def __init__(self, driver: StorageDriver, volume: Volume, *, unmapped: bool) -> None:
-        self._driver, self._volume, self.unmapped = driver, volume, unmapped
-
-    def __call__(self) -> int:
-        """A descriptor: the caller's to close. Raises NotFound, HostError."""
-        return self._driver.open_volume(self._volume)
+    async def _delete(self, place: VolumePlace) -> None:
+        keeper = self._acts.keeper(place)
+        row = await self.settled(place)
+        if users := self._users.of_volume(*place):
+            remedy = f"it is a disk of {', '.join(user.rpartition('/')[2] for user in users)}"
+            raise Invalid("storage volume", place.name, text="The storage volume is still in use", remedy=remedy)
+        await self._rows.replace(msgspec.structs.replace(row, state=PENDING))
+        try:
+            await in_thread(keeper.delete_volume, volume_of(place))
+        except BaseException:
+            if keeper.has_volume(volume_of(place)):
+                await finished(self._rows.replace(row))
+            raise
+        await self._acts.forget(row)
 
 
 def _of_snapshot(row: VolumeSnapshotRow) -> StorageVolume:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -92,3 +93,34 @@ def test_a_full_volume_can_still_be_mounted_and_described(pool: Btrfs) -> None:
     assert figures.limit == 8 * MIB
     with pytest.raises(OSError, match="quota"):
         (pool.volume_path(C1) / "more").write_bytes(os.urandom(8 * MIB))
+
+
+def test_a_size_stays_what_it_is_whoever_writes_beside_the_volume(pool: Btrfs) -> None:
+    pool.resize(C1, 8 * MIB)
+
+    def write() -> None:
+        for _ in range(20):
+            with pool.unheld(C1):
+                os.sched_yield()
+
+    threads = [threading.Thread(target=write) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert limit_of(pool) == 8 * MIB
+    held = pool.unheld(C1)
+    held.__enter__()  # and the daemon dies
+    assert limit_of(pool) == 8 * MIB
+    again = Btrfs(pool.layout.root, pool.config)
+    again.create()
+    root = again.mount(C1, MAP).path
+    assert (
+        inside(root, "dd if=/dev/urandom of=big bs=1M count=9 2>/dev/null && echo done || echo refused") == "refused\n"
+    )
+
+
+def limit_of(pool: Btrfs) -> int:
+    figures = pool.figures(C1)
+    assert figures is not None
+    return figures.limit

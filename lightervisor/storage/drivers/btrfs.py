@@ -1,8 +1,6 @@
 """Btrfs: an instance is a subvolume, made by a snapshot of its image's; all copies share what is the same.
 
-Files lie as in the pools of `dir`, owners on disk are plain, mounts are id-mapped; in the place of each copy is a
-snapshot, which takes some milliseconds whatever its size. What guests nest in it comes along (`storage/subvolumes.py`).
-A snapshot is complete before it has its name: one call makes it there, or it is made in the trash and moved.
+Files lie as in pools of `dir`. A snapshot is complete before it has its name: one call makes it, or it is moved there.
 """
 
 import os
@@ -69,14 +67,16 @@ class Btrfs(StorageDriver, SubvolumeStreams, name="btrfs"):
         return cls(root, btrfs_source.attached(root, config))
 
     def create(self) -> None:
-        """Mount it and make the directories; snapshots that a killed daemon has not closed are closed."""
+        """Mount it and make the directories; snapshots and sizes that a killed daemon left open are closed."""
         try:
             Source(self.layout.root, self.config).attach()
             self.layout.prepare(None)
             for kind in ("containers", "custom"):
-                for volume in self.layout.entries(f"{kind}-snapshots"):
-                    for snapshot in self.snapshots(Volume(kind, volume)):
+                for name in self.layout.entries(f"{kind}-snapshots"):
+                    for snapshot in self.snapshots(Volume(kind, name)):
                         subvolumes.set_read_only(self.snapshot_path(snapshot), True)
+                for volume in self.volumes(kind):
+                    self._subvolume_quotas.hold(self.volume_path(volume))
         except OSError as error:
             raise self.layout.failure("storage pool", error) from error
         self._tidy_all_snapshots()
