@@ -21,7 +21,7 @@ ROOT_INODE = 256
 """The inode of every subvolume's own directory."""
 TOP = 5
 """The subvolume that every file system begins with."""
-_READ_ONLY, _BY_NUMBER = 1 << 1, 1 << 4
+_READ_ONLY = 1 << 1
 _MAGIC = 0x94
 _NAMED, _NAMED_2 = struct.Struct("=q4088s"), struct.Struct("=qQQ32x4040s")
 _LOOK_UP, _SEARCH, _FOUND = struct.Struct("=QQ4080s"), struct.Struct("=7Q4I32x"), struct.Struct("=QQQII")
@@ -50,6 +50,15 @@ class Nested(Struct, frozen=True, kw_only=True):
 
     number: int
     path: bytes
+
+
+class Child(Struct, frozen=True, kw_only=True):
+    """A subvolume, and its name in the directory of another one: numbers of that one, and of the directory's inode."""
+
+    number: int
+    parent: int
+    directory: int
+    name: bytes
 
 
 def number(direction: int, order: int, size: int) -> int:
@@ -105,12 +114,6 @@ def destroy(path: Path) -> None:
     """
     with opened(path.parent) as parent:
         _call(parent, number(1, 15, _NAMED.size), _NAMED.pack(0, _name(path.name)))
-
-
-def destroy_number(anywhere: int, subvolume: int) -> None:
-    """As `destroy`, by its number in the file system of an open directory."""
-    content = struct.pack("=qQQ32xQ4032x", 0, 0, _BY_NUMBER, subvolume)
-    _call(anywhere, number(1, 63, _NAMED_2.size), content)
 
 
 def grow(anywhere: int) -> None:
@@ -175,6 +178,28 @@ def nested(descriptor: int, subvolume: int | None = None) -> list[Nested]:
             found.append(Nested(number=child, path=start + place + name))
             waiting.append(found[-1])
     return found
+
+
+def children(descriptor: int) -> list[Child]:
+    """The same without paths, which a guest may have made too long to be told. Raises OSError."""
+    waiting, found = [number_of(descriptor)], list[Child]()
+    for parent in waiting:
+        for content, child in search(descriptor, _TREE_OF_ROOTS, _CHILD, parent):
+            directory, _, length = _REFERENCE.unpack_from(content)
+            name = content[_REFERENCE.size : _REFERENCE.size + length]
+            found.append(Child(number=child, parent=parent, directory=directory, name=name))
+            waiting.append(child)
+    return found
+
+
+def destroy_child(anywhere: int, child: Child) -> None:
+    """As `destroy`, however long its path is: by its name in its directory, which is opened by its inode."""
+    handle = _HANDLE.pack(20, _HANDLE_KIND, child.directory, child.parent, 0)
+    place = syscalls.open_by_handle(anywhere, handle, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        _call(place, number(1, 15, _NAMED.size), _NAMED.pack(0, child.name))
+    finally:
+        os.close(place)
 
 
 def _path_in(descriptor: int, subvolume: int, directory: int) -> bytes:

@@ -18,7 +18,7 @@ _GONE = (errno.ENOENT, errno.ESTALE)
 def has_nested(directory: Path) -> bool:
     """Whether others are nested in a subvolume. Raises OSError."""
     with btrfs.opened(directory) as opened:
-        return bool(btrfs.nested(opened))
+        return bool(btrfs.children(opened))
 
 
 def copy(source: Path, target: Path) -> None:
@@ -98,11 +98,11 @@ def _destroy(subvolume: Path) -> None:
     if not destroy_unless_nested(subvolume):
         with btrfs.opened(subvolume) as opened:
             btrfs.set_read_only(opened, False)
-            nested = btrfs.nested(opened)
+            nested = btrfs.children(opened)
             for one in nested:  # out of what is closed nothing can be taken
                 _unlock(opened, one.number)
             for one in reversed(nested):
-                btrfs.destroy_number(opened, one.number)
+                btrfs.destroy_child(opened, one)
         btrfs.destroy(subvolume)
 
 

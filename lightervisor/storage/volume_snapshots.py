@@ -84,7 +84,11 @@ class VolumeSnapshots:
                 self._being_taken.discard((place, name))
             self._acts.publish_snapshot("created", place, name, requestor)
 
-        return self._start("Creating storage volume snapshot", "storage_volumes", work, place)
+        try:
+            return self._start("Creating storage volume snapshot", "storage_volumes", work, place)
+        except BaseException:
+            self._being_taken.discard((place, name))
+            raise
 
     def _start(self, description: str, kind: str, work: Work, place: VolumePlace) -> Operation:
         resources = {kind: [f"/1.0/{kind}/{place.name}"]}  # as LXD has it, where no such thing is

@@ -108,3 +108,14 @@ def test_a_filled_snapshot_is_replaced(pool: Btrfs) -> None:
     assert (pool.mount_snapshot(S1).path / "note").read_text() == "new"
     with pytest.raises(OSError, match="Read-only"):
         (pool.snapshot_path(S1) / "intruder").touch()
+
+
+def test_none_is_made_so_that_it_cannot_be_removed(pool: Btrfs) -> None:
+    root = pool.mount(C1, MAP).path
+    long = "/".join([f"{n:0200}" for n in range(12)])
+    inside(root, f"mkdir -p one/{long} two/{long}; btrfs -q subvolume create one/{long}/deep; mv one two/{long}/")
+    inside(root, "btrfs -q subvolume create out; btrfs -q subvolume create out/in; btrfs property set out ro true")
+    pool.delete_volume(C1)
+    pool.layout.trash.wait()
+    assert list(pool.layout.trash.directory.iterdir()) == []
+    assert subvolumes_of(pool) == 1, "that of the image"
