@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import struct
@@ -164,3 +165,18 @@ def test_a_volume_in_use_is_rebuilt_and_deleted(volume: StorageDriver) -> None:
     volume.mount(C1, MAP)
     volume.delete_volume(C1)
     assert not volume.has_volume(C1)
+
+
+def test_a_full_pool_does_not_keep_a_volume_from_going(pool: StorageDriver, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool.create_volume(C1, "img1")
+    pool.mount(C1, MAP)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shifted.files, "write_whole", full)
+        pool.delete_volume(C1)
+    pool.layout.trash.wait()
+    assert not pool.has_volume(C1)
+    assert list(pool.layout.trash.directory.iterdir()) == []

@@ -147,6 +147,7 @@ class Btrfs(StorageDriver, SubvolumeStreams, name="btrfs"):
             self._exchange(staged, target)
         elif isinstance(target, Volume):
             self._place(staged, target)
+            self.layout.flush()  # its name, too, before anything else says that it is there
         else:
             self._close(staged, target)
 
@@ -185,8 +186,7 @@ class Btrfs(StorageDriver, SubvolumeStreams, name="btrfs"):
             return
         except FileNotFoundError as error:
             if source.parent == self.layout.root / "images":
-                text = f"Image {source.name} is not in this storage pool"
-                raise NotFound("image", source.name, text=text) from error
+                raise NotFound("image", source.name, text=f"Image {source.name} is not in this storage pool") from error
             raise NotFound("storage pool volume", source.name) from error
         except OSError as error:
             raise self.layout.failure("storage volume", error) from error

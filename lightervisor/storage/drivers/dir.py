@@ -141,8 +141,8 @@ class Dir(StorageDriver, name="dir"):
         self.layout.flush()
 
     def delete_volume(self, volume: Volume) -> None:
-        """Into the trash."""
-        self.unmount(volume)
+        """Into the trash, with the owners that it has: other ones need room, which a full pool has not."""
+        super()._let_go(self.volume_path(volume))
         project = self._quotas.project(self.volume_path(volume))
         self.layout.trash.discard(self.volume_path(volume))
         self._quotas.forget(project)
