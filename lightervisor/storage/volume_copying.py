@@ -41,6 +41,11 @@ class Origin(NamedTuple):
         """What storage drivers know it as."""
         return snapshot_of(self.volume, self.snapshot) if self.snapshot else volume_of(self.volume)
 
+    @property
+    def writable(self) -> list[VolumePlace]:
+        """What instances may write to meanwhile: those that only show a volume whose snapshot is read go on."""
+        return [] if self.snapshot else [self.volume]
+
 
 class VolumeCopying:
     """Copies custom volumes."""
@@ -73,7 +78,7 @@ class VolumeCopying:
             goods = Goods(self._acts.keeper(origin.volume), origin.files, [one.name for one in kept])
             target = Place(self._acts.keeper(place), volume_of(place))
             adopted = [msgspec.structs.replace(one, volume=place) for one in kept]
-            async with self._acts.left_alone(origin.volume):
+            async with self._acts.left_alone(*origin.writable):
                 still = None if origin.snapshot else await self._acts.still(run, origin.volume)
                 async with self._volumes.bringing(row, adopted):
                     await watched(place.name, shown(run), carrying.copy, goods, target, still)
@@ -116,7 +121,7 @@ class VolumeCopying:
 
         async def work(run: Run) -> None:
             self._acts.row(place)
-            async with self._acts.unused(place, origin.volume):
+            async with self._acts.unused(place, *origin.writable):
                 surplus: list[str] = []
                 if not origin.snapshot and not source.volume_only:
                     surplus = await self._add_snapshots(run, origin, place, self.kept(origin, source))

@@ -86,13 +86,39 @@ def test_a_full_volume_is_still_described(daemon: Daemon, lxc: Lxc, pool: str, n
     lxc(*V, "delete", pool, f"{name}-2").ok()
 
 
-def test_no_disk_is_added_while_its_volume_moves(daemon: Daemon, lxc: Lxc, running: str, pool: str, name: str) -> None:
-    lxc(*V, "create", "default", name).ok()
+def fill(daemon: Daemon, name: str) -> None:
+    """So much that copying it takes seconds."""
     root = daemon.state / f"storage-pools/default/custom/default_{name}/rootfs"
     for folder in range(100):
         (root / str(folder)).mkdir()
         for number in range(200):
             (root / str(folder) / str(number)).write_text("x")
+
+
+def test_who_shows_a_volume_goes_on_while_its_snapshot_is_copied(
+    daemon: Daemon, lxc: Lxc, running: str, pool: str, name: str
+) -> None:
+    lxc(*V, "create", "default", name).ok()
+    fill(daemon, name)
+    lxc(*V, "snapshot", "default", name, "s1").ok()
+    lxc(*V, "attach", "default", name, running, "d", "/mnt").ok()
+    body = {"name": name, "source": {"type": "copy", "name": f"{name}/s1", "pool": "default"}}
+    copying = daemon.request("POST", f"/1.0/storage-pools/{pool}/volumes/custom", body).metadata
+    arriving = daemon.state / f"storage-pools/{pool}/trash"
+    eventually(lambda: any(arriving.iterdir()), what="the snapshot to be copied")
+    changed = daemon.operation("PUT", f"/1.0/instances/{running}/state", {"action": "freeze"})
+    assert changed["status"] == "Success"
+    assert daemon.request("GET", f"/1.0/operations/{copying['id']}").metadata["status"] == "Running"
+    lxc("start", running).ok()
+    assert daemon.request("GET", f"/1.0/operations/{copying['id']}/wait").metadata["status"] == "Success"
+    lxc(*V, "detach", "default", name, running, "d").ok()
+    lxc(*V, "delete", "default", name).ok()
+    lxc(*V, "delete", pool, name).ok()
+
+
+def test_no_disk_is_added_while_its_volume_moves(daemon: Daemon, lxc: Lxc, running: str, pool: str, name: str) -> None:
+    lxc(*V, "create", "default", name).ok()
+    fill(daemon, name)
     arriving = daemon.state / f"storage-pools/{pool}/trash"
     moving = daemon.request("POST", f"{URL}/{name}", {"name": name, "pool": pool})
     eventually(lambda: any(arriving.iterdir()), what="the volume to be copied")
