@@ -50,6 +50,7 @@ LONG_S = {
     "tests/integration/test_volume_copies.py": 45,
     "tests/integration/test_volume_snapshots.py": 30,
     "tests/integration/test_volume_schedule.py": 60,
+    "tests/integration/test_volume_places.py": 60,
     "tests/faults/test_rebuild.py": 110,
     "tests/integration/test_host_reboot.py": 68,
     "tests/integration/test_btrfs_migration.py": 40,
