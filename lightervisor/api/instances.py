@@ -6,10 +6,11 @@ import msgspec
 from aiohttp import web
 from msgspec import UnsetType
 
-from lightervisor.api import envelope, etag, filters, instance_imports, raw, urls
+from lightervisor.api import callers, envelope, etag, filters, instance_imports, raw, urls
 from lightervisor.api.instance_paths import MACHINES, kind_of, named, routes
 from lightervisor.api.requests import body, project, projects, recursion, requestor
 from lightervisor.api.services import Services, services
+from lightervisor.auth.caller import Level, refused
 from lightervisor.errors import Invalid, NotFound
 from lightervisor.model.backup import InstanceBackup
 from lightervisor.model.instance import (
@@ -82,6 +83,8 @@ async def create(request: web.Request) -> web.StreamResponse:
         post = msgspec.structs.replace(post, type="virtual-machine")
     if request.query.get("target"):
         raise Invalid("target", text="Target only allowed when clustered")
+    if post.source.type == "migration" and post.source.live and callers.of(request).level is Level.RESTRICTED:
+        raise refused()  # criu reads what the other server sends, and does as root what it finds
     ways = {"copy": found.copying.copy, "migration": found.receiving.receive}
     begin = ways.get(post.source.type, found.creation.create)
     return envelope.background(begin(project(request), post, requestor(request)))

@@ -51,11 +51,11 @@ def confined(
     if archive is not None:
         words += ["--ro-bind", archive, "/archive"]
     if target is not None:
-        words += ["--dev-bind", target, "/target"]
+        words += ["--bind", target, "/target"]  # devices can be made there, and not opened
     for path, place in {**(tree or {}), **(shown or {})}.items():
         words += ["--ro-bind", path, place]
     for path, place in (writable or {}).items():
-        words += ["--dev-bind", path, place]
+        words += ["--bind", path, place]
     if output is not None:
         words += ["--bind", output, OUTPUT]
     return [*words, "--", *argv]

@@ -1,7 +1,7 @@
 """Is a configuration acceptable? One check, on the final merged state. Texts are LXD's."""
 
 import posixpath
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from lightervisor.config import names
@@ -12,6 +12,20 @@ from lightervisor.errors import Invalid
 from lightervisor.runtime.settings import nvidia, raw_lxc, seccomp
 
 DeviceCheck = Callable[[str, Mapping[str, str]], None]
+
+
+class StatefulOne(Protocol):
+    """An instance or a snapshot, as far as its memory is concerned."""
+
+    @property
+    def name(self) -> str:
+        """Its own name."""
+        ...
+
+    @property
+    def stateful(self) -> bool:
+        """Whether memory is kept."""
+        ...
 
 
 class Kept(Protocol):
@@ -31,6 +45,17 @@ class Kept(Protocol):
     def devices(self) -> Devices:
         """Its own devices."""
         ...
+
+
+def check_has_no_memory(name: str, kept: Sequence[StatefulOne]) -> None:
+    """Raise Invalid when an instance, or one of its snapshots, has memory that what is to be done would lose."""
+    for one in kept:
+        if one.stateful:
+            what, remedy = "it", f"lxc start {name}, with --stateless to forget it"
+            if one.name != name:
+                what, remedy = f"snapshot {one.name}", f"lxc delete {name}/{one.name}"
+            text = f"What {what} has in memory is kept with its files, and would be lost"
+            raise Invalid("instance", name, text=text, remedy=remedy)
 
 
 class InstanceChecks:

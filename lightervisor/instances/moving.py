@@ -16,6 +16,7 @@ from lightervisor.errors import Conflict, Invalid, NotFound
 from lightervisor.events.stream import Events
 from lightervisor.instances import cloud_init
 from lightervisor.instances.boot import Boot
+from lightervisor.instances.checks import check_has_no_memory
 from lightervisor.instances.copy_sources import Source, Sources
 from lightervisor.instances.templates import PENDING
 from lightervisor.instances.volume_copies import Target
@@ -55,12 +56,11 @@ class Moving:
             if self._boot.status(project, name) != "Stopped":
                 text = "Instance must be stopped to move between pools statelessly"
                 raise Invalid("instance", name, text=text, remedy=f"lxc stop {name}")
-            if row.stateful:
-                text = "What it has in memory is kept in its pool, and would not come along"
-                raise Invalid("instance", name, text=text, remedy=f"lxc start {name}, with --stateless to forget it")
+            is_alone = post.instance_only or post.container_only
+            check_has_no_memory(name, [row, *self._sources.snapshots.of(project, name)])
             if new_name != name and self._rows.exists(project, new_name):
                 raise Conflict("instance", new_name, text=f'Name "{new_name}" already in use')
-            await self._move(run, row, self._moved(row, post), is_alone=post.instance_only or post.container_only)
+            await self._move(run, row, self._moved(row, post), is_alone=is_alone)
             if new_name != name:
                 self._events.happened("instance", "renamed", new_name, project, requestor, {"old_name": name})
             else:

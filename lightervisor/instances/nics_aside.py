@@ -10,12 +10,13 @@ from pathlib import Path
 from lightervisor.config.merge import Expanded
 from lightervisor.db.instances import InstanceRow
 from lightervisor.instances.devices import InstanceDevices
-from lightervisor.kernel import files, guests, network_kept
+from lightervisor.kernel import files, guests, network_kept, paths
 from lightervisor.kernel.guests import Guest
 from lightervisor.kernel.network_kept import KeptLink
 from lightervisor.kernel.threads import in_thread
 
 NETWORK = "network.json"
+_LARGEST = 1 << 20  # bytes; it may be from another server
 
 
 def without_nics(expanded: Expanded) -> Expanded:
@@ -45,7 +46,7 @@ async def put_back(
 
     def give() -> None:
         try:
-            kept = network_kept.decode((directory / NETWORK).read_bytes())
+            kept = network_kept.decode(paths.read(directory, NETWORK, limit=_LARGEST))
         except (FileNotFoundError, ValueError):
             return
         guests.in_network(guest, lambda: network_kept.give_back(kept))

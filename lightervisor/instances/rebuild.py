@@ -16,6 +16,7 @@ from lightervisor.instances import cloud_init
 from lightervisor.instances.births import check_runnable
 from lightervisor.instances.boot import Boot
 from lightervisor.instances.catalog import Catalog
+from lightervisor.instances.checks import check_has_no_memory
 from lightervisor.instances.image_choice import BASE, PROPERTY, ImageChoice, with_image
 from lightervisor.instances.templates import PENDING
 from lightervisor.instances.update import Update
@@ -87,6 +88,7 @@ class Rebuilding:
         self._check_stopped(project, name)
         await self._boot.cleaned_up(project, name)
         old = self._catalog.row(project, name)
+        check_has_no_memory(name, [old])
         new = _rebuilt(old, image)
         pool = self._volumes.pool_of(self._update.check(new).devices)
         if image is not None:

@@ -11,6 +11,7 @@ from lightervisor.db.instance_snapshots import SnapshotRow
 from lightervisor.db.instances import InstanceRows
 from lightervisor.errors import Failure, Invalid
 from lightervisor.instances.boot import Boot
+from lightervisor.instances.checks import check_has_no_memory
 from lightervisor.instances.copy_sources import LET_GO, Source, Sources
 from lightervisor.instances.snapshot_acts import SnapshotActs
 from lightervisor.instances.snapshot_arrivals import SnapshotArrivals
@@ -62,6 +63,7 @@ class Refreshing:
             if self._boot.status(project, name) != "Stopped":
                 text = "Failed getting exclusive access to instance: Instance is running"
                 raise Failure("instance", name, text=text, remedy=f"lxc stop {name}")
+            check_has_no_memory(name, [self._rows.get(project, name)])
             self._sources.copies.volumes.check_unread(project, name)
             await self._boot.cleaned_up(project, name)
             origin, still = await self._sources.ready(project, source)

@@ -69,6 +69,8 @@ class SnapshotRestoring:
             if stateful and not snapshot.stateful:
                 text = "Stateful snapshot restore requested by snapshot is stateless"
                 raise Invalid("snapshot", name, text=text, remedy="leave out --stateful")
+            if stateful:
+                await self._memory.check_kept(self._restored(snapshot), self._acts.pool(project, instance), place)
             await self._restore(run, place, snapshot, requestor, starts=not stateful)
             if stateful:
                 await self._memory.take(self._catalog.row(project, instance), self._acts.pool(project, instance), place)

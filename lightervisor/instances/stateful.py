@@ -25,8 +25,10 @@ from lightervisor.kernel import paths
 from lightervisor.kernel.guests import Guest, guest_of
 from lightervisor.kernel.threads import finished, in_thread
 from lightervisor.operations.operations import Run
+from lightervisor.runtime import criu
 
 STATE = "state"
+_LARGEST = 1 << 20  # bytes of liblxc's lines
 UNDO = "let instance go on whose memory was being kept"
 UNDO_START = "keep memory of instance that was being brought back, unless it runs"
 Held = Callable[[], Awaitable[bool]]
@@ -130,7 +132,7 @@ class Stateful:
         if not row.stateful or not directory.is_dir():
             text = "Container has no existing state to restore"
             raise Invalid("instance", row.name, text=text, remedy=f"lxc start --stateless {row.name}")
-        self._check_map(row, directory)
+        await self._check_map(row, directory)
         arguments = {"project": row.project, "name": row.name}
         try:
             await run.step(lambda: self.boot.start(row, State(directory)), undo=UNDO_START, arguments=arguments)
@@ -143,7 +145,7 @@ class Stateful:
     async def start_at_boot(self, row: InstanceRow) -> None:
         """Bring the processes of a stopped instance back as `start` does; a daemon that dies finds out by `settle`."""
         directory = self.directory(row)
-        self._check_map(row, directory)
+        await self._check_map(row, directory)
         await self.boot.start(row, State(directory))
         await self.forget(row)
 
@@ -160,15 +162,20 @@ class Stateful:
         """
         await self._note(project, name, stateful=True)
         row = self._rows.get(project, name)
-        self._check_map(row, self.directory(row))
+        await self._check_map(row, self.directory(row))
         await self.boot.start(row, State(self.directory(row), run.commit))
         await self.forget(self._rows.get(project, name))
 
-    def _check_map(self, row: InstanceRow, directory: Path) -> None:
+    async def _check_map(self, row: InstanceRow, directory: Path) -> None:
         """Raise Invalid when processes that were kept had other ids on the host than they would have now."""
         idmap = self.boot.idmap_of(row, self._catalog.expand(row))
         now = [f"{key} = {value}" for key, value in (idmap.lxc_lines() if idmap is not None else [])]
-        was = [line for line in (directory / "lxc.conf").read_text().splitlines() if line.startswith("lxc.idmap")]
+        # It may be from another server.
+        try:
+            text = await in_thread(lambda: paths.read(directory, "lxc.conf", limit=_LARGEST).decode(errors="replace"))
+        except OSError as error:
+            raise HostError("instance", row.name, cause=f"its state is damaged: lxc.conf: {error.strerror}") from error
+        was = [line for line in text.splitlines() if line.startswith("lxc.idmap")]
         if sorted(now) != sorted(was):
             text = f"Its processes had the id map {_shown(was)}, here they would have {_shown(now)}"
             raise Invalid("instance", row.name, text=text, remedy=f"lxc start --stateless {row.name}")
@@ -192,6 +199,17 @@ class Stateful:
         """Give a snapshot the memory that was just written down, the files of which nobody changes any more."""
         await in_thread(_link, self.directory(row), self._volumes.snapshot_directory(pool, place) / STATE)
         await self._volumes.keep(pool)
+
+    async def check_kept(self, row: InstanceRow, pool: str, place: SnapshotPlace) -> None:
+        """See that a snapshot's memory can be brought back, in an instance as this one, before anything is stopped.
+
+        Raises HostError when it is gone, Invalid for another id map, Unsupported without criu.
+        """
+        source = self._volumes.snapshot_directory(pool, place) / STATE
+        if not source.is_dir():
+            raise HostError("snapshot", place.name, cause=f"its memory is not there any more: {source}")
+        await in_thread(criu.check)
+        await self._check_map(row, source)
 
     async def take(self, row: InstanceRow, pool: str, place: SnapshotPlace) -> None:
         """Give a stopped instance the memory of its snapshot. Raises HostError when there is none."""

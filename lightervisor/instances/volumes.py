@@ -1,5 +1,6 @@
 """Where an instance lives on disk: its pool, its volume, its description for `lxd recover`."""
 
+import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence, Set
 from contextlib import asynccontextmanager, suppress
@@ -28,6 +29,8 @@ from lightervisor.storage.mountpoint import ROOTFS
 from lightervisor.storage.plain import PlainDirectories, PlainDirectory
 from lightervisor.storage.pools import Pools
 from lightervisor.storage.volume_rules import custom_volume
+
+log = logging.getLogger(__name__)
 
 
 class SnapshotPlace(NamedTuple):
@@ -273,8 +276,14 @@ class InstanceVolumes:
         try:
             yield
         finally:
-            for place in places:
-                await finished(self.unmount_snapshot(pool, place))
+            await finished(self._let_go(pool, places))
+
+    async def _let_go(self, pool: str, places: Sequence[SnapshotPlace]) -> None:
+        for place in places:
+            try:
+                await self.unmount_snapshot(pool, place)
+            except Failure as failure:  # it is mounted on, and read by nobody
+                log.warning("a snapshot was not unmounted: %s", failure.message())
 
     def check_unread(self, project: str, instance: str, snapshot: str = "") -> None:
         """Raise Conflict while somebody reads a snapshot, or any of an instance."""

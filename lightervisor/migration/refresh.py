@@ -15,6 +15,7 @@ from lightervisor.db.instance_snapshots import SnapshotRow, SnapshotRows
 from lightervisor.db.instances import InstanceRow, InstanceRows
 from lightervisor.errors import Failure
 from lightervisor.instances.boot import Boot
+from lightervisor.instances.checks import check_has_no_memory
 from lightervisor.instances.snapshot_acts import SnapshotActs
 from lightervisor.instances.snapshot_arrivals import SnapshotArrivals
 from lightervisor.instances.sockets import Sockets
@@ -92,6 +93,7 @@ class Refreshing:
     async def _refresh(self, run: Run, talk: Talk, project: str, name: str, post: InstancesPost) -> None:
         if self._boot.status(project, name) != "Stopped":
             raise Failure("instance", name, text="Cannot refresh a running instance", remedy=f"lxc stop {name}")
+        check_has_no_memory(name, [self._rows.get(project, name)])
         self._volumes.check_unread(project, name)
         await self._boot.cleaned_up(project, name)
         row = self._rows.get(project, name)

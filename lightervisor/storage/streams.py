@@ -131,7 +131,7 @@ class Receiving:
         for name in ("/bin", "/sbin", "/lib", "/lib64", "/etc/ld.so.cache"):
             argv += ["--ro-bind-try", name, name]
         argv += [
-            "--dev-bind",
+            "--bind",  # not --dev-bind: a stream may order to write to the device that it has made
             self._place,
             _TARGET,
             "--",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -215,3 +216,12 @@ def test_what_is_no_stream_is_refused(pool: Btrfs, tmp_path: Path) -> None:
 def test_headers_that_do_not_fit_are_refused(parts: list[BtrfsSubvolume]) -> None:
     with pytest.raises(Invalid):
         streams.check(parts, ["s1"] if parts and parts[-1].snapshot else [])
+
+
+def test_a_device_that_a_stream_makes_is_not_written_to(pool: Btrfs, tmp_path: Path) -> None:
+    """`btrfs receive` opens what it is told to write to, whatever that is; here it is /dev/zero, which takes all."""
+    crafted, mode = Crafted(), stat.S_IFCHR | 0o666
+    crafted.add(5, (15, b"d"), (3, struct.pack("<Q", 310)), (5, struct.pack("<Q", mode)), (8, struct.pack("<Q", 0x105)))
+    crafted.add(15, (15, b"d"), (18, struct.pack("<Q", 0)), (19, b"over"))
+    with pytest.raises(Failure, match="Permission denied"):
+        receive(pool, crafted.end(tmp_path / "stream"))

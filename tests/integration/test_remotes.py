@@ -203,6 +203,8 @@ class TestAccess:
         assert network.request(narrow, "PATCH", "/1.0", {"config": {}}).status == 403
         assert network.request(narrow, "GET", "/1.0/warnings").status == 403
         assert network.request(narrow, "PUT", "/internal/shutdown", {}).status == 403
+        live = {"name": f"{name}-l", "source": {"type": "migration", "mode": "push", "live": True}}
+        assert network.request(narrow, "POST", "/1.0/instances", live).status == 403  # root reads what comes
 
     def test_events_tell_who_it_was(self, daemon: Daemon, network: Network) -> None:
         ours = make()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -145,6 +146,29 @@ def test_a_snapshot_without_memory_cannot_give_any(counting: Counting) -> None:
     counting.lxc.say("stop", counting.name, "--stateful")
     counting.lxc.say("restore", counting.name, "cold")
     assert (counting.record["status"], counting.record["stateful"]) == ("Stopped", False)
+
+
+def test_nothing_loses_memory_by_the_way(counting: Counting) -> None:
+    name, lxc = counting.name, counting.lxc
+    lxc.say("snapshot", name, "warm", "--stateful")
+    counting.check()
+    lxc.say("storage", "create", f"{name}-b", "dir")
+    try:
+        lxc.say("stop", name, "--stateful")
+        for words in (("rebuild", "build:busybox", name), ("move", name, "--storage", f"{name}-b")):
+            with pytest.raises(ClientFailure, match="What it has in memory is kept with its files, and would be lost"):
+                lxc.say(*words)
+        lxc.say("start", name)
+        counting.check()
+        shutil.rmtree(state_of(counting).parents[2] / "containers-snapshots" / name / "warm/state")
+        with pytest.raises(ClientFailure, match="its memory is not there any more"):
+            lxc.say("restore", name, "warm", "--stateful")
+        counting.check()  # nothing was stopped for it
+        lxc.say("stop", name, "--force")
+        with pytest.raises(ClientFailure, match="What snapshot warm has in memory is kept with its files"):
+            lxc.say("move", name, "--storage", f"{name}-b")
+    finally:
+        lxc.say("storage", "delete", f"{name}-b")
 
 
 def test_limits_are_those_of_the_configuration(keeper: Daemon) -> None:
