@@ -9,6 +9,7 @@ from lightervisor.config.types import Text, matching
 HardwareAddress = matching("MAC address", r"(?i)[0-9a-f]{2}(:[0-9a-f]{2}){5,19}", 'Invalid MAC address "{value}"')
 Uuid = matching("UUID", r"(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "Invalid UUID")
 TYPES = {"uuid": Uuid, "*.hwaddr": HardwareAddress}
+HANDED_OVER = "volatile.last_state.handed_over"
 _OF_A_HOST = ("volatile.idmap.", "volatile.last_state.")
 _OF_A_RUN = (".host_name", ".last_state.created", ".last_state.mtu", ".last_state.hwaddr", ".last_state.ip_addresses")
 
@@ -23,6 +24,10 @@ for _name, _help in (
     ("idmap.next", "The id map that the next start uses"),
     ("last_state.idmap", "The id map of the files on disk; empty when they are mapped at mount"),
     ("last_state.ready", "Whether the guest has said that it is ready"),
+    (
+        "last_state.handed_over",
+        "Whether it may run on the server that it was being moved to; it is not started unasked",
+    ),
     ("last_state.power", "Whether it ran when the daemon last knew"),
     ("uuid", "The instance's own identity"),
     ("vsock_id", "Number of a virtual machine on the host"),

@@ -11,6 +11,7 @@ from pathlib import Path
 from lightervisor.client.light import Server
 from lightervisor.client.light_http import unix_connector
 from lightervisor.config.types import is_true
+from lightervisor.config.volatile_keys import HANDED_OVER
 from lightervisor.daemon.options import Paths
 from lightervisor.errors import Unavailable
 
@@ -51,6 +52,8 @@ def is_needed(database: Path) -> bool:
             for layer in [*layers, json.loads(config)]:
                 merged.update(layer)
             autostart = merged.get("boot.autostart")
+            if HANDED_OVER in merged:
+                continue
             was_running = merged.get("volatile.last_state.power") == "RUNNING"
             if is_true(autostart) if autostart is not None else was_running:
                 return True

@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from lightervisor.config.types import is_true
+from lightervisor.config.volatile_keys import HANDED_OVER
 from lightervisor.db.instances import InstanceRow
 from lightervisor.db.warnings import WarningRows
 from lightervisor.errors import Failure
@@ -40,6 +41,8 @@ class Autostart:
             autostart = config.get("boot.autostart")
             was_running = row.config.get("volatile.last_state.power") == "RUNNING"
             is_wanted = is_true(autostart) if autostart is not None else was_running
+            if HANDED_OVER in row.config:  # it may run where it was moved to: only who asks for it starts it here
+                continue
             if is_wanted and self._catalog.status(row.project, row.name) == "Stopped":
                 priority = int(config.get("boot.autostart.priority") or 0)
                 wanted.append(Due(row, priority, float(config.get("boot.autostart.delay") or 0)))

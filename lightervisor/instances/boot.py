@@ -14,6 +14,7 @@ from pathlib import Path
 from lightervisor.config.merge import Expanded
 from lightervisor.config.names import volume_name
 from lightervisor.config.types import is_true
+from lightervisor.config.volatile_keys import HANDED_OVER
 from lightervisor.db.instances import InstanceRow, InstanceRows
 from lightervisor.devices.device import Device, DeviceStart
 from lightervisor.errors import Failure, HostError, NotFound
@@ -178,6 +179,7 @@ class Boot:
             **next_map,
             **not_ready(row),
             PENDING: None,
+            HANDED_OVER: None,
         }
         for _, start in started:
             volatile.update(start.volatile)

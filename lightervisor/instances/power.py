@@ -11,6 +11,7 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+from lightervisor.config.volatile_keys import HANDED_OVER
 from lightervisor.db.instances import InstanceRow, InstanceRows
 from lightervisor.errors import Failure, Invalid
 from lightervisor.events.stream import Events
@@ -261,6 +262,8 @@ class Power:
         """Let a frozen instance go on; the caller holds its lock. Raises Invalid with LXD's text for one that runs."""
         if self._catalog.status(project, name) != "Frozen":
             raise Invalid("instance", name, text="The container is already running")
+        if HANDED_OVER in self._rows.get(project, name).config:
+            await self._rows.merge_config(project, name, {HANDED_OVER: None})
         await self._boot.containers.unfreeze(self._boot.container_name(project, name))
         self._events.happened("instance", "resumed", name, project, requestor)
 

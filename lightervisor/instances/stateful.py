@@ -5,6 +5,7 @@ moment at which the dump is whole and before its processes end, until they run a
 instance that runs, whose state is of no use any more, or one that is stopped and has it.
 """
 
+import logging
 import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -13,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from lightervisor.config.names import volume_name
+from lightervisor.config.volatile_keys import HANDED_OVER
 from lightervisor.db.instances import InstanceRow, InstanceRows
 from lightervisor.errors import HostError, Invalid, NotFound, Unsupported
 from lightervisor.instances import dump_checks, nics_aside
@@ -31,6 +33,7 @@ STATE = "state"
 _LARGEST = 1 << 20  # bytes of liblxc's lines
 UNDO = "let instance go on whose memory was being kept"
 UNDO_START = "keep memory of instance that was being brought back, unless it runs"
+log = logging.getLogger(__name__)
 Held = Callable[[], Awaitable[bool]]
 
 
@@ -69,7 +72,8 @@ class Stateful:
     async def keep(self, run: Run, row: InstanceRow, *, held: Held | None = None) -> None:
         """Write the memory of a running instance into its `state`, and stop it.
 
-        With `held` that is done before, while nothing in it moves, and decides: with False it goes on. Raises
+        With `held` that is done before, while nothing in it moves, and decides: with False it goes on, and with True
+        it has called `hand_over`. Raises
         HostError with criu's reason, and what `held` raises; then it runs as before.
         """
         arguments = {"project": row.project, "name": row.name}
@@ -83,11 +87,10 @@ class Stateful:
         self._write_lines(row, directory)
 
         async def decide() -> bool:
-            if held is not None and not await held():
+            if held is None:
+                await self._whole(row)
+            elif not await held():
                 return False
-            pool = self._volumes.pool_of(expanded.devices)
-            await self._volumes.keep(pool)
-            await self._note(row.project, row.name, stateful=True)
             self.boot.expect_stop(row.project, row.name)
             return True
 
@@ -103,8 +106,24 @@ class Stateful:
         if containers.init_pid(container) is not None:
             await self.let_go_on(row)
 
+    async def _whole(self, row: InstanceRow) -> None:
+        await self._volumes.keep(self._volumes.pool_of(self._catalog.expand(row).devices))
+        await self._note(row.project, row.name, stateful=True)
+
+    async def hand_over(self, row: InstanceRow) -> None:
+        """From now on it may run on another server: whatever happens to this daemon, it does not go on here unasked."""
+        await self._whole(row)
+        await self._rows.merge_config(row.project, row.name, {HANDED_OVER: "true"})
+
+    async def take_back(self, row: InstanceRow) -> None:
+        """It is sure that it does not run on another server."""
+        await self._rows.merge_config(row.project, row.name, {HANDED_OVER: None})
+
     async def let_go_on(self, row: InstanceRow) -> None:
-        """Give an instance that runs its nics back; its state is of no use. One that has stopped keeps a whole one."""
+        """Give an instance that runs its nics back; its state is of no use. One that has stopped keeps a whole one.
+
+        One that was handed over and yet runs, as the daemon or criu died, stands still until somebody starts it.
+        """
         container, directory = volume_name(row.project, row.name), self.directory(row)
         guest = guest_of(self.boot.containers.init_pid(container))
         row = self._rows.get(row.project, row.name)
@@ -114,6 +133,9 @@ class Stateful:
             await self._rows.merge_config(row.project, row.name, dict(volatile))
         if guest is not None or not row.stateful:
             await self.forget(row)
+        if HANDED_OVER in row.config and self._catalog.status(row.project, row.name) == "Running":
+            log.warning("instance %s is frozen: it may run on the server that it was being moved to", row.name)
+            await self.boot.containers.freeze(container)
 
     async def undo(self, arguments: Mapping[str, str]) -> None:
         """A dump did not come to its end: see `let_go_on`; may be called twice."""
@@ -155,15 +177,15 @@ class Stateful:
             if row.stateful and self._catalog.status(row.project, row.name) != "Stopped":
                 await self.forget(row)
 
-    async def bring_back(self, run: Run, project: str, name: str) -> None:
+    async def bring_back(self, project: str, name: str, settled: Callable[[], Awaitable[None]]) -> None:
         """Bring the processes of an instance back that came with its memory, as a part of its birth.
 
-        The operation is committed before they move: when they do not, nothing of it is left. Raises HostError.
+        `settled` is done before they move; what it raises keeps them from it. Raises HostError.
         """
         await self._note(project, name, stateful=True)
         row = self._rows.get(project, name)
         await self._check_map(row, self.directory(row))
-        await self.boot.start(row, State(self.directory(row), run.commit))
+        await self.boot.start(row, State(self.directory(row), settled))
         await self.forget(self._rows.get(project, name))
 
     async def _check_map(self, row: InstanceRow, directory: Path) -> None:

@@ -32,6 +32,8 @@ class Line:
     def __init__(self, channel: Channel, silence_s: float) -> None:
         self._channel, self._silence_s = channel, silence_s
         self.is_on_this_host, self.moved = channel.is_on_this_host, 0
+        self.ends = 0
+        """Streams of ours to whose ends the peer may have come."""
 
     async def receive(self) -> bytes | str | None:
         """The next frame, None at the end."""
@@ -162,6 +164,7 @@ class Line:
 
     async def _outward(self, rsync: Rsync, over: "asyncio.Future[None]") -> None:
         await pumps.pump_out(rsync.output, self, over)
+        self.ends += 1
         await self.send(END)
 
     async def _inward(self, rsync: Rsync) -> None:

@@ -82,6 +82,11 @@ class Talk:
         if ending.exception() is None and not ending.result().success:
             raise refused(ending.result())
 
+    def check_wanted(self) -> None:
+        """Raise what the other side said when it has given up, Unavailable when it is gone."""
+        if self._ending is not None and self._ending.done() and not self._ending.result().success:
+            raise refused(self._ending.result())
+
     async def ended(self) -> Control:
         """How it ended, as the other side tells. Raises Unavailable when it does not."""
         if self._ending is None:

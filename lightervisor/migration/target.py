@@ -32,6 +32,7 @@ from lightervisor.kernel.threads import in_thread
 from lightervisor.migration.frames import Control
 from lightervisor.migration.intake import Intake, agree
 from lightervisor.migration.leftovers import Leftovers
+from lightervisor.migration.live import bring_back
 from lightervisor.migration.protobuf import LARGEST
 from lightervisor.migration.refresh import Refreshing
 from lightervisor.migration.talk import CONNECT_S, CONTROL, FS, MEMORY, Talk, There, awaited, dialled
@@ -106,9 +107,9 @@ class Receiving:
                 is_live = await self._bring(run, talk, plan)
                 await self._volumes.keep(plan.pool)  # the other server deletes what it has
                 if is_live:
-                    await self._memory.bring_back(run, plan.row.project, plan.row.name)
-                else:
-                    await run.commit()
+                    await bring_back(run, talk, self._memory, plan.row)
+                    return
+                await run.commit()
                 await talk.control.tell(Control(success=True))
 
         return self._acts.start(plan, work, requestor, sockets=sockets)

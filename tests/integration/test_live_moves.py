@@ -129,6 +129,40 @@ def test_a_target_that_is_killed_never_lets_it_run_twice(client: Lxc, there: Dae
         assert there.instance_names() == []
 
 
+@pytest.mark.parametrize("blow", ["cancel", "kill"])
+def test_a_source_that_is_struck_never_lets_it_run_twice(
+    client: Lxc, there: Daemon, counting: Counting, blow: str
+) -> None:
+    """It is struck while the target restores; the target's record tells of that moment."""
+    words = [client.program, "move", f"here:{counting.name}", f"there:{counting.name}"]
+    moving = subprocess.Popen(words, env={**os.environ, **client.env}, stderr=subprocess.DEVNULL)
+    eventually(lambda: is_handed_over(counting), what="the last files to be sent")
+    if blow == "kill":
+        counting.daemon.kill()
+        counting.daemon.start()
+    else:
+        (found,) = counting.daemon.request("GET", "/1.0/operations").metadata["running"]
+        counting.daemon.request("DELETE", found)
+    moving.wait(timeout=60)
+    eventually(lambda: is_at_rest(counting.daemon) and is_at_rest(there), what="both to be at rest")
+    running = [daemon for daemon in (counting.daemon, there) if runs(daemon, counting.name)]
+    assert len(running) < 2
+    if blow == "cancel":  # it was decided at once: there, or here
+        assert len(running) == 1
+    if running == [there]:
+        counting.moved_to(there)
+    elif not running:
+        assert there.instance_names() == []
+        counting.lxc.say("start", counting.name)
+    counting.check()
+
+
+def is_handed_over(counting: Counting) -> bool:
+    """Whether its record says that it may run elsewhere."""
+    config = counting.record["config"]
+    return isinstance(config, dict) and "volatile.last_state.handed_over" in config
+
+
 def is_at_rest(daemon: Daemon) -> bool:
     """Whether no operation runs."""
     return "running" not in daemon.request("GET", "/1.0/operations").metadata

@@ -40,7 +40,7 @@ class Host:
 
     def _expanded(self) -> Any:
         return [
-            (SimpleNamespace(project="default", name=name, config={}), {"boot.autostart": "true", **config})
+            (SimpleNamespace(project="default", name=name, config=config), {"boot.autostart": "true", **config})
             for name, config in self._instances.items()
         ]
 
@@ -74,6 +74,12 @@ def test_those_of_one_priority_start_at_once_but_only_a_few() -> None:
     host.run()
     assert host.most == 4
     assert len(host.told) == 20
+
+
+def test_what_may_run_on_another_server_waits_for_somebody_to_start_it() -> None:
+    host = Host({"a": {}, "moved": {"volatile.last_state.handed_over": "true"}})
+    host.run()
+    assert host.told == ["a begins", "a runs"]
 
 
 def test_a_lower_priority_waits_for_the_higher() -> None:
