@@ -60,7 +60,7 @@ LONG_S = {
     "tests/faults/test_crashes.py": 65,
     "tests/integration/test_bad_host.py": 55,
     "tests/integration/test_stateful.py": 80,
-    "tests/integration/test_live_moves.py": 60,
+    "tests/integration/test_live_moves.py": 95,
     "tests/fuzz/test_parsers.py": 45,
     "tests/integration/test_image_sources.py": 36,
     "tests/integration/test_image_servers.py": 35,
