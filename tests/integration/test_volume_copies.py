@@ -133,6 +133,9 @@ def test_moves(either: Lxc, lxc: Lxc, daemon: Daemon, pool: str, source: str, im
     either(*V, "move", f"{pool}/moved", f"default/{source}").failed("Volume by that name already exists")
     either(*V, "move", f"{pool}/moved/s1", f"default/{source}-5").ok()
     assert held(daemon, "default", f"{source}-5") == {"": "s1"}
+    url = f"/1.0/storage-pools/{pool}/volumes/custom/moved/snapshots"
+    # The stock client does not wait for its end.
+    eventually(lambda: len(daemon.request("GET", url).metadata) == 1, what="the end of the snapshot that was moved")
     assert list(held(daemon, pool, "moved")) == ["", "s2"]
 
 
