@@ -90,7 +90,10 @@ def held(work: Work, pool: str, name: str) -> dict[str, str]:
     names = [one.rpartition("/")[2] for one in listed]
     above = place(work, pool, name, "any").parent
     assert sorted(names) == (sorted(one.name for one in above.iterdir()) if above.exists() else [])
-    description = (place(work, pool, name) / "backup.yaml").read_text()
+    file = place(work, pool, name) / "backup.yaml"
+    if not file.exists():  # it could not be written when the volume had its place already: the next start does it
+        work.daemon.restart()
+    description = file.read_text()
     assert "user.a: b" in description and f"name: {name}\n" in description
     return {one: (place(work, pool, name, one) / "rootfs/file").read_text() for one in ["", *names]}
 

@@ -56,7 +56,9 @@ async def test_the_files_are_there_for_good_before_the_record_says_so() -> None:
         await work()
 
     catalog = SimpleNamespace(expand=lambda row: row)
-    sources = SimpleNamespace(catalog=catalog, ready=ready, copies=Told(calls, volumes=volumes), moved=lambda *_: None)
+    kept = SimpleNamespace(of=lambda *_: [])
+    copies = Told(calls, volumes=volumes)
+    sources = SimpleNamespace(catalog=catalog, ready=ready, copies=copies, moved=lambda *_: None, snapshots=kept)
     rows = Told(calls, get=lambda *_: ROW)
     boot = Told(calls, status=lambda *_: "Stopped")
     operations = SimpleNamespace(start=lambda _description, work, **_: work)
