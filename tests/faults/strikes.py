@@ -50,7 +50,8 @@ class Strikes:
         self._every = every
         with ThreadPoolExecutor() as threads:
             list(threads.map(self._take_turns, crew))
-        assert len(self._missed) * 3 <= len(self._known), f"they did not come to pass again: {self._missed}"
+        # Of a sample one may be of a kind that has another number each time; `make test-faults` lets none pass.
+        assert len(self._missed) <= (0 if self._every else 1), f"they did not come to pass again: {self._missed}"
         assert not self._problems, "\n\n".join([f"{len(self._problems)} of {len(self._known)}:", *self._problems])
 
     def _add(self, effects: list[str]) -> None:
