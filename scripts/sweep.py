@@ -21,6 +21,7 @@ from pathlib import Path
 
 PROC = Path("/proc")
 NET = Path("/sys/class/net")
+LOCKS = Path("/run/lxc/lock")
 PATIENCE_S = 10.0
 
 
@@ -155,6 +156,8 @@ def main() -> None:
     unmount(state)
     remove_networks(state)
     shutil.rmtree(state)
+    # liblxc locks containers in a directory of the same path, and leaves it.
+    shutil.rmtree(LOCKS / state.relative_to("/"), ignore_errors=True)
 
 
 main()

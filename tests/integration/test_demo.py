@@ -49,6 +49,7 @@ def demo(request: pytest.FixtureRequest) -> Iterator[Demo]:
     one.command("clean-demo").ok()
     left = leaks.find(before, [one])
     assert not left, "left behind:\n" + "\n".join(left)
+    assert not Path(f"/run/lxc/lock{one.state}").exists()
     folder.rmdir()
 
 
