@@ -78,6 +78,15 @@ def launch(daemon: Daemon, image: str) -> Iterator[Launch]:
         discard(daemon, name)
 
 
+@pytest.fixture(scope="module", params=["overlay", "dir"])
+def pool(request: pytest.FixtureRequest, daemon: Daemon) -> Iterator[str]:
+    """A pool of each driver in turn, with a name that no other file's has; it is gone when the file is done."""
+    name = f"t-{request.param}-{secrets.token_hex(4)}"
+    assert daemon.request("POST", "/1.0/storage-pools", {"name": name, "driver": request.param}).status == 201
+    yield name
+    assert daemon.request("DELETE", f"/1.0/storage-pools/{name}").status == 200
+
+
 @pytest.fixture(scope="module")
 def nesting_image(daemon: Daemon, module_lxc: Lxc) -> Iterator[str]:
     """The alias of a Debian with docker.io, podman and what this system needs."""

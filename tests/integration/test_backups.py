@@ -39,14 +39,6 @@ def clean(daemon: Daemon) -> Iterator[None]:
         assert folders == []
 
 
-@pytest.fixture(params=["overlay", "dir"])
-def pool(request: pytest.FixtureRequest, daemon: Daemon) -> str:
-    """A pool of each driver."""
-    name = f"t-{request.param}"
-    assert daemon.request("POST", "/1.0/storage-pools", {"name": name, "driver": request.param}).status in (201, 409)
-    return name
-
-
 def prepared(lxc: Lxc, image: str, name: str, pool: str) -> None:
     """A running instance with a snapshot, whose files have something that is hard to keep."""
     lxc("launch", image, name, "--storage", pool, "-c", "user.note=one").ok()

@@ -17,15 +17,6 @@ ALIAS = "t-round"
 SHAPES = ["unified tar", "unified xz", "unified squashfs", "split zst", "split squashfs"]
 
 
-@pytest.fixture(params=["overlay", "dir"])
-def pool(request: pytest.FixtureRequest, daemon: Daemon) -> Iterator[str]:
-    """A pool of each driver; images and volumes are gone from it when the test is over."""
-    name = f"t-{request.param}"
-    assert daemon.request("POST", "/1.0/storage-pools", {"name": name, "driver": request.param}).status == 201
-    yield name
-    assert daemon.request("DELETE", f"/1.0/storage-pools/{name}").status == 200
-
-
 @pytest.fixture
 def cleared(daemon: Daemon, pool: str, name: str) -> Iterator[None]:
     """Afterwards instance and image are deleted."""
