@@ -193,4 +193,4 @@ EXTENSIONS = [
     "snapshot_retention",
     "instance_snapshot_files",
     "instance_freeze_lease",
-]  # fmt: skip
+]
