@@ -16,7 +16,7 @@ key(
 )
 key(
     "security.idmap.base",
-    integer(0, FULL_RANGE - 1),
+    integer(0, FULL_RANGE - 1, "uint32"),
     scope=SCOPE,
     group="security",
     help="First host id of an isolated map; chosen by the server when unset",
@@ -31,7 +31,7 @@ key(
 )
 key(
     "security.idmap.size",
-    integer(1, FULL_RANGE - 1),
+    integer(1, FULL_RANGE - 1, "uint32"),
     scope=SCOPE,
     default=str(SMALLEST),
     group="security",

@@ -70,16 +70,16 @@ def _check_line(value: str) -> None:
         raise refuse(f"Invalid value {value!r}: control characters are not allowed")
 
 
-def _check_int(value: str) -> None:
+def _check_int(value: str, called: str = "an integer") -> None:
     if not re.fullmatch(r"[+-]?[0-9]{1,19}", value):
-        raise refuse(f'Invalid value for an integer "{value}"')
+        raise refuse(f'Invalid value for {called} "{value}"')
 
 
-def integer(low: int | None = None, high: int | None = None) -> Checked:
-    """A whole number between two bounds, both allowed."""
+def integer(low: int | None = None, high: int | None = None, called: str = "an integer") -> Checked:
+    """A whole number between two bounds, both allowed; `called` is LXD's word for it in its complaint."""
 
     def check(value: str) -> None:
-        _check_int(value)
+        _check_int(value, called)
         if (low is not None and int(value) < low) or (high is not None and int(value) > high):
             top = "" if high is None else f" and {high}"
             raise refuse(f"Invalid value {value!r}: must be a number between {low}{top}")

@@ -120,6 +120,8 @@ class InstanceChecks:
         """Check a profile's own configuration and devices; LXD's texts about them say no "Invalid config"."""
         try:
             self.check_config(config, profile=True)
+            seccomp.check(config)
+            nvidia.check_privileges(config)
             self.check_devices(devices)
         except Invalid as error:
             text = error.sentence().removeprefix("Invalid config: ").removeprefix("Invalid devices: ")

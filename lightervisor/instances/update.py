@@ -53,6 +53,7 @@ class Update:
         requestor: EventLifecycleRequestor | None = None,
     ) -> Operation:
         """PUT: start replacing the configuration. Raises NotFound, and Invalid for what the checks refuse."""
+        self._checks.check_config(without_empty(put.config))
         put = _without_others(self._rows.get(project, name), put)
         gone = _deleted(self._rows.get(project, name).config, put.config)
         self.check(_replaced(self._rows.get(project, name), put, gone))

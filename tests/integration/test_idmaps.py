@@ -107,6 +107,7 @@ def test_a_base_that_others_have_is_refused(lxc: Lxc, pair: tuple[str, str], ima
 @pytest.mark.parametrize(
     ("key", "value", "text"),
     [
+        ("security.idmap.size", "x", 'Invalid config: Invalid value for uint32 "x"'),
         ("security.idmap.size", "0", "must be a number between 1"),
         ("security.idmap.size", "4294967296", "must be a number between 1"),
         ("security.idmap.size", "4294967294", "Not enough uid/gid available for the container"),

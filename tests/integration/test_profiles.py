@@ -66,3 +66,29 @@ def test_the_last_profile_and_then_the_instance_win(either: Lxc, image: str, nam
     either("delete", name).ok()
     for word in ("one", "two"):
         either("profile", "delete", f"{name}-{word}").ok()
+
+
+@pytest.mark.parametrize(
+    ("keys", "text"),
+    [
+        (
+            ("raw.seccomp=2", "security.syscalls.deny=mkdir"),
+            "raw.seccomp is mutually exclusive with security.syscalls*",
+        ),
+        (
+            ("security.syscalls.allow=read", "security.syscalls.blacklist=mkdir"),
+            "security.syscalls.allow is mutually exclusive with security.syscalls.deny*",
+        ),
+        (
+            ("nvidia.runtime=true", "security.privileged=true"),
+            "nvidia.runtime is incompatible with privileged containers",
+        ),
+    ],
+)
+def test_keys_that_exclude_each_other_are_refused_before_anybody_uses_them(
+    lxc: Lxc, name: str, keys: tuple[str, str], text: str
+) -> None:
+    lxc("profile", "create", name).ok()
+    lxc("profile", "set", name, keys[0]).ok()
+    lxc("profile", "set", name, keys[1]).failed(f"Error: {text}")
+    lxc("profile", "delete", name).ok()

@@ -21,13 +21,18 @@ def check(config: Mapping[str, str]) -> None:
     """Raise Invalid with LXD's texts when the runtime is asked for and cannot be given."""
     if not is_true(config.get("nvidia.runtime")):
         return
-    if is_true(config.get("security.privileged")):
-        raise Invalid("config", text="nvidia.runtime is incompatible with privileged containers")
+    check_privileges(config)
     if shutil.which(PROGRAM) is None:
         text = "The NVIDIA container tools couldn't be found"
         raise Invalid("config", text=text, remedy="install nvidia-container-toolkit")
     if not HOOK.exists():
         raise Invalid("config", text="The NVIDIA LXC hook couldn't be found", remedy=f"install it as {HOOK}")
+
+
+def check_privileges(config: Mapping[str, str]) -> None:
+    """Raise Invalid with LXD's text when a privileged container, or a profile for such, asks for the runtime."""
+    if is_true(config.get("nvidia.runtime")) and is_true(config.get("security.privileged")):
+        raise Invalid("config", text="nvidia.runtime is incompatible with privileged containers")
 
 
 def lines(config: Mapping[str, str]) -> Lines:
