@@ -11,6 +11,7 @@ from lightervisor.api import callers, envelope
 from lightervisor.api.instance_paths import MACHINES, kind_of
 from lightervisor.api.requests import header, project, requestor
 from lightervisor.api.services import offered, services
+from lightervisor.backups.records import Place
 from lightervisor.errors import Forbidden, Unsupported
 
 BLOCK = 1 << 20
@@ -21,20 +22,19 @@ async def restore(request: web.Request) -> web.StreamResponse:
     if kind_of(request) == MACHINES:
         raise Unsupported("backup", cause="virtual machines are not offered")
     found, where = offered(services(request).restoring, "backup"), project(request)
-    archive = await found.receive(request.content.iter_chunked(BLOCK))
-    try:
-        callers.confirm(request)
-    except Forbidden:
-        archive.discard()
-        raise
-    operation = await found.restore(
-        where,
-        archive,
+    wish = Place(
+        project=where,
         name=header(request, "X-LXD-name"),
         pool=header(request, "X-LXD-pool"),
         devices=_devices(header(request, "X-LXD-devices")),
-        requestor=requestor(request),
     )
+    received = await found.receive(request.content.iter_chunked(BLOCK), wish)
+    try:
+        callers.confirm(request)
+    except Forbidden:
+        received.upload.discard()
+        raise
+    operation = found.restore(received, requestor(request))
     return envelope.background(operation)
 
 

@@ -74,14 +74,13 @@ async def _restore(request: web.Request) -> web.StreamResponse:
     """An archive as the body: receive it, check it, make a volume of it."""
     found = offered(services(request).volume_restoring, "backup")
     where = (request.match_info["pool"], project(request))
-    archive = await found.receive(request.content.iter_chunked(BLOCK))
+    received = await found.receive(*where, request.content.iter_chunked(BLOCK), header(request, "X-LXD-name"))
     try:
         callers.confirm(request)
     except Forbidden:
-        archive.discard()
+        received.upload.discard()
         raise
-    name = header(request, "X-LXD-name")
-    return envelope.background(await found.restore(*where, archive, name=name, requestor=requestor(request)))
+    return envelope.background(found.restore(received, requestor(request)))
 
 
 async def show(request: web.Request) -> web.StreamResponse:

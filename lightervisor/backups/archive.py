@@ -6,16 +6,17 @@ looked at, without following any link. Source: LXD 5.0.2, backups; docs/adr/0010
 
 import stat
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import NamedTuple, Protocol
 
 from lightervisor.backups import streamed
 from lightervisor.backups.contents import INDEX, INSTANCE, SNAPSHOTS
 from lightervisor.backups.owners import shown_shifted
 from lightervisor.backups.records import IDMAP
 from lightervisor.config import names
-from lightervisor.errors import Invalid, Unsupported
-from lightervisor.images.formats.format import format_of
+from lightervisor.errors import Failure, HostError, Invalid, Unsupported
+from lightervisor.images.formats.format import HEAD, format_beginning
 from lightervisor.images.formats.tar import Tar
 from lightervisor.images.meter import Meter
 from lightervisor.instances import snapshot_names
@@ -31,12 +32,37 @@ LARGEST = 16 << 20
 """Most bytes of an index: one snapshot takes two or three thousand."""
 
 
-class Archive:
-    """The file of a backup of an instance.
+class Part(NamedTuple):
+    """What of an archive is unpacked at once: the trees whose owners one id map has shifted; all of it without any."""
 
-    It is received whole before it is looked at: who sends it hears what is wrong with it, or of the operation, only
-    when all is sent, and files with owners of several id maps take a reading for each. Space is not needed twice all
-    the same: what has been read for the last time is given back while it is unpacked.
+    idmap: IdMap | None
+    trees: Sequence[str] = ()
+
+
+class Upload(Protocol):
+    """A backup that has come."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the archive."""
+        ...
+
+    def opened(self, driver: StorageDriver, parts: Sequence[Part], meter: "MeterOf") -> AbstractContextManager[Path]:
+        """What is in it, unpacked in the driver's pool until the context ends; to be called once. Blocking.
+
+        `meter` makes what counts what comes into a directory. Raises Invalid, HostError.
+        """
+        ...
+
+    def discard(self) -> None:
+        """Remove what is left of it."""
+        ...
+
+
+class Spooled:
+    """One that had to be received whole before it was unpacked (`incoming.py` says when).
+
+    Space is not needed twice all the same: what has been read for the last time is given back meanwhile.
     """
 
     def __init__(self, path: Path) -> None:
@@ -52,62 +78,89 @@ class Archive:
         self.path.unlink(missing_ok=True)
 
     def index(self) -> BackupIndex:
-        """What it says of itself, checked as far as no server is asked. Raises Invalid, Unsupported. Blocking."""
-        index = self.said()
-        check(index)
-        return index
-
-    def said(self) -> BackupIndex:
-        """The same before it is checked. Raises Invalid. Blocking."""
+        """What it says of itself. Raises Invalid. Blocking."""
         with about_backups():
-            text = tar_of(self.path).first(self.path, Meter(self.size), INDEX, largest=LARGEST)
+            text = tar_beginning(self._head()).first(self.path, Meter(self.size), INDEX, largest=LARGEST)
         if text is None:
             raise Invalid(KIND, text="Backup is missing index.yaml", remedy="this is no backup")
-        document = yaml_documents.mapping(text, KIND, FILE, largest=LARGEST)
-        return yaml_documents.convert(document, BackupIndex, KIND, FILE)
+        return parsed(text)
 
-    def take(self, driver: StorageDriver, volume: Volume, maps: "Maps", meter: "MeterOf", watch: Watch) -> None:
-        """As `unpack`, of a backup of streams, which the driver can take. Raises Failure when the watch ends it."""
+    def _head(self) -> bytes:
+        with self.path.open("rb") as file:
+            return file.read(HEAD)
+
+    @contextmanager
+    def opened(self, driver: StorageDriver, parts: Sequence[Part], meter: "MeterOf") -> Generator[Path, None, None]:
+        """As of every upload; each part takes a reading of the whole."""
+        form = tar_beginning(self._head())
         with driver.layout.making("storage volume") as staged:
-            self._unpack(driver, staged, None, [], meter)
-            check_directory(staged, "backup")
-            streamed.taken(driver, volume, staged, maps, watch)
+            for part in parts:
+                with about_backups(), shown_shifted(driver.layout.trash, staged, part.idmap) as target:
+                    counted = meter(staged)
+                    if part is parts[-1]:  # never read again
+                        counted.when_read(lambda position: files.give_back(self.path, position))
+                    form.unpack(self.path, target, counted, only=part.trees)
+            yield staged
 
-    def unpack(self, driver: StorageDriver, volume: Volume, maps: "Maps", meter: "MeterOf") -> None:
-        """Make a volume and its snapshots of what is in it, all or none in the end. Blocking.
 
-        `maps` are the id maps by which the owners of each tree were shifted, of the snapshots by their names and of the
-        instance by ""; `meter` makes what counts what comes into a directory. Raises Invalid when the archive holds
-        other snapshots than these, HostError; what was placed until then is the caller's to remove.
-        """
-        snapshots = sorted(name for name in maps if name)
+class Unpacked:
+    """One that was unpacked while it came, in `directory`, or could not be for `failure`."""
+
+    def __init__(self, driver: StorageDriver, directory: Path | None, size: int, failure: Failure | None) -> None:
+        self._driver, self._directory, self.size, self.failure = driver, directory, size, failure
+
+    def discard(self) -> None:
+        """Remove what was not used."""
+        if self._directory is not None:
+            self._driver.layout.trash.discard(self._directory)
+
+    @contextmanager
+    def opened(self, driver: StorageDriver, parts: Sequence[Part], meter: "MeterOf") -> Generator[Path, None, None]:
+        """As of every upload; all that was to be known of the parts was known before."""
+        if driver is not self._driver or len(parts) != 1:
+            raise HostError(KIND, cause="its storage pool was made anew meanwhile", remedy="import it again")
         with driver.layout.making("storage volume") as staged:
-            for idmap in dict.fromkeys(maps.values()):
-                trees = [_tree_of(name) for name, one in maps.items() if one == idmap]
-                self._unpack(driver, staged, idmap, trees if len(set(maps.values())) > 1 else [], meter)
-            check_directory(staged, "backup")
-            check_directory(staged, INSTANCE)
-            found = names_in(staged, SNAPSHOTS)
-            if found != set(snapshots):
-                odd = sorted(found ^ set(snapshots))
-                raise Invalid(KIND, cause=f"its index and its files disagree about the snapshot {odd[0]!r}")
-            for name in snapshots:  # a link would lead out of it, as what is moved then is below
-                check_directory(staged / SNAPSHOTS, name)
-            like: Snapshot | None = None
-            for name in (name for name in maps if name):  # the oldest first
-                snapshot = Snapshot(volume, name)
-                _place(driver, staged / _tree_of(name), snapshot, like, meter)
-                like = snapshot
-            _place(driver, staged / INSTANCE, volume, like, meter)
+            if self.failure is not None:
+                raise self.failure
+            if self._directory is not None:
+                self._directory.rename(staged)
+            yield staged
 
-    def _unpack(
-        self, driver: StorageDriver, staged: Path, idmap: IdMap | None, trees: Sequence[str], meter: "MeterOf"
-    ) -> None:
-        with about_backups(), shown_shifted(driver.layout.trash, staged, idmap) as target:
-            counted = meter(staged)
-            if not trees:  # all of it is unpacked at once, and never read again
-                counted.when_read(lambda position: files.give_back(self.path, position))
-            tar_of(self.path).unpack(self.path, target, counted, only=trees)
+
+def take(driver: StorageDriver, volume: Volume, maps: "Maps", staged: Path, watch: Watch) -> None:
+    """As `place`, of a backup of streams, which the driver can take. Raises Failure when the watch ends it."""
+    check_directory(staged, "backup")
+    streamed.taken(driver, volume, staged, maps, watch)
+
+
+def place(driver: StorageDriver, volume: Volume, maps: "Maps", staged: Path, meter: "MeterOf") -> None:
+    """Make a volume and its snapshots of what was unpacked, all or none in the end. Blocking.
+
+    `maps` are the id maps by which the owners of each tree were shifted, of the snapshots by their names and of the
+    instance by "". Raises Invalid when there are other snapshots than these, HostError; what was placed until then is
+    the caller's to remove.
+    """
+    snapshots = sorted(name for name in maps if name)
+    check_directory(staged, "backup")
+    check_directory(staged, INSTANCE)
+    found = names_in(staged, SNAPSHOTS)
+    if found != set(snapshots):
+        odd = sorted(found ^ set(snapshots))
+        raise Invalid(KIND, cause=f"its index and its files disagree about the snapshot {odd[0]!r}")
+    for name in snapshots:  # a link would lead out of it, as what is moved then is below
+        check_directory(staged / SNAPSHOTS, name)
+    like: Snapshot | None = None
+    for name in (name for name in maps if name):  # the oldest first
+        snapshot = Snapshot(volume, name)
+        _place(driver, staged / _tree_of(name), snapshot, like, meter)
+        like = snapshot
+    _place(driver, staged / INSTANCE, volume, like, meter)
+
+
+def parsed(text: bytes) -> BackupIndex:
+    """What an index says. Raises Invalid."""
+    document = yaml_documents.mapping(text, KIND, FILE, largest=LARGEST)
+    return yaml_documents.convert(document, BackupIndex, KIND, FILE)
 
 
 Maps = Mapping[str, IdMap | None]
@@ -148,13 +201,22 @@ def maps_of(config: BackupConfig) -> Maps:
     return {name: from_json(one.get(IDMAP, "")) for name, one in told.items()}
 
 
+def parts_of(maps: Maps) -> list[Part]:
+    """What is to be unpacked with which id map: all at once, when it is the same of all trees."""
+    different = list(dict.fromkeys(maps.values()))
+    if len(different) == 1:
+        return [Part(different[0])]
+    return [Part(idmap, [_tree_of(name) for name, one in maps.items() if one == idmap]) for idmap in different]
+
+
 def _tree_of(snapshot: str) -> str:
     return f"{SNAPSHOTS}/{snapshot}" if snapshot else INSTANCE
 
 
-def tar_of(path: Path) -> Tar:
-    """What reads a backup. Raises Invalid unless it is a tar archive."""
-    form = format_of(path)
+def tar_beginning(head: bytes) -> Tar:
+    """What reads a backup that begins with these `HEAD` bytes. Raises Invalid unless it is a tar archive."""
+    with about_backups():
+        form = format_beginning(head)
     if not isinstance(form, Tar):
         raise Invalid(KIND, cause="it is no tar archive")
     return form

@@ -2,18 +2,22 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
+import msgspec
+
+from lightervisor.backups import archive, incoming
 from lightervisor.backups.adopt import Adoption
-from lightervisor.backups.archive import Archive, Maps, maps_of
+from lightervisor.backups.archive import Maps, Part, Upload, check, maps_of, parts_of
+from lightervisor.backups.incoming import Target
 from lightervisor.backups.records import Place
 from lightervisor.config import names
 from lightervisor.config.names import volume_name
 from lightervisor.errors import Conflict, Invalid, NotFound
 from lightervisor.events.stream import Events
-from lightervisor.images import upload
 from lightervisor.images.meter import Limits, Meter
 from lightervisor.instances.volumes import InstanceVolumes
 from lightervisor.kernel.copies import Watch
@@ -26,11 +30,18 @@ from lightervisor.storage.driver import StorageDriver, Volume
 from lightervisor.storage.streams import SubvolumeStreams
 
 PROGRESS = "create_instance_from_backup_unpack_progress"
-Devices = Mapping[str, Mapping[str, str]]
+
+
+class Received(NamedTuple):
+    """A backup that has come, what it says of itself and where it is to be."""
+
+    upload: Upload
+    told: BackupIndex
+    place: Place
 
 
 class Restoring:
-    """Takes backups in; `directory` is where they are received."""
+    """Takes backups in; `directory` is where files are made that are needed meanwhile."""
 
     def __init__(
         self, adoption: Adoption, volumes: InstanceVolumes, operations: Operations, events: Events, directory: Path
@@ -38,52 +49,48 @@ class Restoring:
         self._adoption, self._volumes, self._operations, self._events = adoption, volumes, operations, events
         self._directory, self._limits = directory, Limits()
 
-    async def receive(self, blocks: AsyncIterator[bytes]) -> Archive:
-        """Write what arrives to a file. Raises HostError when the disk is full; nothing is left then."""
-        return Archive((await upload.receive(self._directory, blocks)).path)
+    async def receive(self, blocks: AsyncIterator[bytes], wish: Place) -> Received:
+        """Take a backup in that is to be what is wished; name and pool may be empty, and are the backup's own then.
 
-    async def restore(
-        self,
-        project: str,
-        archive: Archive,
-        *,
-        name: str = "",
-        pool: str = "",
-        devices: Devices | None = None,
-        requestor: EventLifecycleRequestor | None = None,
-    ) -> Operation:
-        """Check a backup and start making the instance of it; the file goes, whatever happens.
-
-        Raises Invalid, Unsupported, NotFound, Conflict for what can be refused at once; the rest is in the operation.
+        Raises Invalid, Unsupported, NotFound, Conflict for what can be refused at once, HostError when the disk is
+        full; nothing is left then. The rest is in the operation.
         """
-        try:
-            index = await asyncio.to_thread(archive.index)
-            place = Place(
-                project=project, name=name or index.name, pool=pool or self._pool(project, index), devices=devices or {}
-            )
+        found: list[tuple[BackupIndex, Place]] = []
+
+        def judge(index: BackupIndex) -> Target:
+            check(index)
+            named = {"name": wish.name or index.name, "pool": wish.pool or self._pool(wish.project, index)}
+            place = msgspec.structs.replace(wish, **named)
             names.check_instance(place.name)
             _check_pool(self._volumes, place.pool)
-            _check_format(index, self._volumes.driver(place.pool))
+            driver = self._volumes.driver(place.pool)
+            _check_format(index, driver)
             config = index.config or BackupConfig()
             self._adoption.checked(config, place)
             self._check_free(place)
-        except BaseException:
-            archive.discard()
-            raise
+            found.append((index, place))
+            return Target(driver, [Part(None)] if index.optimized else parts_of(maps_of(config)))
+
+        upload = await incoming.receive(self._directory, blocks, judge, self._limits)
+        return Received(upload, *found[0])
+
+    def restore(self, received: Received, requestor: EventLifecycleRequestor | None = None) -> Operation:
+        """Start making an instance of a backup, which goes, whatever happens."""
+        upload, index, place = received
 
         async def work(run: Run) -> None:
-            await self._work(run, archive, index, place)
+            await self._work(run, upload, index, place)
             url, context = f"/1.0/instances/{place.name}", {"type": "container", "storage-pool": place.pool}
-            self._events.lifecycle("instance-created", url, project=project, context=context, requestor=requestor)
+            self._events.lifecycle("instance-created", url, project=place.project, context=context, requestor=requestor)
 
         return self._operations.start(
             "Restoring backup",
             work,
-            project=project,
+            project=place.project,
             resources={"instances": [f"/1.0/instances/{place.name}"], "containers": [f"/1.0/containers/{place.name}"]},
-            locks=[instance_lock(project, place.name)],
+            locks=[instance_lock(place.project, place.name)],
             cancellable=True,
-            at_end=archive.discard,
+            at_end=upload.discard,
         )
 
     def _pool(self, project: str, index: BackupIndex) -> str:
@@ -99,18 +106,18 @@ class Restoring:
             raise Conflict("instance", place.name, text=text, remedy="give another name: lxc import <file> <name>")
         self._volumes.check_new(place.pool, place.project, place.name)
 
-    async def _work(self, run: Run, archive: Archive, index: BackupIndex, place: Place) -> None:
+    async def _work(self, run: Run, upload: Upload, index: BackupIndex, place: Place) -> None:
         self._check_free(place)
         config = index.config or BackupConfig()
         adopted, maps = self._adoption.checked(config, place), maps_of(config)
 
         async def make() -> None:
-            await self._unpack(run, archive, place, maps, is_optimized=index.optimized)
+            await self._unpack(run, upload, place, maps, is_optimized=index.optimized)
             await self._volumes.resize(place.project, place.name, adopted.plan.expanded.devices)
 
         await self._adoption.adopt(run, adopted, make)
 
-    async def _unpack(self, run: Run, archive: Archive, place: Place, maps: Maps, *, is_optimized: bool) -> None:
+    async def _unpack(self, run: Run, upload: Upload, place: Place, maps: Maps, *, is_optimized: bool) -> None:
         """The files, in the pool; cancelling ends it at once."""
         loop, stop, watch = asyncio.get_running_loop(), threading.Event(), Watch()
         driver, volume = self._volumes.driver(place.pool), Volume("containers", volume_name(place.project, place.name))
@@ -119,13 +126,14 @@ class Restoring:
             def show(text: str) -> None:
                 loop.call_soon_threadsafe(run.progress, PROGRESS, text)
 
-            return Meter(archive.size, target, show, limits=self._limits, stop=stop)
+            return Meter(upload.size, target, show, limits=self._limits, stop=stop)
 
         def unpack() -> None:
-            if is_optimized:
-                archive.take(driver, volume, maps, meter, watch)
-            else:
-                archive.unpack(driver, volume, maps, meter)
+            with upload.opened(driver, [Part(None)] if is_optimized else parts_of(maps), meter) as staged:
+                if is_optimized:
+                    archive.take(driver, volume, maps, staged, watch)
+                else:
+                    archive.place(driver, volume, maps, staged, meter)
 
         work = asyncio.ensure_future(asyncio.to_thread(unpack))
         try:

@@ -3,20 +3,11 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from lightervisor.backups.archive import (
-    KIND,
-    Archive,
-    MeterOf,
-    about_backups,
-    check_directory,
-    names_in,
-    tar_of,
-)
-from lightervisor.backups.owners import shown_shifted
+from lightervisor.backups.archive import KIND, check_directory, names_in
 from lightervisor.backups.volume_backups import SNAPSHOTS, VOLUME
 from lightervisor.errors import Invalid, Unsupported
 from lightervisor.kernel import copies
-from lightervisor.kernel.idmap import from_json
+from lightervisor.kernel.idmap import IdMap, from_json
 from lightervisor.model.backup_file import BackupConfig, BackupIndex
 from lightervisor.storage.driver import Snapshot, StorageDriver, Volume
 from lightervisor.storage.volume_rules import check_content, check_name, check_snapshot_name
@@ -24,44 +15,36 @@ from lightervisor.storage.volume_rules import check_content, check_name, check_s
 IDMAP = "volatile.idmap.last"
 
 
-class VolumeArchive(Archive):
-    """The file of a backup of a custom volume."""
+def idmap_of(config: BackupConfig) -> IdMap | None:
+    """The id map by which the owners of a volume's files were shifted. Raises Invalid."""
+    return from_json(config.volume.config.get(IDMAP, "")) if config.volume else None
 
-    def index(self) -> BackupIndex:
-        """What it says of itself, checked as far as no server is asked. Raises Invalid, Unsupported. Blocking."""
-        index = self.said()
-        _check(index)
-        return index
 
-    def unpack_volume(self, driver: StorageDriver, volume: Volume, config: BackupConfig, meter: MeterOf) -> None:
-        """Make a volume and its snapshots of what is in it. Blocking.
+def place(driver: StorageDriver, volume: Volume, config: BackupConfig, staged: Path) -> None:
+    """Make a volume and its snapshots of what was unpacked. Blocking.
 
-        Raises Invalid when the archive holds other snapshots than its index tells of, HostError; what was placed until
-        then is the caller's to remove.
-        """
-        snapshots = sorted(one.name for one in config.volume_snapshots)
-        idmap = from_json(config.volume.config.get(IDMAP, "")) if config.volume else None
-        with driver.layout.making("storage volume") as staged:
-            with about_backups(), shown_shifted(driver.layout.trash, staged, idmap) as target:
-                tar_of(self.path).unpack(self.path, target, meter(staged))
-            for name in ("backup", VOLUME):
-                check_directory(staged, name)
-            found = names_in(staged, SNAPSHOTS)
-            if found != set(snapshots):
-                odd = sorted(found ^ set(snapshots))
-                raise Invalid(KIND, cause=f"its index and its files disagree about the snapshot {odd[0]!r}")
-            for name in snapshots:
-                check_directory(staged / SNAPSHOTS, name)
-            driver.fill_volume(volume, _moving(staged / VOLUME))
-            for name in snapshots:
-                driver.fill_snapshot(Snapshot(volume, name), _moving(staged / SNAPSHOTS / name))
+    Raises Invalid when there are other snapshots than its index tells of, HostError; what was placed until then is the
+    caller's to remove.
+    """
+    snapshots = sorted(one.name for one in config.volume_snapshots)
+    for name in ("backup", VOLUME):
+        check_directory(staged, name)
+    found = names_in(staged, SNAPSHOTS)
+    if found != set(snapshots):
+        odd = sorted(found ^ set(snapshots))
+        raise Invalid(KIND, cause=f"its index and its files disagree about the snapshot {odd[0]!r}")
+    for name in snapshots:
+        check_directory(staged / SNAPSHOTS, name)
+    driver.fill_volume(volume, _moving(staged / VOLUME))
+    for name in snapshots:
+        driver.fill_snapshot(Snapshot(volume, name), _moving(staged / SNAPSHOTS / name))
 
 
 def _moving(source: Path) -> Callable[[Path], None]:
     return lambda target: copies.move_tree(source, target / "rootfs")
 
 
-def _check(index: BackupIndex) -> None:
+def check(index: BackupIndex) -> None:
     """Raise Invalid or Unsupported for an index that cannot be imported on any server of ours."""
     if index.type != "custom":
         cause = f"it is not of a custom volume but of type {(index.type or 'container')[:50]!r}"

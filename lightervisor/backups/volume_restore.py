@@ -4,14 +4,17 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import NamedTuple
 
-from lightervisor.backups.volume_archive import VolumeArchive
+from lightervisor.backups import incoming, volume_archive
+from lightervisor.backups.archive import Part, Upload
+from lightervisor.backups.incoming import Target
 from lightervisor.backups.volume_records import snapshot_rows, volume_row
 from lightervisor.config.names import VolumePlace
+from lightervisor.db.storage_volumes import VolumeRow
 from lightervisor.errors import NotFound
-from lightervisor.images import upload
 from lightervisor.images.meter import Limits, Meter
-from lightervisor.model.backup_file import BackupConfig
+from lightervisor.model.backup_file import BackupConfig, BackupIndex
 from lightervisor.model.event import EventLifecycleRequestor
 from lightervisor.model.operation import Operation
 from lightervisor.operations.operations import Run
@@ -21,48 +24,54 @@ from lightervisor.storage.volumes import Volumes
 PROGRESS = "create_custom_volume_from_backup_unpack_progress"
 
 
+class Received(NamedTuple):
+    """A backup that has come, what it says of the volume, and the row that there is to be."""
+
+    upload: Upload
+    config: BackupConfig
+    row: VolumeRow
+
+
 class VolumeRestoring:
-    """Takes backups of volumes in; `directory` is where they are received."""
+    """Takes backups of volumes in; `directory` is where files are made that are needed meanwhile."""
 
     def __init__(self, acts: VolumeActs, volumes: Volumes, directory: Path) -> None:
         self._acts, self._volumes = acts, volumes
         self._directory, self._limits = directory, Limits()
 
-    async def receive(self, blocks: AsyncIterator[bytes]) -> VolumeArchive:
-        """Write what arrives to a file. Raises HostError when the disk is full; nothing is left then."""
-        return VolumeArchive((await upload.receive(self._directory, blocks)).path)
+    async def receive(self, pool: str, project: str, blocks: AsyncIterator[bytes], name: str = "") -> Received:
+        """Take a backup in that is to be a volume of this name, or of its own.
 
-    async def restore(
-        self,
-        pool: str,
-        project: str,
-        archive: VolumeArchive,
-        *,
-        name: str = "",
-        requestor: EventLifecycleRequestor | None = None,
-    ) -> Operation:
-        """Check a backup and start making the volume of it; the file goes, whatever happens.
-
-        Raises Invalid, Unsupported, NotFound, Conflict for what can be refused at once; the rest is in the operation.
+        Raises Invalid, Unsupported, NotFound, Conflict for what can be refused at once, HostError when the disk is
+        full; nothing is left then. The rest is in the operation.
         """
-        try:
-            self._check_pool(pool)
-            index = await asyncio.to_thread(archive.index)
+        self._check_pool(pool)
+        found: list[tuple[BackupConfig, VolumeRow]] = []
+
+        def judge(index: BackupIndex) -> Target:
+            volume_archive.check(index)
             config = index.config or BackupConfig()
             row = volume_row(self._volumes, VolumePlace(pool, project, name or index.name), config)
-            place, snapshots = place_of(row), snapshot_rows(place_of(row), config)
-            self._volumes.check_free(place)
-        except BaseException:
-            archive.discard()
-            raise
+            snapshot_rows(place_of(row), config)
+            self._volumes.check_free(place_of(row))
+            found.append((config, row))
+            return Target(self._acts.keeper(place_of(row)), [Part(volume_archive.idmap_of(config))])
+
+        upload = await incoming.receive(self._directory, blocks, judge, self._limits)
+        return Received(upload, *found[0])
+
+    def restore(self, received: Received, requestor: EventLifecycleRequestor | None = None) -> Operation:
+        """Start making a volume of a backup, which goes, whatever happens."""
+        upload, config, row = received
+        place = place_of(row)
 
         async def work(run: Run) -> None:
-            async with self._volumes.bringing(row, snapshots):
-                await self._unpack(run, archive, place, config)
+            async with self._volumes.bringing(row, snapshot_rows(place, config)):
+                await self._unpack(run, upload, place, config)
             self._acts.publish("created", place, requestor)
 
         return self._acts.start(
-            "Restoring custom volume backup", work, [place], cancellable=True, at_end=archive.discard
+            "Restoring custom volume backup", work, [place], cancellable=True, at_end=upload.discard
         )
 
     def _check_pool(self, pool: str) -> None:
@@ -72,7 +81,7 @@ class VolumeRestoring:
             text = "Storage pool not found: Storage pool not found"
             raise NotFound("storage pool", pool, text=text, remedy="lxc storage list") from error
 
-    async def _unpack(self, run: Run, archive: VolumeArchive, place: VolumePlace, config: BackupConfig) -> None:
+    async def _unpack(self, run: Run, upload: Upload, place: VolumePlace, config: BackupConfig) -> None:
         """The files, in the pool; cancelling ends it at once."""
         loop, stop = asyncio.get_running_loop(), threading.Event()
 
@@ -80,10 +89,15 @@ class VolumeRestoring:
             def show(text: str) -> None:
                 loop.call_soon_threadsafe(run.progress, PROGRESS, text)
 
-            return Meter(archive.size, target, show, limits=self._limits, stop=stop)
+            return Meter(upload.size, target, show, limits=self._limits, stop=stop)
 
         driver, volume = self._acts.keeper(place), volume_of(place)
-        work = asyncio.ensure_future(asyncio.to_thread(archive.unpack_volume, driver, volume, config, meter))
+
+        def unpack() -> None:
+            with upload.opened(driver, [Part(volume_archive.idmap_of(config))], meter) as staged:
+                volume_archive.place(driver, volume, config, staged)
+
+        work = asyncio.ensure_future(asyncio.to_thread(unpack))
         try:
             await asyncio.shield(work)
         except asyncio.CancelledError:

@@ -28,25 +28,36 @@ class Limits(Struct, frozen=True, kw_only=True):
 
 
 class Meter:
-    """One unpacking of an archive of `size` bytes; `target` is where to, or None when it is only read."""
+    """One unpacking of an archive; `target` is where to, or None when it is only read.
+
+    `size` is how many bytes it has, or what tells how many have come so far.
+    """
 
     def __init__(
         self,
-        size: int,
+        size: int | Callable[[], int],
         target: Path | None = None,
         progress: Progress | None = None,
         *,
         limits: Limits | None = None,
         stop: threading.Event | None = None,
     ) -> None:
-        self._size, self._target, self._progress = size, target, progress
+        self._told = size if callable(size) else lambda: size
+        self._target, self._progress = target, progress
         self._limits, self._stop = limits or Limits(), stop or threading.Event()
         self._written = 0
         self._followed: int | None = None
         self._passed: Callable[[int], None] | None = None
         self._begun = self._checked = time.monotonic()
-        self._most = self._limits.base + self._limits.ratio * size
         self._free_before = self._free()
+
+    @property
+    def _size(self) -> int:
+        return self._told()
+
+    @property
+    def _most(self) -> int:
+        return self._limits.base + self._limits.ratio * self._size
 
     def written(self, count: int) -> None:
         """Note unpacked bytes. Raises Invalid for a bomb, HostError without space, Failure when it is to stop."""

@@ -1,4 +1,4 @@
-"""Reading a pipe on the event loop, at the reader's pace."""
+"""Reading and writing pipes on the event loop, at the pace of who is at the other end."""
 
 import asyncio
 import contextlib
@@ -45,3 +45,39 @@ class PipeReader:
             await ready
         finally:
             loop.remove_reader(self._descriptor)
+
+
+class PipeWriter:
+    """The writing end of a pipe. Who reads sees the end of it when it is closed."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor: int | None = descriptor
+        os.set_blocking(descriptor, False)
+        with contextlib.suppress(OSError):  # there is a limit for each user
+            fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, LARGEST)
+
+    def close(self) -> None:
+        """No more is to come; may be called twice."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    async def write(self, block: bytes | bytearray) -> None:
+        """All of it. Raises BrokenPipeError when nobody reads any more."""
+        if self._descriptor is None:
+            raise BrokenPipeError
+        view = memoryview(block)
+        while view:
+            try:
+                view = view[os.write(self._descriptor, view) :]
+            except BlockingIOError:
+                await self._writable(self._descriptor)
+
+    async def _writable(self, descriptor: int) -> None:
+        loop = asyncio.get_running_loop()
+        ready: asyncio.Future[None] = loop.create_future()
+        loop.add_writer(descriptor, lambda: ready.done() or ready.set_result(None))
+        try:
+            await ready
+        finally:
+            loop.remove_writer(descriptor)

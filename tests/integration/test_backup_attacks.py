@@ -210,7 +210,7 @@ def test_an_import_that_is_cancelled_before_its_turn_leaves_nothing(daemon: Daem
     holds = daemon.request("POST", "/1.0/instances", {"name": "evil", "source": source}).envelope["operation"]
     headers = {"Content-Type": "application/octet-stream"}
     waits = daemon.request("POST", "/1.0/instances", backup(*TREE), headers=headers).envelope["operation"]
-    assert list((daemon.state / "backups/.incoming").iterdir()) != []
+    assert list((daemon.state / "storage-pools/default/trash").glob("*/backup/container")) != []
     for operation in (waits, holds):
         assert daemon.request("DELETE", operation).status == 200
         assert daemon.request("GET", f"{operation}/wait").metadata["status"] == "Cancelled"
@@ -220,7 +220,8 @@ def test_an_upload_that_breaks_off_leaves_nothing(daemon: Daemon, untouched: Non
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(str(daemon.state / "unix.socket"))
         head = "POST /1.0/instances HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\n"
-        client.sendall(f"{head}Content-Length: 9000000\r\n\r\n".encode() + os.urandom(1 << 20))
+        other = archive(*TREE, member("big", data=os.urandom(1 << 20)), metadata="")  # its index does not come first
+        client.sendall(f"{head}Content-Length: 9000000\r\n\r\n".encode() + other[:1000000])
         incoming = daemon.state / "backups/.incoming"
         eventually(lambda: any(incoming.iterdir()), what="the upload to begin")
     eventually(lambda: not any(incoming.iterdir()), what="the upload to be removed")

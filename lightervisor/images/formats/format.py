@@ -74,7 +74,11 @@ def formats() -> tuple[Format, ...]:
 def format_of(path: Path) -> Format:
     """The format of a file. Raises Invalid when it is none that is known."""
     with path.open("rb") as file:
-        head = file.read(HEAD)
+        return format_beginning(file.read(HEAD))
+
+
+def format_beginning(head: bytes) -> Format:
+    """The format of what begins with these bytes, `HEAD` of them or all there are. Raises as `format_of`."""
     for one in formats():
         offset, magic = one.MAGIC
         if head[offset : offset + len(magic)] == magic:

@@ -5,8 +5,6 @@ Bytes go from pipe to pipe inside the kernel. Source: tar(1), splice(2).
 """
 
 import contextlib
-import fcntl
-import os
 import tempfile
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -16,21 +14,15 @@ from typing import IO, ClassVar
 from lightervisor.errors import HostError, Invalid
 from lightervisor.images.formats.format import Format
 from lightervisor.images.metadata import LARGEST
-from lightervisor.images.meter import Meter, no_space
-from lightervisor.images.sandbox import confined, makes_devices
-from lightervisor.images.tar_members import DIRECTORY, REGULAR, Member, Read, damaged, members
+from lightervisor.images.meter import Meter
+from lightervisor.images.sandbox import confined
+from lightervisor.images.tar_members import DIRECTORY, Read, damaged, members
+from lightervisor.images.tar_stream import BLOCK, Passing, extracting, pour, text_of, words
 from lightervisor.kernel import process
 
-BLOCK = 1 << 20
 _LIST_S = 60
 _LAST_WORDS_S = 0.5
 _BROKEN_PIPE = (-13, 128 + 13)
-EXTRACT = (
-    "tar", "--extract", "--file=-", "--directory=/target", "--numeric-owner", "--same-owner", "--preserve-permissions",
-    "--delay-directory-restore", "--acls", "--xattrs", "--xattrs-include=*", "--xattrs-exclude=trusted.*",
-)  # fmt: skip
-# trusted.overlay.* on an image's files would be orders to overlayfs. Source: overlayfs.rst, "metadata only copy up".
-NO_DEVICES = ("--exclude=dev/*", "--exclude=./dev/*", "--exclude=rootfs/dev/*", "--exclude=./rootfs/dev/*")
 
 
 class Tar(Format, name="tar"):
@@ -71,34 +63,42 @@ class Tar(Format, name="tar"):
     @contextmanager
     def _plain(self, path: Path, meter: Meter) -> Generator[IO[bytes], None, None]:
         """The stream of the tar archive. Raises Invalid at its end if the program that decompresses has failed."""
-        with path.open("rb") as file, meter.following(file.fileno()):
-            if not self.DECOMPRESS:
-                yield file
-                return
-            with tempfile.TemporaryFile(dir=path.parent) as said:
-                child = process.spawn(
-                    confined(self.DECOMPRESS), stdin=file.fileno(), stdout=process.PIPE, stderr=said.fileno()
-                )
-                finished = False
-                with child:
-                    if child.stdout is None:
-                        raise HostError("program", self.DECOMPRESS[0])
-                    try:
-                        yield child.stdout
-                        finished = not child.stdout.read(1)
-                    except Invalid as error:
-                        child.stdout.close()
-                        with contextlib.suppress(process.Expired):
-                            child.wait(_LAST_WORDS_S)
-                        if child.returncode and child.returncode not in _BROKEN_PIPE:
-                            raise damaged(_words(said, child.returncode)) from error
-                        raise
-                    finally:
-                        child.stdout.close()
-                        if not finished:
-                            child.kill()
-                    if finished and child.wait() != 0:
-                        raise damaged(_words(said, child.returncode))
+        with (
+            path.open("rb") as file,
+            meter.following(file.fileno()),
+            self._decompressed(file, path.parent) as stream,
+        ):
+            yield stream
+
+    @contextmanager
+    def _decompressed(self, file: IO[bytes], scratch: Path) -> Generator[IO[bytes], None, None]:
+        if not self.DECOMPRESS:
+            yield file
+            return
+        with tempfile.TemporaryFile(dir=scratch) as said:
+            child = process.spawn(
+                confined(self.DECOMPRESS), stdin=file.fileno(), stdout=process.PIPE, stderr=said.fileno()
+            )
+            finished = False
+            with child:
+                if child.stdout is None:
+                    raise HostError("program", self.DECOMPRESS[0])
+                try:
+                    yield child.stdout
+                    finished = not child.stdout.read(1)
+                except Invalid as error:
+                    child.stdout.close()
+                    with contextlib.suppress(process.Expired):
+                        child.wait(_LAST_WORDS_S)
+                    if child.returncode and child.returncode not in _BROKEN_PIPE:
+                        raise damaged(words(said, child.returncode)) from error
+                    raise
+                finally:
+                    child.stdout.close()
+                    if not finished:
+                        child.kill()
+                if finished and child.wait() != 0:
+                    raise damaged(words(said, child.returncode))
 
     def first(self, path: Path, meter: Meter, name: str, *, largest: int) -> bytes | None:
         """The bytes of the first member of this name, None without one; reads no further than it has to.
@@ -108,7 +108,7 @@ class Tar(Format, name="tar"):
         with self._plain(path, meter) as stream:
             for member in members(_counted(stream, meter)):
                 if member.name == name:
-                    return _text(member, largest)
+                    return text_of(member, largest)
         return None
 
     def packer(self, level: str) -> Sequence[str]:
@@ -117,30 +117,14 @@ class Tar(Format, name="tar"):
 
     def unpack(self, path: Path, target: Path, meter: Meter, *, only: Sequence[str] = ()) -> None:
         """Decompress into tar, counting; `only` these members and what is below them, or all."""
-        words = [*EXTRACT, *(() if makes_devices() else NO_DEVICES), "--", *only]
-        with tempfile.TemporaryFile(dir=path.parent) as said, self._plain(path, meter) as stream:
-            child = process.spawn(confined(words, target=target), stdin=process.PIPE, stderr=said.fileno())
-            with child:
-                if child.stdin is None:
-                    raise HostError("program", "tar")
-                try:
-                    _pour(stream, child.stdin, meter)
-                    child.stdin.close()
-                    child.wait()
-                finally:
-                    child.kill()
-            if child.returncode != 0:
-                _fail(_words(said, child.returncode))
+        with self._plain(path, meter) as stream, extracting(target, path.parent, only) as sink:
+            pour(stream, sink, meter)
 
-
-def _pour(stream: IO[bytes], sink: IO[bytes], meter: Meter) -> None:
-    source, target = stream.fileno(), sink.fileno()
-    for pipe in (source, target):
-        with contextlib.suppress(OSError):
-            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, BLOCK)
-    with contextlib.suppress(BrokenPipeError):  # tar has given up: its status says why
-        while count := os.splice(source, target, BLOCK):
-            meter.written(count)
+    @contextmanager
+    def passing(self, pipe: int, scratch: Path, meter: Meter) -> Generator[Passing, None, None]:
+        """An archive that comes through a pipe, which stays the caller's to close. Raises as `unpack`."""
+        with open(pipe, "rb", buffering=0, closefd=False) as file, self._decompressed(file, scratch) as stream:
+            yield Passing(stream, scratch, meter)
 
 
 def _counted(stream: IO[bytes], meter: Meter) -> Read:
@@ -158,7 +142,7 @@ def _search(read: Read, *, to_the_end: bool, metadata: bool) -> bytes:
         if not metadata:
             continue
         if member.name == "metadata.yaml" and text is None:
-            text = _text(member, LARGEST)
+            text = text_of(member, LARGEST)
             if not to_the_end:
                 return text
         if member.name in ("rootfs", "templates") and member.type != DIRECTORY:
@@ -166,29 +150,6 @@ def _search(read: Read, *, to_the_end: bool, metadata: bool) -> bytes:
     if metadata and text is None:
         raise Invalid("image", text="Metadata tarball is missing metadata.yaml")
     return text or b""
-
-
-def _text(member: Member, largest: int) -> bytes:
-    if member.type != REGULAR:
-        raise Invalid("image", cause=f"its {member.name} is not a plain file")
-    if member.size > largest:
-        raise Invalid("image", cause=f"its {member.name} is larger than {largest} bytes")
-    return member.data()
-
-
-def _words(said: IO[bytes], status: int) -> str:
-    said.seek(max(0, said.seek(0, os.SEEK_END) - 4096))
-    text = said.read()
-    lines = [
-        line for line in text.splitlines() if b"Exiting with failure" not in line and b"not recoverable" not in line
-    ]
-    return process.last_words(b"\n".join(lines), status)
-
-
-def _fail(words: str) -> None:
-    if "No space left" in words or "Disk quota exceeded" in words:
-        raise no_space()
-    raise Invalid("image", cause=f"the archive cannot be unpacked: {words}")
 
 
 def _compressed(
