@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 def run(session: Session, arguments: list[str], flags: Flags) -> None:
     """Delete instances and snapshots; nothing is deleted when one of the names does not exist."""
     targets = [(session.parse(argument)[0], *session.resolve_name(argument)) for argument in arguments]
-    for remote, server, name in targets:
-        _check(remote, server, name)
+    found = [_checked(remote, server, name) for remote, server, name in targets]
     for _remote, server, name in targets:
         if flags.on("interactive"):
             _confirm(session, name)
@@ -27,14 +26,14 @@ def run(session: Session, arguments: list[str], flags: Flags) -> None:
         if slash:
             session.run(server, server.delete(url("instances", instance, "snapshots", snapshot)))
         else:
-            _delete(session, server, name, is_forced=flags.on("force"))
+            _delete(session, server, name, found.pop() if len(found) == 1 else None, is_forced=flags.on("force"))
 
 
-def _check(remote: str, server: Server, name: str) -> None:
+def _checked(remote: str, server: Server, name: str) -> dict[str, Any]:
     instance, slash, snapshot = name.partition("/")
     path = url("instances", instance, "snapshots", snapshot) if slash else url("instances", instance)
     try:
-        server.get(path)
+        return server.get(path)
     except ApiError as error:
         what = "instance snapshot" if slash else "instance"
         raise CommandError(f'Failed checking {what} exists "{remote}:{name}": {error.message()}') from error
@@ -45,8 +44,8 @@ def _confirm(session: Session, name: str) -> None:
         raise CommandError("User aborted delete operation")
 
 
-def _delete(session: Session, server: Server, name: str, *, is_forced: bool) -> None:
-    instance: dict[str, Any] = server.get(url("instances", name))
+def _delete(session: Session, server: Server, name: str, known: dict[str, Any] | None, *, is_forced: bool) -> None:
+    instance = known or server.get(url("instances", name))  # while others were deleted it may have been stopped
     if instance.get("status_code") not in (0, 102):
         if not is_forced:
             raise CommandError("The instance is currently running, stop it first or pass --force")

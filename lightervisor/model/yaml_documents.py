@@ -1,5 +1,6 @@
 """YAML of strangers, read with limits, and YAML as Go writes it. Source: YAML 1.1; gopkg.in/yaml.v2, which LXD uses."""
 
+import functools
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
@@ -34,8 +35,34 @@ _Dumper.add_representer(datetime, _time)
 
 
 def dump(document: object) -> str:
-    """A struct, or plain data, as YAML; the order of its fields is kept."""
+    """A struct, or plain data, as YAML; the order of its fields is kept.
+
+    The fields of a struct, and the items of those that are lists, are remembered as text: of what is described anew at
+    each change, most is what it was before.
+    """
     plain = msgspec.to_builtins(document, builtin_types=(datetime,))
+    if not isinstance(document, msgspec.Struct) or not plain:
+        return _dumped(plain)
+    return "".join(_field(name, value) for name, value in plain.items())
+
+
+def _field(name: str, value: object) -> str:
+    if not isinstance(value, list) or value == []:
+        return _remembered(_key(cast("object", {name: value})))
+    head = _remembered(_key({name: 0})).removesuffix(" 0\n")
+    return "\n".join([head, "".join(_remembered(_key([item])) for item in cast("list[object]", value))])
+
+
+def _key(part: object) -> bytes:
+    return msgspec.msgpack.encode(part)
+
+
+@functools.lru_cache(maxsize=1024)
+def _remembered(part: bytes) -> str:
+    return _dumped(msgspec.msgpack.decode(part))
+
+
+def _dumped(plain: object) -> str:
     return yaml.dump(plain, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
