@@ -5,8 +5,8 @@ half made lies in a directory that each start of the daemon empties. Whole files
 after a loss of the database they are what there is. Source: LXD, /1.0/instances/<name>/backups; texts of LXD 5.0.2.
 """
 
-import asyncio
 import contextlib
+import functools
 import logging
 import os
 import secrets
@@ -15,12 +15,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from lightervisor.backups.expiry import Ended
 from lightervisor.backups.packer import Packer
 from lightervisor.config import numbering
 from lightervisor.config.compression import Algorithm
 from lightervisor.config.names import volume_name
 from lightervisor.db.instance_backups import BackupRow, BackupRows, taken
-from lightervisor.errors import Failure, Invalid, NotFound
+from lightervisor.errors import Invalid
 from lightervisor.events.stream import Events
 from lightervisor.instances import moment_roots
 from lightervisor.instances.catalog import Catalog
@@ -36,7 +37,6 @@ from lightervisor.operations.operations import Operations, Run
 log = logging.getLogger(__name__)
 KEY = "backups.compression_algorithm"
 UNDO = "drop backup that was being made"
-HOUR_S = 3600
 PATTERN = "backup%d"
 
 
@@ -237,27 +237,16 @@ class Backups:
         for row in self._rows.of(project, instance):
             await self._remove(row)
 
-    async def run(self) -> None:
-        """For ever: once in an hour delete what has had its time."""
-        while True:
-            await self.expire(now())
-            await asyncio.sleep(HOUR_S)
-
-    async def expire(self, moment: datetime) -> None:
-        """Delete the backups that have had their time; what cannot be deleted is logged and tried again."""
-        for row in self._rows.everything():
-            if not ZERO_TIME < row.expires_at <= moment:
-                continue
-            try:
-                operation = self.delete(row.project, row.instance, row.name)
-                done = await self._operations.wait(operation.id, None)
-            except NotFound:
-                continue
-            except Failure as failure:
-                log.warning("backup %s of %s has ended and is still there: %s", row.name, row.instance, failure)
-                continue
-            if done.err:
-                log.warning("backup %s of %s has ended and is still there: %s", row.name, row.instance, done.err)
+    def ended(self, moment: datetime) -> list[Ended]:
+        """The backups that have had their time."""
+        return [
+            Ended(
+                f"backup {row.name} of {row.instance}",
+                functools.partial(self.delete, row.project, row.instance, row.name),
+            )
+            for row in self._rows.everything()
+            if ZERO_TIME < row.expires_at <= moment
+        ]
 
     def _start(
         self, description: str, work: Callable[[Run], Awaitable[None]], row: BackupRow, *, cancellable: bool = False
@@ -277,9 +266,8 @@ class Backups:
         requestor: EventLifecycleRequestor | None,
         context: Mapping[str, str] | None = None,
     ) -> None:
-        url = f"/1.0/instances/{row.instance}/backups/{row.name}"
-        what = f"instance-backup-{action}"
-        self._events.lifecycle(what, url, project=row.project, context=context, requestor=requestor)
+        where = f"{row.instance}/backups/{row.name}"
+        self._events.happened("instance", f"backup-{action}", where, row.project, requestor, context)
 
 
 def _view(row: BackupRow) -> InstanceBackup:

@@ -80,8 +80,8 @@ class Restoring:
 
         async def work(run: Run) -> None:
             await self._work(run, upload, index, place)
-            url, context = f"/1.0/instances/{place.name}", {"type": "container", "storage-pool": place.pool}
-            self._events.lifecycle("instance-created", url, project=place.project, context=context, requestor=requestor)
+            context = {"type": "container", "storage-pool": place.pool}
+            self._events.happened("instance", "created", place.name, place.project, requestor, context)
 
         return self._operations.start(
             "Restoring backup",

@@ -5,7 +5,7 @@ goes before the row does. In the archive, in LXD's order: backup/index.yaml, bac
 backup/volume/…; owners are as they are on disk, plain. Source: LXD 5.0.2, …/volumes/custom/<name>/backups.
 """
 
-import asyncio
+import functools
 import logging
 import os
 import secrets
@@ -14,14 +14,14 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 
-from lightervisor.backups.backups import HOUR_S, KEY, PATTERN, Stream, check_name
+from lightervisor.backups.backups import KEY, PATTERN, Stream, check_name
 from lightervisor.backups.contents import INDEX, Members
+from lightervisor.backups.expiry import Ended
 from lightervisor.backups.packer import packed, to_file, to_pipe
 from lightervisor.config import numbering
 from lightervisor.config.compression import Algorithm
 from lightervisor.config.names import VolumePlace
 from lightervisor.db.volume_backups import VolumeBackupRow, VolumeBackupRows, taken
-from lightervisor.errors import Failure, NotFound
 from lightervisor.kernel.pipes import PipeReader
 from lightervisor.kernel.threads import in_thread
 from lightervisor.model import yaml_documents
@@ -79,7 +79,7 @@ class VolumeBackups:
     def file(self, place: VolumePlace, name: str, requestor: EventLifecycleRequestor | None = None) -> Path:
         """The file of a backup, which somebody fetches. Raises NotFound."""
         row = self._get(place, name)
-        self._publish("retrieved", row, requestor)
+        self._acts.publish_below("backup", "retrieved", place, row.name, requestor)
         return self._path(row)
 
     def _get(self, place: VolumePlace, name: str) -> VolumeBackupRow:
@@ -114,7 +114,7 @@ class VolumeBackups:
                 await run.step(lambda: self._make(run, row, algorithm), undo=UNDO, arguments={"file": row.file})
             finally:
                 self._being_made.discard((place, name))
-            self._publish("created", row, requestor)
+            self._acts.publish_below("backup", "created", place, row.name, requestor)
 
         return self._start("Creating custom volume backup", work, row, cancellable=True)
 
@@ -193,8 +193,7 @@ class VolumeBackups:
 
         async def work(_run: Run) -> None:
             await self._rows.rename(place, name, new)
-            renamed = VolumeBackupRow(volume=place, name=new, created_at=row.created_at, file=row.file)
-            self._publish("renamed", renamed, requestor, {"old_name": name})
+            self._acts.publish_below("backup", "renamed", place, new, requestor, {"old_name": name})
 
         return self._start("Renaming custom volume backup", work, row)
 
@@ -204,7 +203,7 @@ class VolumeBackups:
 
         async def work(_run: Run) -> None:
             await self._remove(row)
-            self._publish("deleted", row, requestor)
+            self._acts.publish_below("backup", "deleted", place, row.name, requestor)
 
         return self._start("Deleting custom volume backup", work, row)
 
@@ -218,41 +217,21 @@ class VolumeBackups:
         for row in self._rows.of(place):
             await self._remove(row)
 
-    async def run(self) -> None:
-        """For ever: once in an hour delete what has had its time."""
-        while True:
-            await self.expire(now())
-            await asyncio.sleep(HOUR_S)
-
-    async def expire(self, moment: datetime) -> None:
-        """Delete the backups that have had their time; what cannot be deleted is logged and tried again."""
-        for row in self._rows.everything():
-            if not ZERO_TIME < row.expires_at <= moment:
-                continue
-            try:
-                done = await self._operations.wait(self.delete(row.volume, row.name).id, None)
-                complaint = done.err
-            except NotFound:
-                continue
-            except Failure as failure:
-                complaint = failure.message()
-            if complaint:
-                log.warning("backup %s of %s has ended and is still there: %s", row.name, row.volume.name, complaint)
+    def ended(self, moment: datetime) -> list[Ended]:
+        """The backups that have had their time."""
+        return [
+            Ended(
+                f"backup {row.name} of volume {row.volume.name}", functools.partial(self.delete, row.volume, row.name)
+            )
+            for row in self._rows.everything()
+            if ZERO_TIME < row.expires_at <= moment
+        ]
 
     def _start(self, description: str, work: Work, row: VolumeBackupRow, *, cancellable: bool = False) -> Operation:
         resources = {"storage_volumes": [f"/1.0/storage_volumes/{row.volume.name}"]}
         if row.name:
             resources["backups"] = [f"/1.0/backups/{row.name}"]  # as LXD has it, where no such thing is
         return self._acts.start(description, work, [row.volume], resources=resources, cancellable=cancellable)
-
-    def _publish(
-        self,
-        action: str,
-        row: VolumeBackupRow,
-        requestor: EventLifecycleRequestor | None,
-        context: Mapping[str, str] | None = None,
-    ) -> None:
-        self._acts.publish_below("backup", action, row.volume, row.name, requestor, context)
 
 
 def _view(row: VolumeBackupRow) -> StorageVolumeBackup:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from lightervisor.backups.adopt import Adoption
 from lightervisor.backups.backups import Backups
 from lightervisor.backups.contents import Contents
+from lightervisor.backups.expiry import BackupExpiry
 from lightervisor.backups.packer import Packer
 from lightervisor.backups.recover import Known, Recovery
 from lightervisor.backups.restore import Restoring
@@ -57,6 +58,7 @@ class Saved(NamedTuple):
     recovery: Recovery
     volume_backups: VolumeBackups
     volume_restoring: VolumeRestoring
+    expiry: BackupExpiry
     roots: MomentRoots
     still_roots: StillRoots
     snapshot_roots: SnapshotRoots
@@ -82,8 +84,10 @@ def together(
     stored = lost.stored
     volume_backups = VolumeBackups(lost.volume_backups, stored.acts, operations, directory, settings)
     stored.acts.precede_end(volume_backups.forget)
+    backups = Backups(rows, catalog, packer, operations, events, settings)
     return Saved(
-        backups=Backups(rows, catalog, packer, operations, events, settings),
+        backups=backups,
+        expiry=BackupExpiry(operations, [backups.ended, volume_backups.ended]),
         restoring=Restoring(adoption, volumes, operations, events, packer.directory),
         recovery=Recovery(lost.stored.pools, lost.stored.volumes, adoption, lost.known, operations),
         roots=roots,

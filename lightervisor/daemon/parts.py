@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from lightervisor.api.server import Server
 from lightervisor.backups.backups import Backups
+from lightervisor.backups.expiry import BackupExpiry
 from lightervisor.backups.volume_backups import VolumeBackups
 from lightervisor.daemon.network_api import NetworkApi
 from lightervisor.daemon.server_config import ServerConfig
@@ -58,6 +59,7 @@ class Parts:
     hotplug: Hotplug
     backups: Backups
     volume_backups: VolumeBackups
+    backup_expiry: BackupExpiry
     events: Events
     server_config: ServerConfig
     warnings: WarningRows

@@ -86,8 +86,7 @@ async def _live(paths: Paths, group: int, spawner: Spawner) -> None:
                 works = [asyncio.create_task(parts.autostart.run()), asyncio.create_task(parts.tidy())]
                 works.append(asyncio.create_task(parts.upkeep.run()))
                 works.append(asyncio.create_task(parts.snapshot_schedule.run()))
-                works.append(asyncio.create_task(parts.backups.run()))
-                works.append(asyncio.create_task(parts.volume_backups.run()))
+                works.append(asyncio.create_task(parts.backup_expiry.run()))
                 works.append(asyncio.create_task(parts.volume_schedule.run()))
                 works.append(asyncio.create_task(parts.guest_server.run()))
                 works.append(asyncio.create_task(parts.hotplug.run()))

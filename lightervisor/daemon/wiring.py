@@ -320,6 +320,7 @@ def _parts(
         hotplug=Hotplug(instances, catalog, devices, containers, locks, networks.interfaces_came),
         backups=saved.backups,
         volume_backups=saved.volume_backups,
+        backup_expiry=saved.expiry,
         events=events,
         server_config=server_keys,
         warnings=warnings,
