@@ -159,7 +159,7 @@ class TrustStore:
             raise Forbidden("certificate", text=f"not authorized: {cause}")
 
     def _tell(self, what: str, fingerprint: str, requestor: EventLifecycleRequestor) -> None:
-        self._events.lifecycle(f"certificate-{what}", f"/1.0/certificates/{fingerprint}", requestor=requestor)
+        self._events.happened("certificate", what, fingerprint, "", requestor)
 
 
 def check_type(kind: str) -> None:

@@ -117,7 +117,7 @@ class Events:
         requestor: EventLifecycleRequestor | None = None,
         context: Mapping[str, Any] | None = None,
     ) -> None:
-        """Publish what happened to an object that is listed at /1.0/<kind>s."""
+        """Publish what happened to an object that is listed at /1.0/<kind>s, or, with more than its name, below it."""
         source = f"/1.0/{kind}s/{name}"
         self.lifecycle(f"{kind}-{action}", source, project=project, context=context, requestor=requestor)
 

@@ -271,7 +271,7 @@ class Images:
 
     def publish(self, action: str, fingerprint: str, requestor: EventLifecycleRequestor | None) -> None:
         """Tell listeners what happened to an image."""
-        self._events.lifecycle(f"image-{action}", f"/1.0/images/{fingerprint}", project="default", requestor=requestor)
+        self._events.happened("image", action, fingerprint, "default", requestor)
 
 
 def _moment(seconds: int) -> datetime:

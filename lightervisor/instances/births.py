@@ -88,8 +88,7 @@ class BirthActs:
     def publish(self, plan: Plan, requestor: EventLifecycleRequestor | None) -> None:
         """Tell listeners of the new instance."""
         context = {"type": "container", "location": "none", "storage-pool": plan.pool}
-        url, project = f"/1.0/instances/{plan.row.name}", plan.row.project
-        self._events.lifecycle("instance-created", url, project=project, context=context, requestor=requestor)
+        self._events.happened("instance", "created", plan.row.name, plan.row.project, requestor, context)
 
 
 class Births:

@@ -260,7 +260,7 @@ class Boot:
             row = self._rows.get(project, name)
             await self._rows.merge_config(project, name, not_ready(row))
             await self._mend(row)
-            self._events.lifecycle("instance-restarted", f"/1.0/instances/{name}", project=project)
+            self._events.happened("instance", "restarted", name, project)
             return
         if target == "restart" and self._restart is not None:
             with self.power_remembered(project, name):
@@ -275,7 +275,7 @@ class Boot:
             self._uncleared[container] = error
             raise
         if not asked:
-            self._events.lifecycle("instance-shutdown", f"/1.0/instances/{name}", project=project)
+            self._events.happened("instance", "shutdown", name, project)
         if container not in self._kept and container not in self._remembered:
             await self._end_ephemeral(project, name)
 
@@ -304,7 +304,7 @@ class Boot:
             await self._volumes.delete(self._volumes.pool_of(self._catalog.expand(row).devices), project, name)
             await self.forget(row)
             await self._rows.delete(project, name)
-            self._events.lifecycle("instance-deleted", f"/1.0/instances/{name}", project=project)
+            self._events.happened("instance", "deleted", name, project)
 
     async def _clear(self, project: str, name: str) -> None:
         """Take back what a start prepares, as far as it is there."""

@@ -48,8 +48,7 @@ class Consoles:
 
         async def work(_run: Run) -> None:
             async with sockets.connected():
-                source = f"/1.0/instances/{name}"
-                self._events.lifecycle("instance-console", source, project=project, requestor=requestor)
+                self._events.happened("instance", "console", name, project, requestor)
                 await self._use(volume_name(project, name), post, sockets)
 
         return self._operations.start(
@@ -106,21 +105,17 @@ class Consoles:
     async def log(self, project: str, name: str, requestor: EventLifecycleRequestor | None = None) -> bytes:
         """What the console has shown since the last start, of that the last 128 KiB. Raises NotFound."""
         text = await asyncio.to_thread(_of_file, console_log.read, self._directory(project, name))
-        self._publish("retrieved", project, name, requestor)
+        self._events.happened("instance", "console-retrieved", f"{name}/console", project, requestor)
         return text
 
     async def clear(self, project: str, name: str, requestor: EventLifecycleRequestor | None = None) -> None:
         """Forget what the console has shown. Raises NotFound."""
         await asyncio.to_thread(_of_file, console_log.clear, self._directory(project, name))
-        self._publish("reset", project, name, requestor)
+        self._events.happened("instance", "console-reset", f"{name}/console", project, requestor)
 
     def _directory(self, project: str, name: str) -> Path:
         self._catalog.row(project, name)
         return self._boot.log_directory(project, name)
-
-    def _publish(self, action: str, project: str, name: str, requestor: EventLifecycleRequestor | None) -> None:
-        source = f"/1.0/instances/{name}/console"
-        self._events.lifecycle(f"instance-console-{action}", source, project=project, requestor=requestor)
 
 
 def _of_file(work: Callable[[Path], Answer], directory: Path) -> Answer:

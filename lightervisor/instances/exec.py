@@ -37,9 +37,7 @@ class Execution:
         session = Session(self._boot.containers, volume_name(project, name), post, environment, owner)
 
         async def work(run: Run) -> None:
-            source = f"/1.0/instances/{name}"
-            context = {"command": post.command}
-            self._events.lifecycle("instance-exec", source, project=project, context=context, requestor=requestor)
+            self._events.happened("instance", "exec", name, project, requestor, {"command": post.command})
             if post.wait_for_websocket:
                 status = await session.run_connected()
                 run.update(**{"return": status})

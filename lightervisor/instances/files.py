@@ -59,7 +59,7 @@ class Files:
             _looked_at(work, self._threads.close, root, path, head=head) as found,
         ):
             if not head:
-                self._publish("retrieved", project, name, path, requestor)
+                self._events.happened("instance", "file-retrieved", name, project, requestor, {"path": _shown(path)})
             yield found
 
     @asynccontextmanager
@@ -103,7 +103,7 @@ class Files:
                 case _:
                     raise Invalid("file type", wanted.kind, text=f"Bad file type: {wanted.kind}")
         if changed:
-            self._publish("pushed", project, name, path, requestor)
+            self._events.happened("instance", "file-pushed", name, project, requestor, {"path": _shown(path)})
 
     async def delete(
         self, project: str, name: str, path: str, requestor: EventLifecycleRequestor | None = None
@@ -113,14 +113,7 @@ class Files:
         async with self._roots.opened(project, name) as root:
             with _told("remove", path):
                 await self.work(project, name)(guest_files.remove, root, path)
-        self._publish("deleted", project, name, path, requestor)
-
-    def _publish(
-        self, action: str, project: str, name: str, path: str, requestor: EventLifecycleRequestor | None
-    ) -> None:
-        source = f"/1.0/instances/{name}"
-        context = {"path": _shown(path)}
-        self._events.lifecycle(f"instance-file-{action}", source, project=project, context=context, requestor=requestor)
+        self._events.happened("instance", "file-deleted", name, project, requestor, {"path": _shown(path)})
 
 
 @asynccontextmanager

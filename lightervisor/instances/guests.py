@@ -69,7 +69,7 @@ class Guests:
             return
         await self._rows.merge_config(project, name, {READY: "true" if state == "Ready" else "false"})
         if state == "Ready":
-            self._events.lifecycle("instance-ready", f"/1.0/instances/{name}", project=project)
+            self._events.happened("instance", "ready", name, project)
 
     def _config(self, project: str, name: str) -> dict[str, str]:
         return self._catalog.expand(self._rows.get(project, name)).config

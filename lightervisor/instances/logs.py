@@ -37,7 +37,7 @@ class Logs:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError as error:
             raise NotFound("log", file, text="Not Found") from error
-        self._publish("retrieved", project, name, file, requestor)
+        self._events.happened("instance", "log-retrieved", f"{name}/logs/{file}", project, requestor)
         return descriptor
 
     def delete(self, project: str, name: str, file: str, requestor: EventLifecycleRequestor | None = None) -> None:
@@ -49,7 +49,7 @@ class Logs:
             path.unlink()
         except FileNotFoundError as error:
             raise NotFound("log", file, text="Not Found") from error
-        self._publish("deleted", project, name, file, requestor)
+        self._events.happened("instance", "log-deleted", f"{name}/logs/{file}", project, requestor)
 
     async def expire(self, *, now_s: float) -> None:
         """Remove what was recorded and not touched for two days before `now_s` (since the epoch). Source: LXD."""
@@ -65,12 +65,6 @@ class Logs:
         if not _is_log(file):
             raise Invalid("log", file, text=f"log file name {file} not valid")
         return directory / file
-
-    def _publish(
-        self, action: str, project: str, name: str, file: str, requestor: EventLifecycleRequestor | None
-    ) -> None:
-        source = f"/1.0/instances/{name}/logs/{file}"
-        self._events.lifecycle(f"instance-log-{action}", source, project=project, requestor=requestor)
 
 
 def _expire(directories: Sequence[Path], before_s: float) -> None:

@@ -110,11 +110,8 @@ class Metadata:
     def _publish(
         self, action: str, project: str, name: str, requestor: EventLifecycleRequestor | None, path: str = ""
     ) -> None:
-        source = f"/1.0/instances/{name}/metadata" + ("/templates" if path else "")
-        context = {"path": path} if path else None
-        self._events.lifecycle(
-            f"instance-metadata-{action}", source, project=project, context=context, requestor=requestor
-        )
+        place, context = (f"{name}/metadata/templates", {"path": path}) if path else (f"{name}/metadata", None)
+        self._events.happened("instance", f"metadata-{action}", place, project, requestor, context)
 
 
 def _read(directory: Path) -> ImageMetadata:

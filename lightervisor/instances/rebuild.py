@@ -67,8 +67,7 @@ class Rebuilding:
         async def work(run: Run) -> None:
             async with self._choice.chosen(post.source, image, run) as chosen:
                 await self._rebuild(run, project, name, chosen)
-            url = f"/1.0/instances/{name}"
-            events.lifecycle("instance-rebuilt", url, project=project, requestor=requestor)
+            events.happened("instance", "rebuilt", name, project, requestor)
 
         return self._operations.start(
             "Rebuilding instance",

@@ -41,19 +41,17 @@ class SnapshotActs:
         context: Mapping[str, str] | None = None,
     ) -> None:
         """Tell listeners that a snapshot was created, renamed, …"""
-        url = f"/1.0/instances/{place.instance}/snapshots/{place.name}"
-        what = f"instance-snapshot-{action}"
-        self._events.lifecycle(what, url, project=place.project, context=context, requestor=requestor)
+        where = f"{place.instance}/snapshots/{place.name}"
+        self._events.happened("instance", f"snapshot-{action}", where, place.project, requestor, context)
 
     def publish_restored(self, place: SnapshotPlace, requestor: EventLifecycleRequestor | None) -> None:
         """Tell listeners that an instance was restored from a snapshot."""
         context = {"snapshot": f"{place.instance}/{place.name}"}
-        url = f"/1.0/instances/{place.instance}"
-        self._events.lifecycle("instance-restored", url, project=place.project, context=context, requestor=requestor)
+        self._events.happened("instance", "restored", place.instance, place.project, requestor, context)
 
     def publish_refreshed(self, project: str, name: str, requestor: EventLifecycleRequestor | None) -> None:
         """Tell listeners that an instance was made what its source is, snapshots and all."""
-        self._events.lifecycle("instance-updated", f"/1.0/instances/{name}", project=project, requestor=requestor)
+        self._events.happened("instance", "updated", name, project, requestor)
 
 
 def arguments_of(place: SnapshotPlace, pool: str) -> dict[str, str]:

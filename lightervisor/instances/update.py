@@ -61,7 +61,7 @@ class Update:
         async def work(_run: Run) -> None:
             # The row as it is under the lock: a start that was under way has left keys of its own there.
             await self.change(_replaced(self._rows.get(project, name), put, gone))
-            events.lifecycle("instance-updated", f"/1.0/instances/{name}", project=project, requestor=requestor)
+            events.happened("instance", "updated", name, project, requestor)
 
         return self._operations.start(
             "Updating instance",
@@ -94,7 +94,7 @@ class Update:
             new = _replaced(old, merged, _deleted(old.config, merged.config))
             self.check(new)
             await self.change(new)
-        events.lifecycle("instance-updated", f"/1.0/instances/{name}", project=project, requestor=requestor)
+        events.happened("instance", "updated", name, project, requestor)
 
     def check(self, new: InstanceRow) -> Expanded:
         """Raise Invalid unless an instance may become this; what it would end up with."""

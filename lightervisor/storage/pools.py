@@ -158,7 +158,7 @@ class Pools:
                 await asyncio.to_thread(driver.abandon)
                 await self._rows.delete(row.name)
                 raise
-        self._publish("created", post.name, requestor, {"driver": kind.name})
+        self._events.happened("storage-pool", "created", post.name, "", requestor, {"driver": kind.name})
 
     def unadopted(self, post: StoragePoolsPost) -> StorageDriver:
         """A driver that looks into what may be a pool that no row tells of; to be read only. Blocking.
@@ -208,7 +208,7 @@ class Pools:
                 await asyncio.to_thread(self._made(old).reconfigure, row.config)
             await self._rows.replace(row)
             self._made(row).config = row.config
-        self._publish("updated", name, requestor)
+        self._events.happened("storage-pool", "updated", name, "", requestor)
 
     async def merge(self, name: str, put: StoragePoolPut, requestor: EventLifecycleRequestor | None = None) -> None:
         """PATCH: merge configuration keys over what is there."""
@@ -228,7 +228,7 @@ class Pools:
             await self._rows.delete(name)
             self._drivers.pop(name, None)
             self._failures.pop(name, None)
-        self._publish("deleted", name, requestor)
+        self._events.happened("storage-pool", "deleted", name, "", requestor)
 
     async def _default_driver(self, pool: str) -> str:
         choice = await asyncio.to_thread(self.choose_default)
@@ -251,16 +251,6 @@ class Pools:
             images = [f"/1.0/images/{fingerprint}" for fingerprint in self._made(row).images()]
         used_by = sorted(images + self._users(row.name))
         return msgspec.structs.replace(_described(row), used_by=used_by, status=status)
-
-    def _publish(
-        self,
-        action: str,
-        name: str,
-        requestor: EventLifecycleRequestor | None,
-        context: Mapping[str, str] | None = None,
-    ) -> None:
-        source = f"/1.0/storage-pools/{name}"
-        self._events.lifecycle(f"storage-pool-{action}", source, context=context, requestor=requestor)
 
 
 def _described(row: PoolRow) -> StoragePool:

@@ -53,3 +53,15 @@ async def test_after_the_context_nothing_is_kept() -> None:
     events.logging("info", "late", {})
     subscription.end()
     assert [event async for event in subscription] == []
+
+
+async def test_what_happened_names_the_object_and_what_is_below_it() -> None:
+    events = Events()
+    with events.subscribe(frozenset({"lifecycle"}), None) as subscription:
+        events.happened("storage-pool", "created", "p1")
+        events.happened("instance", "log-deleted", "c1/logs/exec_1", "default")
+        told = await heard(events, subscription)
+    assert [one["metadata"] for one in told] == [
+        {"action": "storage-pool-created", "source": "/1.0/storage-pools/p1"},
+        {"action": "instance-log-deleted", "source": "/1.0/instances/c1/logs/exec_1"},
+    ]
