@@ -32,10 +32,12 @@ def crew(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Work]]:
     yield from at_work(images.unified(folder / "image.tar.gz").read_bytes(), [folder / str(n) for n in range(SIZE)])
 
 
-def at_work(image: bytes, folders: list[Path], env: Mapping[str, str] | None = None) -> Iterator[list[Work]]:
-    """Such daemons, with this image and this in their environments."""
+def at_work(
+    image: bytes, folders: list[Path], env: Mapping[str, str] | None = None, *, driver: str = "overlay"
+) -> Iterator[list[Work]]:
+    """Such daemons, with this image, this in their environments and pools of this driver."""
     before = leaks.take()
-    crew = [Work(Faults(folder, env=env)) for folder in folders]
+    crew = [Work(Faults(folder, env=env), driver=driver) for folder in folders]
     try:
         with ThreadPoolExecutor() as threads:
             list(threads.map(lambda work: work.prepare(image), crew))

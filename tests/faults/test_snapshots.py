@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.strikes import Part, Strikes, told
+from tests.faults.strikes import SAMPLE, Part, Strikes, told
 from tests.faults.work import STOP, Outcome, Work
 from tests.harness.processes import eventually
 
@@ -149,7 +149,15 @@ def end(work: Work, name: str) -> None:
     check_pool(work)
 
 
-def strike(crew: list[Work], mode: str, part: Part, prepare: Part, check: Callable[[Work, str], None]) -> None:
+def strike(
+    crew: list[Work],
+    mode: str,
+    part: Part,
+    prepare: Part,
+    check: Callable[[Work, str], None],
+    *,
+    sample: int = SAMPLE,
+) -> None:
     """Strike every effect of a part."""
 
     def look(work: Work, name: str, done: list[Outcome]) -> None:
@@ -163,7 +171,7 @@ def strike(crew: list[Work], mode: str, part: Part, prepare: Part, check: Callab
     effects = crew[0].faults.of(name, lambda: succeeded(part(crew[0], name)))
     look(crew[0], name, [])
     struck = dying(part) if mode == "kill" else part
-    Strikes(mode, struck, look, prepare).strike(crew, effects, least=LEAST)
+    Strikes(mode, struck, look, prepare).strike(crew, effects, least=LEAST, sample=sample)
 
 
 MODES = pytest.mark.parametrize("mode", ["fail", "kill"])

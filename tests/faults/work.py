@@ -23,14 +23,14 @@ Outcome = dict[str, Any]
 class Work:
     """What a client does; each method gives the operations that it started, as they ended."""
 
-    def __init__(self, faults: Faults) -> None:
-        self.faults, self.daemon, self.image = faults, faults.daemon, ""
+    def __init__(self, faults: Faults, *, driver: str = "overlay") -> None:
+        self.faults, self.daemon, self.image, self._driver = faults, faults.daemon, "", driver
         # Cgroups have the names of containers, whichever daemon they are of.
         self._prefix, self._number = f"f{secrets.token_hex(2)}", itertools.count()
 
     def prepare(self, image: bytes) -> None:
         """Start the daemon and do once what is only done the first time."""
-        self.daemon.start().initialise()
+        self.daemon.start().initialise(driver=self._driver)
         added = self.daemon.operation("POST", "/1.0/images", image)
         assert added["status"] == "Success", added
         self.image = added["metadata"]["fingerprint"]

@@ -30,6 +30,7 @@ ONE_PATH = {"os.mkdir", "os.remove", "os.rmdir", "os.chmod", "os.chown", "os.tru
 TWO_PATHS = {"os.rename", "os.link", "os.symlink"}
 CHANGING = {"open_tree": "", "mount_setattr": "", "move_mount": "target", "fsconfig_create": "", "fsmount": "",
             "mount": "target", "umount2": "target", "exchange": ""}  # fmt: skip
+BTRFS_ORDERS = {15: "destroy", 23: "snapshot", 24: "create", 26: "set flags", 42: "qgroup"}
 LONGEST_S = 20
 BENEATH = " beneath a tree"  # one of many stands for all: their order is the file system's
 
@@ -183,13 +184,14 @@ def _before(target: object, name: str, tell: Callable[..., None]) -> None:
 def install(hook: Hook) -> None:
     """Wrap the doors that have no audit event."""
     from lightervisor.db.database import Database
-    from lightervisor.kernel import pidfd, syscalls
+    from lightervisor.kernel import btrfs, pidfd, syscalls
     from lightervisor.kernel.netlink import Netlink
     from lightervisor.operations.operations import Operations
     from lightervisor.runtime import spawner
 
     for name in CHANGING:
         _before(syscalls, name, lambda *_a, name=name, **_k: hook.effect(name))
+    _before(btrfs, "_call", lambda _d, number, _c: hook.effect("btrfs", BTRFS_ORDERS.get(number & 0xFF, number)))
     _before(Netlink, "_change", lambda _self, kind, _flags, _body, target, *_a: hook.effect("netlink", kind, target))
     _before(pidfd, "send", lambda _pidfd, number: hook.effect("signal", number))
     _before(

@@ -52,6 +52,7 @@ LONG_S = {
     "tests/integration/test_volume_schedule.py": 60,
     "tests/integration/test_volume_places.py": 60,
     "tests/faults/test_rebuild.py": 110,
+    "tests/faults/test_btrfs.py": 90,
     "tests/integration/test_host_reboot.py": 68,
     "tests/integration/test_btrfs_migration.py": 40,
     "tests/integration/test_btrfs_pools.py": 40,
