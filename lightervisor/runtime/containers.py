@@ -198,6 +198,7 @@ class Containers:
                 await self._on_exit(running.name, "reboot")
             running.ending = True
             self._exits.read()
+            await running.attachments(PATIENCE_S)  # one that is under way makes a cgroup
             await asyncio.to_thread(cgroup.remove, running.groups)
             self._mark(running.name).unlink(missing_ok=True)
             is_to_return = running.reboot_wanted and not running.stop_wanted
@@ -283,8 +284,7 @@ class Containers:
         running = self._required(name)
         running.frozen = True  # from now on nothing is attached: it would be neither inside nor outside
         try:
-            if running.attaching:
-                await asyncio.wait(running.attaching, timeout=PATIENCE_S)
+            await running.attachments(PATIENCE_S)
             await asyncio.to_thread(cgroup.set_frozen, running.payload(), frozen=True)
         except BaseException:
             running.frozen = False

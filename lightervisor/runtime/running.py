@@ -93,6 +93,11 @@ class Running:
                 return False
         return True
 
+    async def attachments(self, patience_s: float) -> None:
+        """Wait, so long at most, until what is being attached is inside or has failed to get there."""
+        if self.attaching:
+            await asyncio.wait(self.attaching, timeout=patience_s)
+
     def kill(self) -> None:
         """End init, and with it everything inside."""
         pidfd.send(self.init, signal.SIGKILL)
