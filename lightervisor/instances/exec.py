@@ -16,6 +16,7 @@ from lightervisor.model.event import EventLifecycleRequestor
 from lightervisor.model.exec import InstanceExecPost
 from lightervisor.model.operation import Operation
 from lightervisor.operations.operations import Operations, Run
+from lightervisor.runtime.settings.environment import of_commands
 
 
 class Execution:
@@ -87,8 +88,7 @@ def _check(post: InstanceExecPost) -> None:
 
 
 def _environment(post: InstanceExecPost, config: Mapping[str, str]) -> dict[str, str]:
-    found = {key.removeprefix("environment."): value for key, value in config.items() if key.startswith("environment.")}
-    found |= post.environment
+    found = {**of_commands(config), **post.environment}
     found.setdefault("LANG", "C.UTF-8")
     if post.user == 0:
         found.setdefault("HOME", "/root")

@@ -93,9 +93,9 @@ _FUNCTIONS = (
     ("set_config_item", Call(Flag, Self, Text, Text)), ("destroy", Pointer), ("save_config", Pointer),
     ("create", Pointer), ("createl", Pointer), ("rename", Pointer), ("reboot", Pointer), ("shutdown", Pointer),
     ("clear_config", Pointer), ("clear_config_item", Pointer), ("get_config_item", Pointer),
-    ("get_running_config_item", Pointer), ("get_keys", Pointer), ("get_interfaces", Pointer), ("get_ips", Pointer),
-    ("get_cgroup_item", Pointer), ("set_cgroup_item", Call(Flag, Self, Text, Text)), ("get_config_path", Pointer),
-    ("set_config_path", Pointer), ("clone", Pointer),
+    ("get_running_config_item", Call(Text, Self, Text)), ("get_keys", Pointer), ("get_interfaces", Pointer),
+    ("get_ips", Pointer), ("get_cgroup_item", Pointer), ("set_cgroup_item", Call(Flag, Self, Text, Text)),
+    ("get_config_path", Pointer), ("set_config_path", Pointer), ("clone", Pointer),
     ("console_getfd", Call(Number, Self, c.POINTER(Number), c.POINTER(Number))), ("console", Pointer),
     ("attach", Call(Number, Self, Pointer, Pointer, c.POINTER(AttachOptions), c.POINTER(Number), use_errno=True)),
     ("attach_run_wait", Pointer), ("attach_run_waitl", Pointer), ("snapshot", Pointer), ("snapshot_list", Pointer),
@@ -237,6 +237,7 @@ class Container:
         self, argv: Sequence[bytes], env: Sequence[bytes], cwd: bytes, ids: tuple[int, int], fds: Sequence[int]
     ) -> int:
         """Run a program inside with these three descriptors; its host pid, a child of the caller. Raises Library."""
+        self._take_limits()
         label = _own_label(self._library)
         flags = ATTACH_DEFAULT if label is None else ATTACH_DEFAULT | WITH_LABEL
         options = AttachOptions(
@@ -253,6 +254,15 @@ class Container:
             reason = "no reason given" if code in (0, errno.EMSGSIZE) else os.strerror(code)
             raise Library(f"liblxc could not attach to the container ({reason})")
         return pid.value
+
+    def _take_limits(self) -> None:
+        """Give what is attached the resource limits that init was started with, as its monitor knows them."""
+        self._struct.load_config(self._pointer, os.devnull.encode())  # a handle without any configuration asks nobody
+        said = self._struct.get_running_config_item(self._pointer, b"lxc.prlimit") or b""
+        for line in said.splitlines():
+            key, _, value = line.partition(b" = ")
+            if not self._struct.set_config_item(self._pointer, key, value):
+                raise Library(f"liblxc did not take {os.fsdecode(line)}")
 
     def devpts(self) -> int:
         """A descriptor of the container's devpts, or negative."""

@@ -220,8 +220,10 @@ def test_resource_limits_and_sysctls_of_the_next_start(client: Client, running: 
     with pytest.raises(ClientFailure):
         client.set_config(running, "limits.kernel.nofile", "300:200")
     client.change_state(running, "restart", force=True)
-    shown = client.run(running, "cat", "/proc/1/limits").stdout
-    assert next(line.split()[3:5] for line in shown.splitlines() if line.startswith("Max open files")) == ["100", "200"]
+    for process in ("1", "self"):  # a command has them, too
+        shown = client.run(running, "cat", f"/proc/{process}/limits").stdout
+        row = next(line.split()[3:5] for line in shown.splitlines() if line.startswith("Max open files"))
+        assert row == ["100", "200"], process
     assert client.run(running, "cat", "/proc/sys/net/ipv4/ip_forward").stdout == "1\n"
 
 
