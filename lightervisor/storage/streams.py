@@ -11,6 +11,8 @@ from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
+import msgspec
+
 from lightervisor.errors import HostError, Invalid
 from lightervisor.kernel import btrfs, paths
 from lightervisor.kernel.copies import Watch
@@ -45,7 +47,8 @@ class SubvolumeStreams(ABC):
 def described(directory: Path, snapshot: str) -> list[BtrfsSubvolume]:
     """The subvolumes of a volume or snapshot, its own first. Raises OSError, HostError for a name that is no text."""
     with btrfs.opened(directory) as opened:
-        found = [_described(opened, OWN, snapshot)]
+        own = _described(opened, OWN, snapshot)
+        found = [msgspec.structs.replace(own, readonly=bool(snapshot))]  # also a snapshot that becomes an instance
         for one in btrfs.nested(opened):
             try:
                 path = f"/{one.path.decode()}"

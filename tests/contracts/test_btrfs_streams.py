@@ -98,6 +98,12 @@ def receive(pool: Btrfs, descriptor: int, idmap: IdMap | None = None) -> None:
         os.close(descriptor)
 
 
+def test_a_snapshot_that_becomes_an_instance_can_be_written_to(pool: Btrfs) -> None:
+    pool.create_snapshot(Snapshot(C1, "s1"))
+    directory = pool.snapshot_path(Snapshot(C1, "s1"))
+    assert [streams.described(directory, name)[0].readonly for name in ("s1", "")] == [True, False]
+
+
 def test_a_volume_and_its_snapshots_go_and_come(pool: Btrfs, tmp_path: Path) -> None:
     pool.create_snapshot(Snapshot(C1, "s1"))
     inside(pool.mount(C1, MAP).path, "echo new > new; rm etc/hostname")
