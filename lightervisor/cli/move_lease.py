@@ -64,8 +64,11 @@ class _Lease:
         self._alive.start()
 
     def _tell(self) -> None:
-        while not self._over.wait(_ALIVE_S):
-            self._socket.send_text("alive")
+        while self._socket.is_open and not self._over.wait(_ALIVE_S):
+            try:
+                self._socket.send_text("alive")
+            except (OSError, ValueError):  # it was closed: `keep` says so, if anybody asks
+                return
 
     def keep(self) -> None:
         self._quiet()

@@ -10,6 +10,7 @@ HardwareAddress = matching("MAC address", r"(?i)[0-9a-f]{2}(:[0-9a-f]{2}){5,19}"
 Uuid = matching("UUID", r"(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "Invalid UUID")
 TYPES = {"uuid": Uuid, "*.hwaddr": HardwareAddress}
 HANDED_OVER = "volatile.last_state.handed_over"
+POSSIBLY, SURELY = "possibly", "surely"
 _OF_A_HOST = ("volatile.idmap.", "volatile.last_state.")
 _OF_A_RUN = (".host_name", ".last_state.created", ".last_state.mtu", ".last_state.hwaddr", ".last_state.ip_addresses")
 
@@ -26,7 +27,7 @@ for _name, _help in (
     ("last_state.ready", "Whether the guest has said that it is ready"),
     (
         "last_state.handed_over",
-        "Whether it may run on the server that it was being moved to; it is not started unasked",
+        "Whether it `possibly` or `surely` runs on the server that it was being moved to; it is not started unasked",
     ),
     ("last_state.power", "Whether it ran when the daemon last knew"),
     ("uuid", "The instance's own identity"),

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from lightervisor.config.names import volume_name
-from lightervisor.config.volatile_keys import HANDED_OVER
+from lightervisor.config.volatile_keys import HANDED_OVER, POSSIBLY, SURELY
 from lightervisor.db.instances import InstanceRow, InstanceRows
 from lightervisor.errors import HostError, Invalid, NotFound, Unsupported
 from lightervisor.instances import dump_checks, nics_aside
@@ -111,31 +111,50 @@ class Stateful:
         await self._note(row.project, row.name, stateful=True)
 
     async def hand_over(self, row: InstanceRow) -> None:
-        """From now on it may run on another server: whatever happens to this daemon, it does not go on here unasked."""
+        """From now on it may run on another server: whatever happens to this daemon, it does not go on here unasked.
+
+        It is frozen first, so that it stands still whoever dies: this daemon, or criu.
+        """
+        await self.boot.containers.freeze(volume_name(row.project, row.name))
         await self._whole(row)
-        await self._rows.merge_config(row.project, row.name, {HANDED_OVER: "true"})
+        await self._rows.merge_config(row.project, row.name, {HANDED_OVER: POSSIBLY})
 
     async def take_back(self, row: InstanceRow) -> None:
-        """It is sure that it does not run on another server."""
+        """It is sure that it does not run on another server: it goes on here."""
         await self._rows.merge_config(row.project, row.name, {HANDED_OVER: None})
+        await self.boot.containers.unfreeze(volume_name(row.project, row.name))
+
+    async def give_up(self, row: InstanceRow) -> None:
+        """It is sure that it runs on another server: whatever happens now, it ends here."""
+        await self._rows.merge_config(row.project, row.name, {HANDED_OVER: SURELY})
 
     async def let_go_on(self, row: InstanceRow) -> None:
         """Give an instance that runs its nics back; its state is of no use. One that has stopped keeps a whole one.
 
-        One that was handed over and yet runs, as the daemon or criu died, stands still until somebody starts it.
+        One that was handed over, when the daemon or criu died, stands still until somebody starts it, or ends when it
+        is known to run elsewhere.
         """
         container, directory = volume_name(row.project, row.name), self.directory(row)
-        guest = guest_of(self.boot.containers.init_pid(container))
         row = self._rows.get(row.project, row.name)
+        handed_over = row.config.get(HANDED_OVER)
+        if handed_over == SURELY and self.boot.containers.init_pid(container) is not None:
+            await self.boot.kill(row.project, row.name)
+        guest = guest_of(self.boot.containers.init_pid(container))
         if guest is not None:
             self.boot.expect_stop(row.project, row.name, wanted=False)
             volatile = await nics_aside.put_back(self._devices, row, self._catalog.expand(row), guest, directory)
             await self._rows.merge_config(row.project, row.name, dict(volatile))
         if guest is not None or not row.stateful:
             await self.forget(row)
-        if HANDED_OVER in row.config and self._catalog.status(row.project, row.name) == "Running":
+        if guest is None:
+            return
+        is_frozen = self._catalog.status(row.project, row.name) == "Frozen"
+        if handed_over is None and is_frozen:
+            await self.boot.containers.unfreeze(container)
+        elif handed_over is not None:
             log.warning("instance %s is frozen: it may run on the server that it was being moved to", row.name)
-            await self.boot.containers.freeze(container)
+            if not is_frozen:
+                await self.boot.containers.freeze(container)
 
     async def undo(self, arguments: Mapping[str, str]) -> None:
         """A dump did not come to its end: see `let_go_on`; may be called twice."""

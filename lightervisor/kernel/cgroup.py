@@ -6,13 +6,14 @@ import errno
 import functools
 import glob
 import os
+import signal
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from lightervisor.errors import HostError
-from lightervisor.kernel import deep_walk
+from lightervisor.kernel import deep_walk, pidfd
 
 ROOT = Path("/sys/fs/cgroup")
 HUGE_PAGES = Path("/sys/kernel/mm/hugepages")
@@ -152,14 +153,14 @@ def put(target: Path, value: str) -> None:
         os.close(descriptor)
 
 
-def remove(groups: Iterable[Path]) -> None:
+def remove(groups: Iterable[Path], *, patience_s: float = STILL_BUSY_S) -> None:
     """Remove these cgroups and what is below them, as far as they are empty: what a killed monitor left. Blocking.
 
     A process that has ended is in its cgroup for a moment more: from Linux 6.18 on it leaves when it is switched out
     for the last time, which is after its end was told. So what is busy is tried again, for half a second in all.
     """
     waiting = list(groups)
-    deadline = time.monotonic() + STILL_BUSY_S
+    deadline = time.monotonic() + patience_s
     while waiting := [directory for directory in waiting if not _removed(directory)]:
         if time.monotonic() > deadline:
             return
@@ -289,6 +290,19 @@ def set_frozen(groups: dict[str, Path], *, frozen: bool) -> None:
         target.write_text(words[frozen])
     except OSError as error:
         raise HostError("freezer", cause=f"the kernel refused: {error.strerror}") from error
+
+
+def kill_frozen(groups: dict[str, Path]) -> None:
+    """Kill every process of a frozen container; on cgroup v1 they end when they are thawed. Blocking."""
+    file = freezer(groups)
+    below = [Path(directory) for directory, _, _ in os.walk(file.parent)] if file is not None else []
+    found = {pid: pidfd.open_process(pid) for pid in processes(below)}
+    still_there = processes(below)  # what is frozen has its pid for itself
+    for pid, process in found.items():
+        if process is not None:
+            if pid in still_there:
+                pidfd.send(process, signal.SIGKILL)
+            os.close(process)
 
 
 def freezer(groups: dict[str, Path]) -> Path | None:

@@ -6,7 +6,7 @@ before it lets them go on, and says so. Only then they end here; their memory is
 
 From the end of the last stream on only the other side's word lets them go on here, and it looks before it commits
 whether this side is still there. So they run at one place: where the other side goes without a word, they run at none,
-and may be started where they are not. A daemon that is killed here in that moment freezes them at its next start.
+and may be started where they are not. They are frozen here by then, and stay so when the daemon or criu is killed.
 """
 
 import asyncio
@@ -78,6 +78,11 @@ class LiveSending:
             except BaseException:
                 await finished(self._memory.take_back(row))
                 raise
+            else:
+                try:
+                    await finished(self._memory.give_up(row))
+                except (Failure, OSError) as error:
+                    log.warning("instance %s runs elsewhere, which could not be noted: %s", row.name, error)
             return True
 
         async def work() -> None:

@@ -277,7 +277,7 @@ class Containers:
 
     async def dump(self, name: str, config: Path, directory: Path, decide: Decide, *, log: Path) -> None:
         """Write down what a running container has in memory: see `Dumps.dump`. Raises Invalid too."""
-        await self._dumps.dump(self._required(name), config, directory, decide, log=log)
+        await self._dumps.dump(self._required(name), config, directory, decide, liblxc_log=log)
 
     async def freeze(self, name: str) -> None:
         """Freeze all processes. Raises Invalid when it does not run, HostError when the kernel refuses."""

@@ -1,6 +1,7 @@
 """What the processes of containers have in memory, written to directories and read back."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from lightervisor.runtime.running import Running
 from lightervisor.runtime.spawner import Spawner
 from lightervisor.runtime.spec import ContainerSpec
 
+log = logging.getLogger(__name__)
 Decide = Callable[[], Awaitable[bool]]
 
 
@@ -32,14 +34,15 @@ class Dumps:
             raise HostError("instance", spec.hostname, text=failures.sentence(spec, reason))
         return groups
 
-    async def dump(self, running: Running, config: Path, directory: Path, decide: Decide, *, log: Path) -> None:
-        """Write down the memory of a running container; `log` is liblxc's.
+    async def dump(self, running: Running, config: Path, directory: Path, decide: Decide, *, liblxc_log: Path) -> None:
+        """Write down the memory of a running container.
 
         `decide` is asked once that is done, while nothing in the container moves: True ends its processes, False and a
-        failure let them go on. Raises HostError with criu's reason; then they run.
+        failure let them go on, unless it has frozen them. What is frozen and to end is ended, whatever becomes of criu.
+        Raises HostError with criu's reason; then they run.
         """
         ask = Ask(running.name, self._path, config, DUMP, directory)
-        is_to_end = False
+        is_to_end, is_over = False, False
         try:
             async with await Migrating.asked(self._spawner, ask, self._script()) as migrating:
                 running.dumper = Process.of(migrating.pid)
@@ -49,17 +52,27 @@ class Dumps:
                 is_done = moment is not None and moment[0] == DUMPED
                 if is_done:
                     is_to_end = await decide()
+                    is_over = is_to_end and running.frozen
+                    if is_over:  # on cgroup v1 criu would wait for the thaw of what it has killed
+                        await asyncio.to_thread(running.end_frozen)
                     migrating.answer(go=is_to_end)
-                status, _ = await migrating.end()
-                if not is_done or (status != 0 and is_to_end):
-                    cause = f"criu: {criu.reason(directory, 'dump', log)}"
+                try:
+                    status, _ = await migrating.end()
+                except (HostError, TimeoutError) as error:
+                    if not is_over:
+                        raise
+                    log.warning("instance %s has ended, but criu has not: %s", running.name, error)
+                    status = 1
+                if not is_done or (status != 0 and is_to_end and not is_over):
+                    cause = f"criu: {criu.reason(directory, 'dump', liblxc_log)}"
                     raise HostError("instance", running.name, cause=cause)
             if is_to_end:
                 await running.gone.wait()
         finally:
             running.dumper = None
             if not is_to_end and not running.ending:
-                await asyncio.to_thread(running.thaw)
+                if not running.frozen:
+                    await asyncio.to_thread(running.thaw)
                 self._notes.write(running.name, running.note())
 
     def _script(self) -> Path:

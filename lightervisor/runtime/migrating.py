@@ -6,7 +6,6 @@ said no.
 """
 
 import asyncio
-import contextlib
 import os
 import signal
 from collections.abc import Awaitable, Callable
@@ -108,36 +107,41 @@ class Migrating:
                             await asyncio.shield(pidfd.ended(self._child))
                     except TimeoutError:
                         pass
-                await end_below(self.pid)
+                await end_below(self.pid, self._child)
         finally:
             os.close(self._child)
 
 
-async def end_below(pid: int) -> None:
-    """Kill what a process has started, and what that has; wait until the process has done what it does then."""
-    child = pidfd.open_process(pid)
-    if child is None:
-        return
-    try:
-        while not pidfd.has_ended(child):
-            for one in _below(pid):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(one, signal.SIGKILL)
-            try:
-                async with asyncio.timeout(1):
-                    await pidfd.ended(child)
-            except TimeoutError:
-                continue
-    finally:
-        os.close(child)
+async def end_below(pid: int, process: int) -> None:
+    """Kill what a process has started, and what that has; wait until the process has done what it does then.
+
+    `process` is its descriptor.
+    """
+    while not pidfd.has_ended(process):
+        _kill_below(pid, process)
+        try:
+            async with asyncio.timeout(1):
+                await pidfd.ended(process)
+        except TimeoutError:
+            continue
 
 
-def _below(pid: int) -> list[int]:
+def _kill_below(pid: int, process: int) -> None:
     try:
         text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
     except OSError:
-        return []
-    return [found for one in text.split() for found in (*_below(int(one)), int(one))]
+        return
+    for one in map(int, text.split()):
+        child = pidfd.open_process(one)
+        if child is None:
+            continue
+        try:
+            # While both have not ended they have their pids for themselves.
+            if pidfd.parent(one) == pid and not pidfd.has_ended(process):
+                _kill_below(one, child)
+                pidfd.send(child, signal.SIGKILL)
+        finally:
+            os.close(child)
 
 
 async def _readable(descriptor: int) -> None:
@@ -169,14 +173,14 @@ async def end_work(note: Note) -> None:
     if note.starter is not None:
         await note.starter.end(PATIENCE_S)
     for worker in (note.restorer, note.dumper):
-        if worker is not None and Process.of(worker.pid) == worker:
-            child = pidfd.open_process(worker.pid)
-            if child is None:
-                continue
+        child = pidfd.open_process(worker.pid) if worker is not None else None
+        if worker is not None and child is not None:
             try:
+                if Process.of(worker.pid) != worker:
+                    continue
                 async with asyncio.timeout(criu.PATIENCE_S):
                     await pidfd.ended(child)
             except TimeoutError:
-                await end_below(worker.pid)
+                await end_below(worker.pid, child)
             finally:
                 os.close(child)

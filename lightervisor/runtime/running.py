@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lightervisor.errors import HostError, Invalid
 from lightervisor.kernel import cgroup, pidfd
+from lightervisor.runtime.gathering import gather
 from lightervisor.runtime.notes import Note, Process
 from lightervisor.runtime.settings.setting import Setting
 from lightervisor.runtime.spawner import Followed
@@ -69,6 +70,7 @@ class Running:
                 if descriptor is not None:
                     os.close(descriptor)
             raise HostError("instance", name, cause="it ended as soon as it was started")
+        gather(pid, monitor_pid)
         payload = cgroup.payload(pid, name)
         groups = [*payload.values(), *cgroup.monitors(cgroup.directories(monitor_pid), name)]
         return cls(name, pid, init, monitor_pid, monitor, groups, cgroup.freezer(payload))
@@ -114,6 +116,12 @@ class Running:
         """Let frozen processes go on, whoever froze them. Raises HostError."""
         if cgroup.is_frozen(groups := self.payload()):
             cgroup.set_frozen(groups, frozen=False)
+
+    def end_frozen(self) -> None:
+        """End all frozen processes such that none of them moves any more; blocking. Raises HostError."""
+        cgroup.kill_frozen(self.payload())
+        self.kill()
+        self.thaw()
 
     def try_write(self, setting: Setting) -> bool:
         """Write one limit; what the kernel refuses is told in the log."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import http.client
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.conftest import home
@@ -20,8 +21,8 @@ ALONE = {"eth0": {"type": "none"}}
 class Ends:
     """`far`, with an image and the instance `origin`, and a client of it and of each of the crew."""
 
-    def __init__(self, crew: list[Work], folder: Path) -> None:
-        self.far, self._clients = Daemon(), dict[Work, Lxc]()
+    def __init__(self, crew: list[Work], folder: Path, env: Mapping[str, str] | None = None) -> None:
+        self.far, self._clients = Daemon(env=env), dict[Work, Lxc]()
         self._crew, self._folder = crew, folder
         self.image = ""
 

@@ -14,6 +14,7 @@ from tests.faults.conftest import at_work
 from tests.faults.strikes import Part, Strikes, told
 from tests.faults.work import STOP, Outcome, Work
 from tests.harness import images, memory
+from tests.harness.daemon import Daemon
 from tests.harness.processes import eventually
 
 CREW, SAMPLE, LEAST = 2, 2, 10
@@ -38,16 +39,16 @@ def succeeded(done: list[Outcome]) -> list[Outcome]:
     return done
 
 
-def inside(work: Work, name: str, command: str) -> str:
+def inside(daemon: Daemon, name: str, command: str) -> str:
     body = {"command": ["sh", "-c", command], "record-output": True, "interactive": False}
-    done = work.daemon.operation("POST", f"/1.0/instances/{name}/exec", body)
+    done = daemon.operation("POST", f"/1.0/instances/{name}/exec", body)
     assert done["metadata"]["return"] == 0, done
-    return work.daemon.request("GET", done["metadata"]["output"]["1"]).body.decode()
+    return daemon.request("GET", done["metadata"]["output"]["1"]).body.decode()
 
 
-def asked(work: Work, name: str) -> int:
+def asked(daemon: Daemon, name: str) -> int:
     """How often the process in there that knows the word was asked for it, this time included."""
-    word, times, _ = inside(work, name, "timeout 10 sh -c 'echo >/run/ask; cat /run/tell'").split()
+    word, times, _ = inside(daemon, name, "timeout 10 sh -c 'echo >/run/ask; cat /run/tell'").split()
     assert word == WORD
     return int(times)
 
@@ -73,8 +74,8 @@ def running(work: Work, name: str) -> list[Outcome]:
     source = {"type": "image", "fingerprint": work.image}
     body = {"name": name, "source": source, "config": {"migration.stateful": "true"}}
     done = work.do(("POST", "/1.0/instances", body), ("PUT", state(name), {"action": "start", "timeout": 30}))
-    inside(work, name, BEGIN)
-    assert asked(work, name) == 1
+    inside(work.daemon, name, BEGIN)
+    assert asked(work.daemon, name) == 1
     return succeeded(done)
 
 
@@ -86,7 +87,7 @@ def kept(work: Work, name: str) -> list[Outcome]:
 def with_snapshot(work: Work, name: str) -> list[Outcome]:
     running(work, name)
     done = succeeded(snapshot(work, name))
-    assert asked(work, name) == 2
+    assert asked(work.daemon, name) == 2
     return done
 
 
@@ -97,9 +98,9 @@ def goes_on(work: Work, name: str, times: int) -> None:
     assert (record["status"] == "Stopped") == record["stateful"] == directory.exists()
     if record["status"] == "Stopped":
         succeeded(start(work, name))
-    assert asked(work, name) == times + 1
+    assert asked(work.daemon, name) == times + 1
     address = "ip -4 -o addr show eth0 | awk '{print $4}'"
-    assert eventually(lambda: inside(work, name, address).strip(), what="an address")
+    assert eventually(lambda: inside(work.daemon, name, address).strip(), what="an address")
 
 
 def end(work: Work, name: str) -> None:

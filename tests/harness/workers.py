@@ -62,6 +62,7 @@ LONG_S = {
     "tests/integration/test_bad_host.py": 55,
     "tests/integration/test_stateful.py": 80,
     "tests/integration/test_live_moves.py": 95,
+    "tests/faults/test_live_moves.py": 65,
     "tests/fuzz/test_parsers.py": 45,
     "tests/integration/test_image_sources.py": 36,
     "tests/integration/test_image_servers.py": 35,
