@@ -18,7 +18,7 @@ from lightervisor.instances.stateful import Stateful
 from lightervisor.instances.volumes import InstanceVolumes
 from lightervisor.migration.leftovers import Leftovers
 from lightervisor.migration.live import LiveSending
-from lightervisor.migration.refresh import Records, Refreshing
+from lightervisor.migration.refresh import Comings, Records, Refreshing
 from lightervisor.migration.roots import SentRoots
 from lightervisor.migration.source import Sending
 from lightervisor.migration.target import Bases, Receiving, Ways
@@ -56,16 +56,17 @@ def together(
     snapshots = SnapshotRoots(stock.rows, stock.catalog, stock.volumes, operations.locks)
     sent = SentRoots(stock.catalog, stock.boot, stock.volumes, stock.moments, snapshots)
     live = LiveSending(sent, stock.memory, operations.locks)
+    leftovers = Leftovers(stock.volumes, journal)
     refreshing = Refreshing(
         Records(stock.instances, stock.rows),
         stock.boot,
         stock.volumes,
         stock.acts,
-        stock.arrivals,
+        Comings(stock.arrivals, leftovers),
         operations,
     )
     bases = Bases(stock.images, stock.volumes, stock.memory)
-    ways = Ways(bases, Leftovers(stock.volumes, journal), refreshing)
+    ways = Ways(bases, leftovers, refreshing)
     return Migration(
         sending=Sending(stock.catalog, stock.rows, stock.snapshots, live, outgoing, operations),
         receiving=Receiving(births, acts, stock.catalog, ways, outgoing),

@@ -6,14 +6,14 @@ rsync writes to a directory that has nothing but what another server may say: `r
 goes with that directory.
 """
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from lightervisor.kernel import owners, paths
 from lightervisor.kernel.idmap import IdMap
 from lightervisor.kernel.threads import entered, in_thread
-from lightervisor.migration.rsync import TARGET, TWIN
+from lightervisor.migration.rsync import TARGET, TWINS
 from lightervisor.storage.driver import Filling, Snapshot, StorageDriver, Volume
 from lightervisor.storage.layout import BESIDE
 
@@ -21,10 +21,11 @@ from lightervisor.storage.layout import BESIDE
 class Arrival:
     """A place that rsync may write to, as often as needed."""
 
-    def __init__(self, driver: StorageDriver, filling: Filling, beside: Path, like: Path | None) -> None:
+    def __init__(self, driver: StorageDriver, filling: Filling, beside: Path, alike: Sequence[Path]) -> None:
         self._driver, self._filling, self._beside = driver, filling, beside
-        self.twin: Mapping[Path, str] = {like / "rootfs": f"{TWIN}/rootfs"} if like is not None else {}
-        """Files that need not be sent where they are the same."""
+        twins = zip(alike, TWINS, strict=False)
+        self.twins: Mapping[Path, str] = {one / "rootfs": f"{twin}/rootfs" for one, twin in twins}
+        """Roots of files that need not be sent where they are the same."""
 
     @property
     def directory(self) -> Path:
@@ -47,22 +48,23 @@ class Arrival:
 
 @asynccontextmanager
 async def arriving(
-    driver: StorageDriver, target: Volume | Snapshot, like: Volume | Snapshot | None, idmap: IdMap | None
+    driver: StorageDriver, target: Volume | Snapshot, alike: Sequence[Volume | Snapshot], idmap: IdMap | None
 ) -> AsyncGenerator[Arrival, None]:
-    """A place for the files of a volume or snapshot, with those in it that it is like.
+    """A place for the files of a volume or snapshot, with those in it of the first that it is like.
 
-    When it ends well the target is there, or is replaced. `idmap` is that of the owners that are sent, None when they
-    are plain. What a killed daemon leaves goes when the pool starts.
+    Where the driver cannot do that, they are to be had from all of these. When it ends well the target is there, or is
+    replaced. `idmap` is that of the owners that are sent, None when they are plain. What a killed daemon leaves goes
+    when the pool starts.
     """
     async with AsyncExitStack() as stack:
-        filling = await stack.enter_async_context(entered(driver.filling(target, like)))
-        twin: Path | None = None
-        if like is not None and not any((filling.directory / "rootfs").iterdir()):
-            twin = await stack.enter_async_context(entered(driver.opened(like)))
+        filling = await stack.enter_async_context(entered(driver.filling(target, alike[0] if alike else None)))
+        twins: list[Path] = []
+        if not any((filling.directory / "rootfs").iterdir()):
+            twins = [await stack.enter_async_context(entered(driver.opened(like))) for like in alike]
         beside = await in_thread(driver.layout.trash.new)
         try:
             (beside / "rootfs").mkdir()
-            arrival = Arrival(driver, filling, beside, twin)
+            arrival = Arrival(driver, filling, beside, twins)
             yield arrival
             await in_thread(arrival.settle, idmap)
         finally:

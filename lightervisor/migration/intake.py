@@ -1,7 +1,7 @@
 """What both kinds of arrival have in common, of a new instance and of a refreshed one: the agreement, and the files."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -22,6 +22,7 @@ from lightervisor.migration.talk import Talk
 from lightervisor.operations.operations import Run
 from lightervisor.storage.driver import Snapshot, StorageDriver, Volume
 from lightervisor.storage.streams import SubvolumeStreams
+from lightervisor.storage.volume import PostponedError
 
 PROGRESS = "fs_progress"
 Check = Callable[[Sequence[SnapshotRow]], None]
@@ -114,32 +115,36 @@ class Intake:
     async def take(
         self,
         target: Volume | Snapshot,
-        like: Volume | Snapshot | None,
+        alike: Sequence[Volume | Snapshot],
         label: str,
         *,
         passes: int = 1,
         with_memory: bool = False,
-        keeps: bool = False,
+        keeps: Volume | None = None,
     ) -> None:
-        """Make or replace a volume or snapshot, knowing what it will be like; memory comes before the last pass.
+        """Make or replace a volume or snapshot, knowing what it will be like, the most likely first.
 
-        With `keeps` the target has what has arrived, also when the connection is cut. Raises what `Line.carry` raises.
+        Memory comes before the last pass. When the connection is cut, `keeps` has what has arrived, which may be the
+        target. Raises what `Line.carry` raises.
         """
         gauge = Gauge(label, 0, lambda text: self._run.progress(PROGRESS, text))
         cut: Unavailable | None = None
-        async with AsyncExitStack() as stack:
-            opened = arriving(self._driver, target, like, self._coming.idmap)
-            arrival = await stack.enter_async_context(opened)
-            try:
-                for left in reversed(range(passes)):
-                    if with_memory and not left:
-                        await self._take_memory(stack, arrival.directory, label)
-                    async with receiving(arrival.writable, self._coming.features, arrival.twin) as rsync:
-                        await self._talk.unless_ended(self._talk.fs.carry(rsync, gauge.add))
-            except Unavailable as failure:
-                if not keeps:
-                    raise
-                cut = failure
+        with suppress(PostponedError):
+            async with AsyncExitStack() as stack:
+                opened = arriving(self._driver, target, alike, self._coming.idmap)
+                arrival = await stack.enter_async_context(opened)
+                try:
+                    for left in reversed(range(passes)):
+                        if with_memory and not left:
+                            await self._take_memory(stack, arrival.directory, label)
+                        async with receiving(arrival.writable, self._coming.features, arrival.twins) as rsync:
+                            await self._talk.unless_ended(self._talk.fs.carry(rsync, gauge.add))
+                except Unavailable as failure:
+                    if keeps is None:
+                        raise
+                    cut = failure
+                    if keeps != target:
+                        raise PostponedError(keeps) from failure
         if cut is not None:
             raise cut
 

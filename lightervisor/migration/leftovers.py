@@ -6,8 +6,8 @@
         await place.settle(volume)
 
 An instance comes into the world whole or not at all; what it is made of until then lies in a volume of its own, whose
-snapshots are whole ones. It goes when the transfer fails for another reason than a connection, when its time is over,
-and when the daemon starts.
+snapshots are whole ones. Of one that is refreshed, what has come of the part that was cut waits so. It goes when the
+transfer fails for another reason than a connection, when its time is over, and when the daemon starts.
 """
 
 import asyncio
@@ -42,6 +42,11 @@ class ArrivalPlace:
         self.noted, self.pool = str(uuid.uuid4()), ""
         self.timer: asyncio.TimerHandle | None = None
 
+    @property
+    def parts(self) -> list[Volume]:
+        """What has come so far, if anything has."""
+        return [self.volume] if self.driver.has_volume(self.volume) else []
+
     async def keep(self, row: SnapshotRow) -> None:
         """The volume is what this snapshot is to be."""
         await in_thread(self.driver.create_snapshot, Snapshot(self.volume, row.name))
@@ -74,7 +79,7 @@ class Leftovers:
         try:
             yield place
         except Unavailable as failure:
-            if not place.driver.has_volume(place.volume):
+            if not place.parts:
                 await finished(self._drop(place))
                 raise
             self._keep(project, name, place)
@@ -82,7 +87,10 @@ class Leftovers:
         except BaseException:
             await finished(self._drop(place))
             raise
-        await self._journal.settle(place.noted)
+        if place.parts:  # of what was there before and is whole now
+            await finished(self._drop(place))
+        else:
+            await self._journal.settle(place.noted)
 
     async def _found(self, project: str, name: str, pool: str) -> ArrivalPlace:
         driver, place = self._volumes.driver(pool), self._kept.pop((project, name), None)

@@ -2,11 +2,11 @@
 
 Only what changed travels: snapshots that are lacking or were taken anew, and of files what differs. Each snapshot is
 there whole or not, the files of the instance change in one moment, and what the source no longer has goes last; so a
-refresh that is interrupted leaves what it was or what it is to be, and the next one goes on. Its configuration is the
-client's to change.
+refresh that is interrupted leaves what it was or what it is to be, and the next one goes on, within files when it was a
+connection that was cut (`leftovers.py`). Its configuration is the client's to change.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ from lightervisor.instances.templates import PENDING
 from lightervisor.instances.volumes import InstanceVolumes, SnapshotPlace
 from lightervisor.migration.frames import Control
 from lightervisor.migration.intake import Coming, Intake, agree
+from lightervisor.migration.leftovers import Leftovers
 from lightervisor.migration.protobuf import LARGEST
 from lightervisor.migration.talk import Talk
 from lightervisor.model.instance import InstancesPost
@@ -41,6 +42,13 @@ class Records(NamedTuple):
     snapshots: SnapshotRows
 
 
+class Comings(NamedTuple):
+    """Where what comes is put: snapshots that are whole, and what is cut."""
+
+    snapshots: SnapshotArrivals
+    leftovers: Leftovers
+
+
 class Refreshing:
     """Refreshes instances from other servers."""
 
@@ -50,12 +58,13 @@ class Refreshing:
         boot: Boot,
         volumes: InstanceVolumes,
         acts: SnapshotActs,
-        arrivals: SnapshotArrivals,
+        comings: Comings,
         operations: Operations,
     ) -> None:
         self._rows, self._snapshot_rows = records
         self._boot, self._volumes = boot, volumes
-        self._acts, self._arrivals, self._operations = acts, arrivals, operations
+        self._acts, self._operations = acts, operations
+        self._arrivals, self._leftovers = comings
 
     def is_there(self, project: str, name: str) -> bool:
         """Whether there is an instance to be refreshed."""
@@ -104,22 +113,32 @@ class Refreshing:
         intake = Intake(run, talk, coming, driver)
         volume = Volume("containers", volume_name(project, name))
         like: Volume | Snapshot = volume
-        for one in coming.snapshots:
-            await self._add(run, intake, one, pool, like)
-            like = Snapshot(volume, one.name)
-        await self._volumes.unmount(pool, project, name)
-        await intake.take(volume, like, name, passes=coming.passes)
+        async with self._leftovers.place(project, name, pool) as place:
+            parts = place.parts  # are of what was cut, so of the first that comes now
+            for one in coming.snapshots:
+                await self._add(run, intake, one, pool, [*parts, like], place.volume)
+                like, parts = Snapshot(volume, one.name), []
+            await self._volumes.unmount(pool, project, name)
+            await intake.take(volume, [*parts, like], name, passes=coming.passes, keeps=place.volume)
         await self._drop(run, coming, has)
         await self._rows.merge_config(project, name, noted(row, post))
         await self._volumes.write_description(self._rows.get(project, name), pool)
         await self._volumes.keep(pool)  # the other server may delete what it has
 
-    async def _add(self, run: Run, intake: Intake, one: SnapshotRow, pool: str, like: Volume | Snapshot) -> None:
+    async def _add(
+        self,
+        run: Run,
+        intake: Intake,
+        one: SnapshotRow,
+        pool: str,
+        alike: Sequence[Volume | Snapshot],
+        keeps: Volume,
+    ) -> None:
         """Receive a snapshot. One of the same name was taken at another time, so it is another one, and goes."""
 
         async def receive(place: SnapshotPlace) -> None:
             snapshot = Snapshot(Volume("containers", volume_name(one.project, one.instance)), place.name)
-            await intake.take(snapshot, like, f"{one.instance}/{one.name}")
+            await intake.take(snapshot, alike, f"{one.instance}/{one.name}", keeps=keeps)
 
         await self._arrivals.add(run, pool, one, receive)
         await run.commit()

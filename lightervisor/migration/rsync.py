@@ -25,7 +25,9 @@ from lightervisor.migration.frames import RsyncFeatures
 
 OLD = RsyncFeatures(xattrs=True, delete=True, compress=True)
 """What a peer can do that does not say `bidirectional`: LXD before 3.8."""
-SOURCE, TARGET, TWIN = "/tree", "/target", "/twin"
+SOURCE, TARGET = "/tree", "/target"
+TWINS = ("/twin", "/other")
+"""What is the same below one of these is copied from there, the first before the other."""
 _START_S, _LEAVE_S = 10, 10
 _COMMON = ("--devices", "--numeric-ids", "--partial", "--sparse")
 # Attributes of the namespace trusted are orders to overlayfs of the host that wrote them.
@@ -68,10 +70,10 @@ def source_words(features: RsyncFeatures, handed: int, *, limit: str = "") -> li
     return ["rsync", "-ar", *_COMMON, *slow, *_options(features), f"{SOURCE}/", "localhost:/tmp/foo", "-e", reach]
 
 
-def target_words(features: RsyncFeatures, *, has_twin: bool = False) -> list[str]:
-    """The target's command line; with a twin, what is the same there is copied from it."""
+def target_words(features: RsyncFeatures, *, twins: int = 0) -> list[str]:
+    """The target's command line, with so many of `TWINS`."""
     extra = [_NOT_TAKEN] if features.xattrs else []
-    extra += [f"--copy-dest={TWIN}/"] if has_twin else []
+    extra += [f"--copy-dest={twin}/" for twin in TWINS[:twins]]
     return [
         "rsync", "--server", "-vlogDtpre.iLsfx", *_COMMON, "--modify-window=-1", *_options(features), *extra,
         ".", f"{TARGET}/",
@@ -184,11 +186,12 @@ async def sending(tree: Mapping[Path, str], features: RsyncFeatures, *, limit: s
 
 @asynccontextmanager
 async def receiving(
-    writable: Mapping[Path, str], features: RsyncFeatures, twin: Mapping[Path, str]
+    writable: Mapping[Path, str], features: RsyncFeatures, twins: Mapping[Path, str]
 ) -> AsyncGenerator[Rsync, None]:
-    """Run the target's rsync on what `writable` puts at and below TARGET, `twin` below TWIN. Raises HostError."""
-    words = target_words(features, has_twin=bool(twin))
-    rsync = await _started(confined(words, writable=writable, tree=twin), None, stdin=process.PIPE, stdout=process.PIPE)
+    """Run the target's rsync on what `writable` puts at and below TARGET, `twins` below TWINS. Raises HostError."""
+    words = target_words(features, twins=len(twins))
+    argv = confined(words, writable=writable, tree=twins)
+    rsync = await _started(argv, None, stdin=process.PIPE, stdout=process.PIPE)
     try:
         yield rsync
     except Unavailable:

@@ -134,20 +134,17 @@ class Receiving:
                 await in_thread(place.driver.create_volume, place.volume, base)
             intake = Intake(run, talk, coming, place.driver)
 
-            def like() -> Volume | None:
-                return place.volume if place.driver.has_volume(place.volume) else None
-
             async def make() -> None:
                 if coming.is_streamed:
                     await intake.take_streams(place.volume, name)
                     await place.settle(Volume("containers", volume_name(project, name)))
                     return
                 for one in coming.snapshots:
-                    await intake.take(place.volume, like(), f"{name}/{one.name}", keeps=True)
+                    await intake.take(place.volume, place.parts, f"{name}/{one.name}", keeps=place.volume)
                     await place.keep(one)
-                is_live = coming.is_live
+                is_live, keeps = coming.is_live, None if coming.is_live else place.volume
                 await intake.take(
-                    place.volume, like(), name, passes=coming.passes, with_memory=is_live, keeps=not is_live
+                    place.volume, place.parts, name, passes=coming.passes, with_memory=is_live, keeps=keeps
                 )
                 await place.settle(Volume("containers", volume_name(project, name)))
 

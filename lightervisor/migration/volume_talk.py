@@ -18,7 +18,7 @@ from lightervisor.kernel.threads import entered
 from lightervisor.migration import descriptions
 from lightervisor.migration.frames import FilesBy, Header, Pair, RsyncFeatures
 from lightervisor.migration.frames import Snapshot as Told
-from lightervisor.migration.rsync import OLD, TARGET, TWIN, offered
+from lightervisor.migration.rsync import OLD, TARGET, TWINS, offered
 from lightervisor.migration.talk import Talk
 from lightervisor.model.backup_file import BackupConfig
 from lightervisor.model.decode import without_nulls
@@ -156,5 +156,5 @@ async def arriving(
         root, twin = filling.directory / "rootfs", dict[Path, str]()
         if like is not None and not any(root.iterdir()):
             shown = await stack.enter_async_context(entered(driver.opened(like)))
-            twin[shown / "rootfs"] = TWIN
+            twin[shown / "rootfs"] = TWINS[0]
         yield Arrival({root: TARGET}, twin)

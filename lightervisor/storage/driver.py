@@ -33,7 +33,8 @@ and deleted, in any order. Both go as fast as the mechanism can; a `watch` is to
 
 Files from elsewhere. `opened` shows what a volume or snapshot held at one moment, for whoever carries it to another
 pool or server. `filling` is a place for such files: with what it is `like` in it at first, so that only differences
-have to be written; when it ends well they take the place of what was there at once, else nothing has happened.
+have to be written; when it ends well they take the place of what was there at once, by `PostponedError` they become
+another volume's, else nothing has happened.
 
 Sizes. Where the pool keeps quotas a volume is told how much it may take (`resize`), and what it takes is known at once
 (`figures`); elsewhere a size is accepted without effect, as on LXD, and that is said in the log.

@@ -1,5 +1,6 @@
 """What drivers keep: volumes and snapshots by their names, and what is being filled."""
 
+from collections.abc import Generator
 from pathlib import Path
 from typing import Literal
 
@@ -42,3 +43,19 @@ class Filling(Struct, frozen=True):
 
     directory: Path
     twin: Path | None = None
+
+    def until_done(self, target: Volume | Snapshot) -> Generator["Filling", None, Volume | Snapshot]:
+        """For drivers, whose `filling` yields from this: where what came is to be, the target or what was told."""
+        try:
+            yield self
+        except PostponedError as postponed:
+            return postponed.volume
+        return target
+
+
+class PostponedError(Exception):
+    """Raised while something is filled: what has come so far is to be this volume, and the target stays as it is."""
+
+    def __init__(self, volume: Volume) -> None:
+        super().__init__(volume.name)
+        self.volume = volume

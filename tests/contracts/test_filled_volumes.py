@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from lightervisor.errors import Invalid
-from lightervisor.storage.driver import Snapshot, StorageDriver
+from lightervisor.storage.driver import Snapshot, StorageDriver, Volume
+from lightervisor.storage.volume import PASSING, PostponedError
 from tests.contracts.storage_samples import BASE, C1, C2, MAP, inside, unpack
 
 S1 = Snapshot(C1, "s1")
+PARTS = Volume("containers", f"{PASSING}parts")
 
 
 def test_a_volume_is_what_it_was_filled_with(pool: StorageDriver) -> None:
@@ -78,3 +80,42 @@ def test_filling_twice_changes_nothing(pool: StorageDriver) -> None:
     pool.fill_snapshot(S1, unpack)
     pool.fill_snapshot(S1, never)
     assert pool.has_volume(C1)
+
+
+def cut(pool: StorageDriver, target: Volume | Snapshot, like: Volume | Snapshot, line: str) -> None:
+    """What comes is cut; a line more has been written to a file until then."""
+    with pool.filling(target, like) as filling:
+        root = filling.directory / "rootfs"
+        with pool.opened(like) as opened:
+            before = text(opened / "rootfs/came")
+        (root / "came").write_text(before + line)
+        raise PostponedError(PARTS)
+
+
+def text(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
+@pytest.mark.parametrize("target", [C1, S1])
+def test_what_is_cut_waits_in_another_volume(pool: StorageDriver, target: Volume | Snapshot) -> None:
+    """Twice; the volume stays what it is until all has come."""
+    pool.fill_volume(C1, unpack)
+    for number, like in enumerate((C1, PARTS)):
+        cut(pool, target, like, f"{number}\n")
+        with pool.opened(C1) as opened:
+            assert (opened / "rootfs/etc/hostname").exists() and not (opened / "rootfs/came").exists()
+        with pool.opened(PARTS) as opened:
+            assert (opened / "rootfs/came").read_text() == "0\n1\n"[: 2 * number + 2]
+        assert PARTS not in pool.volumes("containers")
+        assert not pool.has_snapshot(S1)
+    with pool.filling(target, PARTS) as filling, pool.opened(PARTS) as opened:
+        came = text(opened / "rootfs/came")
+        (filling.directory / "rootfs/came").write_text(came + "2\n")
+    pool.delete_volume(PARTS)
+    with pool.opened(target) as opened:
+        assert (opened / "rootfs/came").read_text() == "0\n1\n2\n"
+    pool.delete_volume(C1)
+    pool.layout.trash.wait()
+    assert pool.volumes("containers") == []
+    if (layers := pool.layout.root / "layers").is_dir():
+        assert list(layers.iterdir()) == []

@@ -301,6 +301,44 @@ def test_a_copy_that_was_cut_goes_on_where_it_was(lxc: Lxc, daemon: Daemon, othe
     assert run(lxc, "there:c2", "ls /data").split() == ["1", "2", "3"]
 
 
+@pytest.mark.parametrize("pool", ["default", "layered"])
+def test_a_refresh_that_was_cut_goes_on_where_it_was(
+    lxc: Lxc, daemon: Daemon, other: Daemon, instance: str, pool: str
+) -> None:
+    """In a pool of plain directories and of layers; until all has come the instance is what it was."""
+    pools, limit = "/1.0/storage-pools", {"config": {"rsync.bwlimit": "4MiB"}}
+    if pool != "default":
+        assert other.request("POST", pools, {"name": pool, "driver": "overlay"}).status == 201
+    lxc("copy", f"here:{instance}", "there:c2", "--storage", pool).ok()
+    lxc("start", f"here:{instance}").ok()
+    run(lxc, f"here:{instance}", "head -c 24000000 /dev/urandom >/data/large; md5sum /data/large >/data/sum")
+    lxc("stop", f"here:{instance}", "--force").ok()
+    assert daemon.request("PATCH", f"{pools}/default", limit).status == 200
+    try:
+        _, operation = begun(daemon, other, instance, refresh=True)
+        eventually(lambda: megabytes(other, operation) > 12, what="half of the file", timeout_s=60)
+        daemon.kill()
+        daemon.start()
+    finally:
+        assert daemon.request("PATCH", f"{pools}/default", {"config": {"rsync.bwlimit": ""}}).status == 200
+    ended = other.request("GET", f"/1.0/operations/{operation['id']}/wait?timeout=30").metadata
+    assert "the same command goes on from there" in ended["err"]
+    lxc("start", "there:c2").ok()
+    assert run(lxc, "there:c2", "ls /data").split() == ["1", "4", "5", "fifo"]
+    lxc("stop", "there:c2", "--force").ok()
+    before = sent_bytes()
+    lxc("copy", f"here:{instance}", "there:c2", "--refresh").ok()
+    assert sent_bytes() - before < 15_000_000
+    assert [path.name for path in other.state.glob(f"storage-pools/{pool}/containers/*")] == ["c2"]
+    lxc("start", "there:c2").ok()
+    assert run(lxc, "there:c2", "md5sum -c /data/sum") == "/data/large: OK\n"
+    lxc("restore", "there:c2", "s2").ok()
+    assert run(lxc, "there:c2", "ls /data").split() == ["1", "4", "5", "fifo"]
+    discard(other, "c2")
+    if pool != "default":
+        assert other.request("DELETE", f"{pools}/{pool}").status == 200
+
+
 def megabytes(daemon: Daemon, operation: dict[str, Any]) -> float:
     """How much has come of the volume itself."""
     found = re.match(r"c2: ([0-9.]+)MB", progress(daemon, operation))

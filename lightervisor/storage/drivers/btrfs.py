@@ -338,7 +338,7 @@ class Btrfs(StorageDriver, SubvolumeStreams, name="btrfs"):
                 Mountpoint(staged).make()
             else:
                 self._born(staged, None)
-            yield Filling(staged)
+            target = yield from Filling(staged).until_done(target)
             self.layout.flush()
             self._put(staged, target)
 

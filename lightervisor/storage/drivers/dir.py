@@ -248,7 +248,8 @@ class Dir(StorageDriver, name="dir"):
             twin = None
             if like == target and place.is_dir():
                 twin = stack.enter_context(self._beneath(place)) / "rootfs"
-            yield Filling(staged, twin)
+            target = yield from Filling(staged, twin).until_done(target)
+            place = self._directory_of(target)
             self.layout.flush()
             if not place.is_dir():
                 self._place(staged, target)

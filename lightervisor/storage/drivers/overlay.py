@@ -260,7 +260,6 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
     @contextmanager
     def filling(self, target: Held, like: Held | None = None) -> Generator[Filling, None, None]:
         """Mount an empty layer over those of what it is like, unless these are many: then all comes anew."""
-        place = self._directory_of(target)
         before: Chain | None = None
         making = self.layout.making("storage volume")
         with self._layers.reading(), making as staged, ExitStack() as until_placed:
@@ -271,7 +270,7 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
             top = until_placed.enter_context(self._layers.new(chain.lowers, project))
             try:
                 self._mounted(Mountpoint(staged), chain.lowers, top, None)
-                yield Filling(staged)
+                target = yield from Filling(staged).until_done(target)
             finally:
                 self._let_go(staged)
             self.layout.flush()
@@ -279,7 +278,7 @@ class Overlay(StorageDriver, PlainDirectories, name="overlay"):
                 self._layers.write(staged, Chain(image=chain.image, top=top, lowers=chain.lowers))
             else:
                 self._layers.write(staged, Chain(image=chain.image, lowers=[f"{top}/upper", *chain.lowers]))
-            if place.is_dir():
+            if (place := self._directory_of(target)).is_dir():
                 before = self._layers.read(place)
                 self._let_go(place)
                 self.layout.exchange(staged, place)
