@@ -11,7 +11,8 @@ import pytest
 from lightervisor.errors import Unsupported
 from lightervisor.kernel import mounts, paths
 from lightervisor.storage.driver import StorageDriver, storage_drivers
-from tests.contracts.storage_samples import DRIVERS, unpack
+from lightervisor.storage.drivers.btrfs import Btrfs
+from tests.contracts.storage_samples import C1, DRIVERS, unpack
 
 
 @pytest.fixture
@@ -47,6 +48,24 @@ def pool(kind: type[StorageDriver], folder: Path) -> Iterator[StorageDriver]:
     yield driver
     for volume in driver.volumes("containers"):
         driver.unmount(volume)
+        driver.delete_volume(volume)
+    driver.delete()
+    assert not driver.layout.root.exists()
+
+
+@pytest.fixture
+def btrfs_pool(folder: Path) -> Iterator[Btrfs]:
+    """A pool of btrfs, with a volume."""
+    try:
+        Btrfs.probe(folder)
+    except Unsupported as refusal:
+        pytest.skip(refusal.message())
+    driver = Btrfs(folder / "storage-pools/p1", {"size": "200MiB"})
+    driver.create()
+    driver.create_image("img1", unpack)
+    driver.create_volume(C1, "img1")
+    yield driver
+    for volume in driver.volumes("containers"):
         driver.delete_volume(volume)
     driver.delete()
     assert not driver.layout.root.exists()

@@ -3,45 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from lightervisor.errors import Unsupported
 from lightervisor.kernel import btrfs
 from lightervisor.storage import subvolumes
 from lightervisor.storage.driver import Snapshot
 from lightervisor.storage.drivers.btrfs import Btrfs
-from tests.contracts.storage_samples import C1, C2, MAP, inside, unpack
+from tests.contracts.storage_samples import C1, C2, MAP, inside
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 S1 = Snapshot(C1, "s1")
 
 
 @pytest.fixture
-def pool(folder: Path) -> Iterator[Btrfs]:
+def pool(btrfs_pool: Btrfs) -> Btrfs:
     """A pool with a volume whose guest has made subvolumes: in a directory, in each other, and a closed one."""
-    try:
-        Btrfs.probe(folder)
-    except Unsupported as refusal:
-        pytest.skip(refusal.message())
-    driver = Btrfs(folder / "storage-pools/p1", {"size": "200MiB"})
-    driver.create()
-    driver.create_image("img1", unpack)
-    driver.create_volume(C1, "img1")
-    root = driver.mount(C1, MAP).path
     inside(
-        root,
+        btrfs_pool.mount(C1, MAP).path,
         """mkdir -p a/b; btrfs -q subvolume create a/b/one; btrfs -q subvolume create a/b/one/two
         echo 1 > a/b/one/note; echo 2 > a/b/one/two/note
         btrfs -q subvolume create 'od d'; echo 3 > 'od d/note'; btrfs property set 'od d' ro true""",
     )
-    yield driver
-    for volume in driver.volumes("containers"):
-        driver.delete_volume(volume)
-    driver.delete()
-    assert not driver.layout.root.exists()
+    return btrfs_pool
 
 
 def subvolumes_of(pool: Btrfs) -> int:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from lightervisor.errors import Failure, NotFound, Unsupported
+from lightervisor.errors import Failure, NotFound
 from lightervisor.kernel.project_quotas import Figures
 from lightervisor.storage.driver import Snapshot
 from lightervisor.storage.drivers.btrfs import Btrfs
-from tests.contracts.storage_samples import C1, C2, MAP, OTHER, inside, unpack
+from tests.contracts.storage_samples import C1, C2, MAP, OTHER, inside
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 S1, MIB = Snapshot(C1, "s1"), 1 << 20
@@ -21,20 +19,9 @@ WRITE = "dd if=/dev/urandom of={} bs=1M count=6 2>/dev/null && echo done || echo
 
 
 @pytest.fixture
-def pool(folder: Path) -> Iterator[Btrfs]:
+def pool(btrfs_pool: Btrfs) -> Btrfs:
     """A pool that keeps no quotas yet, with a volume."""
-    try:
-        Btrfs.probe(folder)
-    except Unsupported as refusal:
-        pytest.skip(refusal.message())
-    driver = Btrfs(folder / "storage-pools/p1", {"size": "200MiB"})
-    driver.create()
-    driver.create_image("img1", unpack)
-    driver.create_volume(C1, "img1")
-    yield driver
-    for volume in driver.volumes("containers"):
-        driver.delete_volume(volume)
-    driver.delete()
+    return btrfs_pool
 
 
 def test_a_size_is_kept_from_the_first_on(pool: Btrfs) -> None:

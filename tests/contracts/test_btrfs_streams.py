@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import stat
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from lightervisor.errors import Failure, Invalid, Unsupported
+from lightervisor.errors import Failure, Invalid
 from lightervisor.kernel import btrfs
 from lightervisor.kernel.copies import Watch
 from lightervisor.kernel.idmap import IdMap, IdRange
@@ -18,32 +17,21 @@ from lightervisor.model.btrfs_header import BtrfsSubvolume
 from lightervisor.storage import streams
 from lightervisor.storage.driver import Snapshot
 from lightervisor.storage.drivers.btrfs import Btrfs
-from tests.contracts.storage_samples import C1, C2, MAP, inside, unpack
+from tests.contracts.storage_samples import C1, C2, MAP, inside
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 OWN = BtrfsSubvolume(path="/", uuid="x")
 
 
 @pytest.fixture
-def pool(folder: Path) -> Iterator[Btrfs]:
+def pool(btrfs_pool: Btrfs) -> Btrfs:
     """A pool with a volume in which a guest has made subvolumes."""
-    try:
-        Btrfs.probe(folder)
-    except Unsupported as refusal:
-        pytest.skip(refusal.message())
-    driver = Btrfs(folder / "storage-pools/p1", {"size": "200MiB"})
-    driver.create()
-    driver.create_image("img1", unpack)
-    driver.create_volume(C1, "img1")
     script = (
         "mkdir srv; btrfs -q subvolume create srv/one; btrfs -q subvolume create srv/one/two; echo 2 > srv/one/two/f"
     )
-    inside(driver.mount(C1, MAP).path, f"{script}; btrfs property set srv/one/two ro true")
-    driver.unmount(C1)
-    yield driver
-    for volume in driver.volumes("containers"):
-        driver.delete_volume(volume)
-    driver.delete()
+    inside(btrfs_pool.mount(C1, MAP).path, f"{script}; btrfs property set srv/one/two ro true")
+    btrfs_pool.unmount(C1)
+    return btrfs_pool
 
 
 class Crafted:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,43 +10,28 @@ import pytest
 from lightervisor.errors import Unsupported
 from lightervisor.kernel import btrfs
 from lightervisor.storage.drivers.btrfs import Btrfs
-from tests.conftest import discard, home, watched
-from tests.harness.certificates import make
-from tests.harness.client_lxc import OURS, Lxc
+from tests.conftest import discard
+from tests.harness.client_lxc import Lxc
 from tests.harness.daemon import Daemon
-from tests.harness.network import on_network
 from tests.harness.processes import eventually
 
 POOL = "streams"
 
 
 @pytest.fixture(scope="module")
-def other() -> Iterator[Daemon]:
-    """Another daemon."""
+def lxc(daemon: Daemon, other: Daemon, both: Lxc) -> Iterator[Lxc]:
+    """A client of both; both have a pool of btrfs."""
     try:
         Btrfs.probe(Path("/tmp"))
     except Unsupported as refusal:
         pytest.skip(refusal.message())
-    yield from watched(lambda daemon: daemon.start().initialise(driver="dir"))
-
-
-@pytest.fixture(scope="module")
-def lxc(daemon: Daemon, other: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lxc]:
-    """A client that knows the session's daemon as `here` and the other as `there`; both have a pool of btrfs."""
-    identity, folder = make("root@both"), home(tmp_path_factory.mktemp("client"))
-    identity.write(folder)
-    body = {"type": "client", "name": "both", "certificate": base64.b64encode(identity.der).decode()}
-    client = Lxc(OURS, {"LXD_DIR": str(folder / "nowhere")}, folder)
-    with on_network(daemon) as here, on_network(other) as there:
-        for remote, one, network in (("here", daemon, here), ("there", other, there)):
-            assert one.request("POST", "/1.0/certificates", body).status == 201
-            client("remote", "add", remote, f"https://{network.address}", "--accept-certificate").ok()
-            client("storage", "create", f"{remote}:{POOL}", "btrfs", "size=1GiB").ok()
-        yield client
-        for remote, one in (("here", daemon), ("there", other)):
-            for url in one.request("GET", "/1.0/images").metadata:
-                one.request("DELETE", f"/1.0/storage-pools/{POOL}/volumes/image/{url.rpartition('/')[2]}")
-            client("storage", "delete", f"{remote}:{POOL}").ok()
+    for remote in ("here", "there"):
+        both("storage", "create", f"{remote}:{POOL}", "btrfs", "size=1GiB").ok()
+    yield both
+    for remote, one in (("here", daemon), ("there", other)):
+        for url in one.request("GET", "/1.0/images").metadata:
+            one.request("DELETE", f"/1.0/storage-pools/{POOL}/volumes/image/{url.rpartition('/')[2]}")
+        both("storage", "delete", f"{remote}:{POOL}").ok()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import re
 import subprocess
@@ -13,32 +12,16 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import discard, home, watched
-from tests.harness.certificates import make
-from tests.harness.client_lxc import OURS, Lxc
+from tests.conftest import discard
+from tests.harness.client_lxc import Lxc
 from tests.harness.daemon import Daemon
-from tests.harness.network import on_network
 from tests.harness.processes import eventually
 
 
-@pytest.fixture(scope="module")
-def other() -> Iterator[Daemon]:
-    """Another daemon, whose pool is of plain directories."""
-    yield from watched(lambda daemon: daemon.start().initialise(driver="dir"))
-
-
-@pytest.fixture(scope="module")
-def lxc(daemon: Daemon, other: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lxc]:
-    """A client that knows the session's daemon as `here` and the other as `there`."""
-    identity, folder = make("root@both"), home(tmp_path_factory.mktemp("client"))
-    identity.write(folder)
-    body = {"type": "client", "name": "both", "certificate": base64.b64encode(identity.der).decode()}
-    client = Lxc(OURS, {"LXD_DIR": str(folder / "nowhere")}, folder)
-    with on_network(daemon) as here, on_network(other) as there:
-        for remote, one, network in (("here", daemon, here), ("there", other, there)):
-            assert one.request("POST", "/1.0/certificates", body).status == 201
-            client("remote", "add", remote, f"https://{network.address}", "--accept-certificate").ok()
-        yield client
+@pytest.fixture
+def lxc(both: Lxc) -> Lxc:
+    """A client that knows two daemons."""
+    return both
 
 
 @pytest.fixture(autouse=True)
