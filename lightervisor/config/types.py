@@ -159,7 +159,7 @@ def _check_cpu(value: str) -> None:
 
 
 def _check_address(value: str, version: int | None, *, network: bool) -> None:
-    complaint = f"Not an IP{f'v{version}' if version else ''} {'network' if network else 'address'} {value!r}"
+    complaint = f'Not an IP{f"v{version}" if version else ""} {"network" if network else "address"} "{value}"'
     try:
         parsed = ipaddress.ip_interface(value) if network else ipaddress.ip_address(value)
     except ValueError as error:

@@ -76,10 +76,12 @@ class BridgedNic(CableNic, type="nic", variant="bridged"):
             nic_ports.check_vlans(self._port.bridge, is_managed=bool(self._port.network))
 
     def _check_alone(self) -> None:
-        """Raise Invalid where the instance has another nic on the same network: DNS could not tell them apart."""
+        """Raise Invalid where the instance has another nic on this network and VLAN: DNS could not tell them apart."""
         if not self._port.hosts or self._port.config.get("dns.mode", "managed") == "none":
             return
         for name, options in self.instance.devices.items():
+            if options.get("vlan") != self.options.get("vlan"):
+                continue
             if name != self.name and options.get("type") == "nic" and self._port.network in (
                 options.get("network"), options.get("parent") if options.get("nictype") == "bridged" else None
             ):  # fmt: skip

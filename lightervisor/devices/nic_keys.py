@@ -60,7 +60,7 @@ def _check_hwaddr(value: str) -> None:
 
 def _check_mtu(value: str) -> None:
     if not re.fullmatch(r"[0-9]{1,9}", value):
-        raise refuse(f"Invalid MTU {value!r}")
+        raise refuse(f'Invalid MTU "{value}"')
     if not 1280 <= int(value) <= 16384:
         raise refuse(f'Out of MTU range (1280-16384) "{value}"')
 

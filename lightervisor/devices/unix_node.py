@@ -20,7 +20,7 @@ from lightervisor.kernel import cgroup, guest_mounts, syscalls
 from lightervisor.kernel.guests import Guest
 from lightervisor.kernel.sources import open_source
 
-Mode = matching("octal file mode", r"0?[0-7]{1,4}", "Invalid value for an octal file mode {value!r}")
+Mode = matching("octal file mode", r"0?[0-7]{1,4}", "Invalid value for an octal file mode")
 
 
 def _keys(kind: str) -> tuple[Key, ...]:

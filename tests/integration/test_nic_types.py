@@ -221,6 +221,13 @@ def test_a_second_nic_on_one_network_is_refused(either: Lxc, daemon: Daemon, run
     either("config", "device", "add", running, "eth1", "nic", *options).failed(text)
 
 
+def test_a_second_nic_on_another_vlan_of_the_network_is_taken(lxc: Lxc, daemon: Daemon, box: str) -> None:
+    lxc("config", "device", "add", box, "eth1", "nic", f"network={daemon.bridge}").ok()
+    lxc("config", "device", "add", box, "eth2", "nic", f"network={daemon.bridge}").failed("already used on network")
+    done = lxc("config", "device", "add", box, "eth2", "nic", f"network={daemon.bridge}", "vlan=none")
+    assert done.status == 0 or "cannot tell VLANs apart" in done.stderr, done.stderr
+
+
 def test_a_hardware_address_of_another_nic_is_refused(lxc: Lxc, daemon: Daemon, running: str, image: str) -> None:
     box = f"{running}-b"
     lxc("init", image, box).ok()
