@@ -84,7 +84,7 @@ def taken(driver: StorageDriver, volume: Volume, staged: Path, maps: Mapping[str
         for part in header.subvolumes:
             descriptor = _opened(staged, file_of(part))
             try:
-                received[part.snapshot][part] = place.receive(descriptor)
+                received[part.snapshot][part] = place.receive(descriptor, part.uuid)
             finally:
                 os.close(descriptor)
         for name in sorted(maps, reverse=True):  # the volume when all its snapshots are there

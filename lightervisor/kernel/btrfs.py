@@ -27,6 +27,7 @@ _NAMED, _NAMED_2 = struct.Struct("=q4088s"), struct.Struct("=qQQ32x4040s")
 _LOOK_UP, _SEARCH, _FOUND = struct.Struct("=QQ4080s"), struct.Struct("=7Q4I32x"), struct.Struct("=QQQII")
 _FACTS = struct.Struct("=Q256sQQQQ16s16s16s")
 _FACTS_SIZE, _BUFFER = 504, 4096
+_RECEIVED = struct.Struct("=16s184x")
 _LONGEST = 255
 _HANDLE = struct.Struct("=IiQQI")
 _HANDLE_KIND = 0x4D  # FILEID_BTRFS_WITHOUT_PARENT
@@ -132,6 +133,11 @@ def set_read_only(descriptor: int, wanted: bool) -> None:
     """Let nobody write to an open subvolume, or let them again; it is on disk when this returns. Raises OSError."""
     if is_read_only(descriptor) != wanted:
         _call(descriptor, number(1, 26, 8), struct.pack("=Q", _READ_ONLY if wanted else 0))
+
+
+def set_received(descriptor: int, uuid: UUID) -> None:
+    """Note what an open subvolume was received as, which can be written to still. Raises OSError."""
+    _call(descriptor, number(3, 37, _RECEIVED.size), _RECEIVED.pack(uuid.bytes))
 
 
 def facts(descriptor: int) -> Subvolume:

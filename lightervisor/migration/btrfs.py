@@ -103,9 +103,9 @@ class Arrived:
         for part in self._parts:
             reader, writer = pumps.pipe()
 
-            def work(reader: int = reader) -> Path:
+            def work(reader: int = reader, known_as: str = part.uuid) -> Path:
                 try:
-                    return self._place.receive(reader)
+                    return self._place.receive(reader, known_as)
                 finally:
                     os.close(reader)
 

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from uuid import UUID
 
 import msgspec
 
@@ -114,8 +115,11 @@ class Receiving:
         self._place, self._watch = place, watch
         self._count = 0
 
-    def receive(self, source: int) -> Path:
-        """The subvolume that a stream makes. Raises Invalid when it is none, Failure when it was cancelled."""
+    def receive(self, source: int, known_as: str = "") -> Path:
+        """The subvolume that a stream makes. Raises Invalid when it is none, Failure when it was cancelled.
+
+        Streams that say what differs from it name it as it does itself, or by the number that it is `known_as`.
+        """
         own, self._count = self._place / str(self._count), self._count + 1
         own.mkdir(mode=0o755)  # streams of several may make subvolumes of one name
         argv: list[str | Path] = ["prlimit", f"--as={_MEMORY}", "--core=0", "bwrap", "--die-with-parent"]
@@ -152,7 +156,28 @@ class Receiving:
         found = list(own.iterdir())
         if len(found) != 1 or not btrfs.is_subvolume(found[0]):
             raise Invalid("stream of btrfs", cause="it does not make one subvolume")
+        if known_as:
+            self._know(found[0], known_as)
         return found[0]
+
+    def _know(self, received: Path, known_as: str) -> None:
+        """Have it found by that number too.
+
+        What LXD has received and lets be written to it sends by two numbers: as it had received it, which it forgets
+        with that, and then, where it is what others differ from, by its own.
+        """
+        try:
+            wanted = UUID(known_as)
+        except ValueError as error:
+            raise Invalid("stream of btrfs", cause=f"{known_as[:50]!r} is no number of a subvolume") from error
+        with btrfs.opened(received) as opened:
+            if btrfs.facts(opened).received == wanted:
+                return
+            twin = received.parent.with_suffix(".twin")
+            btrfs.snapshot(opened, twin)
+        with btrfs.opened(twin) as opened:
+            btrfs.set_received(opened, wanted)
+            btrfs.set_read_only(opened, True)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import os
 import stat
 import struct
 from pathlib import Path
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -37,9 +38,13 @@ def pool(btrfs_pool: Btrfs) -> Btrfs:
 class Crafted:
     """A stream of orders. Source: btrfs, fs/btrfs/send.h: numbers of commands and attributes, version 1."""
 
-    def __init__(self, name: str = "v") -> None:
+    def __init__(self, name: str = "v", of: UUID | None = None) -> None:
         self.content = b"btrfs-stream\0" + struct.pack("<I", 1)
-        self.add(1, (15, name.encode()), (1, bytes(range(16))), (2, struct.pack("<Q", 7)))
+        own = ((15, name.encode()), (1, bytes(range(16)) if of is None else uuid4().bytes), (2, struct.pack("<Q", 7)))
+        if of is None:
+            self.add(1, *own)
+        else:
+            self.add(2, *own, (20, of.bytes), (21, struct.pack("<Q", 7)))
 
     def add(self, command: int, *attributes: tuple[int, bytes]) -> Crafted:
         """One order."""
@@ -74,6 +79,27 @@ def _crc(content: bytes) -> int:
         for _ in range(8):
             found = found >> 1 ^ 0x82F63B78 * (found & 1)
     return found
+
+
+def test_what_others_differ_from_is_found_by_both_its_numbers(pool: Btrfs, folder: Path) -> None:
+    own, told = UUID(bytes=bytes(range(16))), uuid4()
+
+    def received(stream: Crafted, known_as: UUID) -> Path:
+        descriptor = stream.end(folder / "stream")
+        try:
+            return place.receive(descriptor, str(known_as))
+        finally:
+            os.close(descriptor)
+
+    with streams.receiving(pool.layout, Watch()) as place:
+        received(Crafted().file("a", b"1"), told)
+        for number in (own, told):
+            assert (received(Crafted(of=number).file("b", b"2"), own) / "a").read_text() == "1"
+        with pytest.raises(Invalid, match="parent"):
+            received(Crafted(of=uuid4()), own)
+        with pytest.raises(Invalid, match="no number"):
+            place.receive(Crafted().end(folder / "stream"), "../x")
+    assert list(pool.layout.trash.directory.iterdir()) == []
 
 
 def receive(pool: Btrfs, descriptor: int, idmap: IdMap | None = None) -> None:

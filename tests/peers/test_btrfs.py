@@ -107,3 +107,12 @@ def test_a_refresh(client: Lxc, sites: dict[str, Site], box: str) -> None:
     (root(sites[box.partition(":")[0]], "c1") / "new").write_text("new")
     client("copy", box, f"{there}:c2", "--refresh").ok()
     assert (root(sites[there], "c2") / "new").read_text() == "new"
+
+
+def test_a_chain_comes_back(client: Lxc, sites: dict[str, Site], box: str) -> None:
+    here, there = sites
+    client("snapshot", box, "second").ok()
+    client("copy", box, f"{there}:c2", "--storage", POOL).ok()
+    client("copy", f"{there}:c2", f"{here}:c3", "--storage", POOL).ok()
+    check(sites[here], "c3")
+    client("start", f"{here}:c3").ok()
