@@ -46,7 +46,7 @@ class Strikes:
         if COUNTS:
             struck[0] += len(set(effects))
             return
-        self._add(effects if every else random.Random(len(effects)).sample(effects, min(sample, len(effects))))
+        self._add(effects if every else some(effects, sample))
         self._every = every
         with ThreadPoolExecutor() as threads:
             list(threads.map(self._take_turns, crew))
@@ -97,6 +97,61 @@ class Strikes:
             self._chance.update(set(met) - self._known)  # it may come to pass by chance alone
             self._add(met)
         return True
+
+
+def strike(
+    crew: list[Work],
+    mode: str,
+    part: Part,
+    prepare: Part,
+    check: Callable[[Work, str, str], None],
+    *,
+    least: int = LEAST,
+    sample: int = SAMPLE,
+    heard: Callable[[str, list[Outcome]], str] | None = None,
+) -> None:
+    """Strike every effect of a part, each time prepared anew; `check` is told how the part ended for its client.
+
+    That is "Success", "Failure" or "Cancelled", and "" when the daemon died of it.
+    """
+
+    def look(work: Work, name: str, done: list[Outcome]) -> None:
+        check(work, name, (heard or how_ended)(mode, done))
+
+    name = crew[0].new_name()
+    prepare(crew[0], name)
+    crew[0].rest()
+    effects = crew[0].faults.of(name, lambda: succeeded(part(crew[0], name)))
+    check(crew[0], name, "Success")
+    struck = dying(part) if mode == "kill" else part
+    Strikes(mode, struck, look, prepare).strike(crew, effects, least=least, sample=sample)
+
+
+def some(effects: list[str], sample: int = SAMPLE) -> list[str]:
+    """So many of them, the same ones each time."""
+    return random.Random(len(effects)).sample(effects, min(sample, len(effects)))
+
+
+def dying(part: Part) -> Part:
+    """The same on a daemon that dies meanwhile."""
+    return lambda work, name: work.die_during(lambda name: part(work, name), name)
+
+
+def succeeded(done: list[Outcome]) -> list[Outcome]:
+    """What was done, all of which must have succeeded."""
+    assert [one for one in done if one["status"] != "Success"] == []
+    return done
+
+
+def how_ended(mode: str, done: list[Outcome]) -> str:
+    """The status of the last operation, which may be no other than its mode can bring about; "" without any."""
+    if not done:
+        return ""
+    if mode == "cancel":
+        assert done[-1]["status"] in ("Cancelled", "Success"), done
+    else:
+        told(done)
+    return done[-1]["status"]
 
 
 def is_whole_or_gone(work: Work, name: str, _done: list[Outcome]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults.strikes import Part, Strikes, told
+from tests.faults.strikes import Part, strike, succeeded
 from tests.faults.test_snapshots import write
 from tests.faults.work import START, STOP, Outcome, Work
 from tests.harness.processes import eventually
@@ -15,11 +15,6 @@ STREAM = {"Content-Type": "application/octet-stream"}
 
 def backups(name: str, *more: str) -> str:
     return "/".join([f"/1.0/instances/{name}/backups", *more])
-
-
-def succeeded(done: list[Outcome]) -> list[Outcome]:
-    assert [one for one in done if one["status"] != "Success"] == []
-    return done
 
 
 def stopped(work: Work, name: str) -> list[Outcome]:
@@ -92,23 +87,6 @@ def whole(work: Work, name: str) -> bool:
     return True
 
 
-def strike(crew: list[Work], mode: str, part: Part, prepare: Part, check: Part, least: int = LEAST) -> None:
-    """Strike every effect of a part."""
-
-    def look(work: Work, name: str, done: list[Outcome]) -> None:
-        if mode == "fail" and done:
-            told(done)
-        check(work, name)
-
-    name = crew[0].new_name()
-    prepare(crew[0], name)
-    crew[0].rest()
-    effects = crew[0].faults.of(name, lambda: succeeded(part(crew[0], name)))
-    look(crew[0], name, [])
-    struck = (lambda work, name: work.die_during(lambda one: part(work, one), name)) if mode == "kill" else part
-    Strikes(mode, struck, look, prepare).strike(crew, effects, least=least)
-
-
 MODES = pytest.mark.parametrize("mode", ["fail", "kill"])
 
 
@@ -121,30 +99,29 @@ MODES = pytest.mark.parametrize("mode", ["fail", "kill"])
     ],
 )
 def test_a_backup_is_made_whole_or_not_at_all(crew: list[Work], mode: str, prepare: Part, status: str) -> None:
-    def check(work: Work, name: str) -> list[Outcome]:
+    def check(work: Work, name: str, how: str) -> None:
         assert work.says(name) == status
         check_folders(work)
         if work.daemon.request("GET", backups(name, "b1")).status == 404:
+            assert how != "Success"
             succeeded(export(work, name))
         if status == "Running":
             succeeded(work.do(("PUT", f"/1.0/instances/{name}/state", STOP)))
         assert whole(work, name)
         check_folders(work)
         work.make_whole(name)
-        return []
 
-    strike(crew, mode, export, prepare, check)
+    strike(crew, mode, export, prepare, check, least=LEAST)
 
 
 @MODES
 def test_a_backup_is_deleted_or_stays_whole(crew: list[Work], mode: str) -> None:
-    def check(work: Work, name: str) -> list[Outcome]:
-        if mode == "fail" and work.daemon.request("GET", backups(name, "b1")).status == 200:
+    def check(work: Work, name: str, how: str) -> None:
+        if how == "Failure" and work.daemon.request("GET", backups(name, "b1")).status == 200:
             work.daemon.restart()  # one whose file is gone goes with the next start
         check_folders(work)
-        whole(work, name)
+        assert not whole(work, name) or how != "Success"
         work.make_whole(name)
-        return []
 
     strike(crew, mode, remove, exported(stopped), check, least=1)
 
@@ -156,15 +133,15 @@ def test_an_instance_comes_back_whole_or_not_at_all(crew: list[Work], mode: str)
     def part(work: Work, name: str) -> list[Outcome]:
         return restore(work, name, packed)
 
-    def check(work: Work, name: str) -> list[Outcome]:
+    def check(work: Work, name: str, how: str) -> None:
         eventually(lambda: "running" not in work.operations(), what="the import to end")
         check_folders(work)
         if not work.says(name):
+            assert how != "Success"
             assert work.status(name) == "gone"
             succeeded(part(work, name))
         succeeded(work.do(("PUT", f"/1.0/instances/{name}", {"restore": "s1"})))
         succeeded(work.do(("PUT", f"/1.0/instances/{name}/state", START)))
         work.make_whole(name)
-        return []
 
-    strike(crew, mode, part, lambda _work, _name: [], check)
+    strike(crew, mode, part, lambda _work, _name: [], check, least=LEAST)

@@ -13,11 +13,12 @@ import pytest
 from lightervisor.errors import Unsupported
 from lightervisor.kernel import btrfs
 from lightervisor.storage.drivers.btrfs import Btrfs
+from tests.faults import strikes
 from tests.faults import test_snapshots as snapshotting
 from tests.faults.conftest import SIZE, at_work
-from tests.faults.strikes import Part
+from tests.faults.strikes import Part, succeeded
 from tests.faults.test_copies import copied
-from tests.faults.test_snapshots import MODES, configured, note, succeeded, take, write
+from tests.faults.test_snapshots import MODES, configured, note, take, write
 from tests.faults.work import Outcome, Work
 from tests.harness import images
 from tests.harness.processes import eventually
@@ -112,7 +113,8 @@ def whole(work: Work, name: str) -> bool:
 
 
 def strike(crew: list[Work], mode: str, part: Part, prepare: Part, check: Callable[[Work, str], None]) -> None:
-    snapshotting.strike(crew, mode, part, prepare, check, sample=2)
+    least = snapshotting.LEAST
+    strikes.strike(crew, mode, part, prepare, lambda work, name, _how: check(work, name), least=least, sample=2)
 
 
 @MODES

@@ -16,9 +16,9 @@ import pytest
 
 from tests.faults.conftest import at_work
 from tests.faults.ends import Ends, called
-from tests.faults.strikes import Strikes
+from tests.faults.strikes import Strikes, succeeded
 from tests.faults.test_snapshots import check_pool
-from tests.faults.test_stateful import BEGIN, asked, inside, state, succeeded
+from tests.faults.test_stateful import BEGIN, asked, inside, state
 from tests.faults.work import START, STOP, Outcome, Work
 from tests.harness import images, memory
 from tests.harness.daemon import Daemon

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.faults.strikes import Strikes
-from tests.faults.test_snapshots import check_pool, note, succeeded, write
+from tests.faults.strikes import Strikes, succeeded
+from tests.faults.test_snapshots import check_pool, note, write
 from tests.faults.work import Outcome, Work
 from tests.harness.certificates import Identity, make
 from tests.harness.daemon import Daemon

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tests.faults.strikes import Strikes, told
+import pytest
+
+from tests.faults.strikes import strike
 from tests.faults.work import STOP, Outcome, Work
 
 LEAST = 8
@@ -18,21 +20,6 @@ def publish(work: Work, name: str) -> list[Outcome]:
     """Make an image of it."""
     properties = {"of": name}
     return work.do(("POST", "/1.0/images", {"source": {"type": "instance", "name": name}, "properties": properties}))
-
-
-def publish_and_die(work: Work, name: str) -> list[Outcome]:
-    """Make an image on a daemon that dies meanwhile."""
-    return work.die_during(lambda name: publish(work, name), name)
-
-
-def effects(work: Work) -> list[str]:
-    """What publishing does to the world when nothing disturbs it."""
-    name = work.new_name()
-    prepare(work, name)
-    work.rest()
-    found = work.faults.of(name, lambda: publish(work, name))
-    settle(work, name)
-    return found
 
 
 def images(work: Work, name: str) -> list[str]:
@@ -55,19 +42,14 @@ def settle(work: Work, name: str) -> None:
     work.make_whole(name)
 
 
-def test_a_publishing_that_fails_leaves_a_whole_image_or_none(crew: list[Work]) -> None:
-    def check(work: Work, name: str, done: list[Outcome]) -> None:
-        has_failed = told(done)
-        assert len(images(work, name)) in ((0, 1) if has_failed else (1,))  # what fails may be the note of the end
-        if has_failed and list((work.daemon.state / "images/.incoming").iterdir()):
+@pytest.mark.parametrize("mode", ["fail", "kill"])
+def test_a_publishing_leaves_a_whole_image_or_none(crew: list[Work], mode: str) -> None:
+    def check(work: Work, name: str, how: str) -> None:
+        assert len(images(work, name)) in (
+            (1,) if how == "Success" else (0, 1)
+        )  # what fails may be the note of the end
+        if how == "Failure" and list((work.daemon.state / "images/.incoming").iterdir()):
             work.daemon.restart()  # what could not be removed goes with the next start
         settle(work, name)
 
-    Strikes("fail", publish, check, prepare).strike(crew, effects(crew[0]), least=LEAST)
-
-
-def test_a_daemon_killed_in_a_publishing_leaves_nothing(crew: list[Work]) -> None:
-    def check(work: Work, name: str, _done: list[Outcome]) -> None:
-        settle(work, name)
-
-    Strikes("kill", publish_and_die, check, prepare).strike(crew, effects(crew[0]), least=LEAST)
+    strike(crew, mode, publish, prepare, check, least=LEAST)

@@ -10,8 +10,8 @@ import shutil
 
 import pytest
 
-from tests.faults.strikes import Strikes, told
-from tests.faults.test_snapshots import dying, note, succeeded, write
+from tests.faults.strikes import strike, succeeded
+from tests.faults.test_snapshots import note, write
 from tests.faults.work import Outcome, Work
 
 LEAST = 6
@@ -90,17 +90,11 @@ def is_back(work: Work, name: str) -> None:
 
 @pytest.mark.parametrize("mode", ["fail", "kill"])
 def test_what_was_lost_comes_back_as_a_whole_or_not_yet(crew: list[Work], mode: str) -> None:
-    def check(work: Work, name: str, done: list[Outcome]) -> None:
-        said = mode == "fail" and bool(done) and not told(done)
+    def check(work: Work, name: str, how: str) -> None:
         found = known(work, name)
-        assert found == [True] * 3 if said else found in ([True] * 3, [False] * 3), found
+        assert found == [True] * 3 if how == "Success" else found in ([True] * 3, [False] * 3), found
         if not found[0]:
             succeeded(recover(work, name))
         is_back(work, name)
 
-    name = crew[0].new_name()
-    prepare(crew[0], name)
-    crew[0].rest()
-    effects = crew[0].faults.of(name, lambda: succeeded(recover(crew[0], name)))
-    check(crew[0], name, [])
-    Strikes(mode, dying(recover) if mode == "kill" else recover, check, prepare).strike(crew, effects, least=LEAST)
+    strike(crew, mode, recover, prepare, check, least=LEAST)

@@ -5,13 +5,13 @@ Afterwards the processes run on where they were, or their memory is whole and th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.faults.conftest import at_work
-from tests.faults.strikes import Part, Strikes, told
+from tests.faults.strikes import strike, succeeded
 from tests.faults.work import STOP, Outcome, Work
 from tests.harness import images, memory
 from tests.harness.daemon import Daemon
@@ -32,11 +32,6 @@ def crew(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Work]]:
 
 def state(name: str) -> str:
     return f"/1.0/instances/{name}/state"
-
-
-def succeeded(done: list[Outcome]) -> list[Outcome]:
-    assert [one["err"] for one in done if one["status"] != "Success"] == []
-    return done
 
 
 def inside(daemon: Daemon, name: str, command: str) -> str:
@@ -108,49 +103,30 @@ def end(work: Work, name: str) -> None:
     work.make_whole(name)
 
 
-def strike(crew: list[Work], mode: str, part: Part, prepare: Part, check: Callable[[Work, str], None]) -> None:
-    def look(work: Work, name: str, done: list[Outcome]) -> None:
-        if mode == "fail" and done:
-            told(done)
-        check(work, name)
-
-    name = crew[0].new_name()
-    prepare(crew[0], name)
-    crew[0].rest()
-    effects = crew[0].faults.of(name, lambda: succeeded(part(crew[0], name)))
-    look(crew[0], name, [])
-
-    def dying(work: Work, name: str) -> list[Outcome]:
-        return work.die_during(lambda name: part(work, name), name)
-
-    struck = dying if mode == "kill" else part
-    Strikes(mode, struck, look, prepare).strike(crew, effects, least=LEAST, sample=SAMPLE)
-
-
 MODES = pytest.mark.parametrize("mode", ["fail", "kill"])
 
 
 @MODES
 def test_a_stateful_stop_leaves_it_running_or_its_memory_whole(crew: list[Work], mode: str) -> None:
-    def check(work: Work, name: str) -> None:
+    def check(work: Work, name: str, how: str) -> None:
         goes_on(work, name, 1)
         end(work, name)
 
-    strike(crew, mode, stop, running, check)
+    strike(crew, mode, stop, running, check, least=LEAST, sample=SAMPLE)
 
 
 @MODES
 def test_a_stateful_start_leaves_it_running_or_its_memory_whole(crew: list[Work], mode: str) -> None:
-    def check(work: Work, name: str) -> None:
+    def check(work: Work, name: str, how: str) -> None:
         goes_on(work, name, 1)
         end(work, name)
 
-    strike(crew, mode, start, kept, check)
+    strike(crew, mode, start, kept, check, least=LEAST, sample=SAMPLE)
 
 
 @MODES
 def test_a_stateful_snapshot_is_whole_or_not_there_and_it_goes_on(crew: list[Work], mode: str) -> None:
-    def check(work: Work, name: str) -> None:
+    def check(work: Work, name: str, how: str) -> None:
         goes_on(work, name, 1)
         found = work.daemon.request("GET", f"/1.0/instances/{name}/snapshots").metadata
         directory: Path = work.daemon.state / f"storage-pools/default/containers-snapshots/{name}/s1"
@@ -161,15 +137,15 @@ def test_a_stateful_snapshot_is_whole_or_not_there_and_it_goes_on(crew: list[Wor
             succeeded(work.do(("DELETE", found[0], None)))
         end(work, name)
 
-    strike(crew, mode, snapshot, running, check)
+    strike(crew, mode, snapshot, running, check, least=LEAST, sample=SAMPLE)
 
 
 @MODES
 def test_a_stateful_restore_brings_it_back_or_can_be_done_again(crew: list[Work], mode: str) -> None:
-    def check(work: Work, name: str) -> None:
+    def check(work: Work, name: str, how: str) -> None:
         succeeded(restore(work, name))
         goes_on(work, name, 1)
         succeeded(work.do(("DELETE", f"/1.0/instances/{name}/snapshots/s1", None)))
         end(work, name)
 
-    strike(crew, mode, restore, with_snapshot, check)
+    strike(crew, mode, restore, with_snapshot, check, least=LEAST, sample=SAMPLE)

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.faults.ends import Ends, called, read, write
-from tests.faults.strikes import ALL, COUNTS, Part, Strikes
-from tests.faults.test_snapshots import check_pool, dying, succeeded
+from tests.faults.strikes import ALL, COUNTS, Part, strike, succeeded
+from tests.faults.test_snapshots import check_pool
 from tests.faults.work import STOP, Outcome, Work
 
 LEAST, SAMPLE = 5, 2
@@ -33,23 +33,20 @@ def ends(crew: list[Work], tmp_path_factory: pytest.TempPathFactory) -> Iterator
         ends.close()
 
 
-def strike(crew: list[Work], mode: str, part: Part, prepare: Part, check: Check) -> None:
+def strike_both(crew: list[Work], mode: str, part: Part, prepare: Part, check: Check) -> None:
     """Strike every effect of a part; `check` is told whether the client said that it succeeded."""
 
-    def look(work: Work, name: str, done: list[Outcome]) -> None:
+    def heard(_mode: str, done: list[Outcome]) -> str:
+        """What is killed answers nobody, but the client of it may have its own say."""
         said = bool(done) and done[-1]["status"] == "Success"
         assert not done or said or done[-1]["err"].startswith("Error: "), done
-        check(work, name, said)
+        return "Success" if said else ""
+
+    def look(work: Work, name: str, how: str) -> None:
+        check(work, name, how == "Success")
         check_pool(work)
 
-    name = crew[0].new_name()
-    prepare(crew[0], name)
-    crew[0].rest()
-    effects = crew[0].faults.of(name, lambda: succeeded(part(crew[0], name)))
-    look(crew[0], name, [{"status": "Success"}])
-    # What is killed answers nobody, but the client of it may have its own say.
-    struck = dying(part) if mode == "kill" else part
-    Strikes(mode, struck, look, prepare).strike(crew, effects, least=LEAST, sample=SAMPLE)
+    strike(crew, mode, part, prepare, look, least=LEAST, sample=SAMPLE, heard=heard)
 
 
 def end_near(work: Work, name: str, text: str) -> None:
@@ -106,7 +103,7 @@ def test_a_copy_to_another_server_is_whole_or_absent(
             succeeded(copy(work, name))
         take_away(ends, work, name, "mine")
 
-    strike(crew, mode, copy, made(ends, side), check)
+    strike_both(crew, mode, copy, made(ends, side), check)
 
 
 @MODES
@@ -132,7 +129,7 @@ def test_a_copy_on_another_server_is_refreshed_or_what_it_was(
         succeeded(refresh(work, name))
         take_away(ends, work, name, "new")
 
-    strike(crew, mode, refresh, prepare, check)
+    strike_both(crew, mode, refresh, prepare, check)
 
 
 def states(ends: Ends, side: str, work: Work, name: str) -> tuple[str, str]:
@@ -164,7 +161,7 @@ def test_a_move_to_another_server_loses_nothing(crew: list[Work], ends: Ends, mo
             succeeded(move(work, name))
         take_away(ends, work, name, "mine")
 
-    strike(crew, mode, move, made(ends, side), check)
+    strike_both(crew, mode, move, made(ends, side), check)
 
 
 def change_source(ends: Ends, side: str, work: Work, name: str, *requests: tuple[str, str, object]) -> None:
@@ -206,4 +203,4 @@ def test_a_running_instance_that_is_moved_runs_at_one_place(crew: list[Work], en
             change_source(ends, side, work, name, ("PUT", "/state", {"action": "unfreeze"}))
         succeeded(move(work, name))
 
-    strike(crew, mode, move, made(ends, side, running=True), check)
+    strike_both(crew, mode, move, made(ends, side, running=True), check)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults.strikes import Part, Strikes, told
-from tests.faults.test_volume_copies import HERE, WHOLE, dying, held, make, url
+from tests.faults.strikes import Part, Strikes, dying, told
+from tests.faults.test_volume_copies import HERE, WHOLE, held, make, url
 from tests.faults.work import Outcome, Work
 
 LEAST = 2

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.strikes import Part, Strikes, told
+from tests.faults.strikes import Part, Strikes, dying, told
 from tests.faults.work import Outcome, Work
 
 HERE, THERE = "default", "other"
@@ -74,10 +74,6 @@ def make_old_copy(work: Work, name: str) -> list[Outcome]:
 
 def move(work: Work, name: str) -> list[Outcome]:
     return work.do(("POST", url(HERE, name), {"name": name, "pool": THERE}))
-
-
-def dying(part: Part) -> Part:
-    return lambda work, name: work.die_during(lambda name: part(work, name), name)
 
 
 def held(work: Work, pool: str, name: str) -> dict[str, str]:

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.faults.strikes import Part, Strikes
+from tests.faults.strikes import Part, Strikes, dying
 from tests.faults.test_migration import Pair
-from tests.faults.test_volume_copies import HERE, WHOLE, dying, held, make, place, url
+from tests.faults.test_volume_copies import HERE, WHOLE, held, make, place, url
 from tests.faults.work import Outcome, Work
 from tests.harness.certificates import make as identity
 from tests.harness.daemon import Daemon

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.strikes import Part, Strikes, told
+from tests.faults.strikes import Part, Strikes, dying, told
 from tests.faults.work import Outcome, Work
 
 VOLUMES = "/1.0/storage-pools/default/volumes/custom"
@@ -56,10 +56,6 @@ def delete(work: Work, name: str) -> list[Outcome]:
 
 def restore(work: Work, name: str) -> list[Outcome]:
     return sync(work, "PUT", f"{VOLUMES}/{name}", {"restore": OLD})
-
-
-def dying(part: Part) -> Part:
-    return lambda work, name: work.die_during(lambda name: part(work, name), name)
 
 
 def present(work: Work, name: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.strikes import Part, Strikes, told
+from tests.faults.strikes import Part, Strikes, dying, told
 from tests.faults.work import Outcome, Work
 
 VOLUMES = "/1.0/storage-pools/default/volumes/custom"
@@ -33,10 +33,6 @@ def rename(work: Work, name: str) -> list[Outcome]:
 
 def delete(work: Work, name: str) -> list[Outcome]:
     return request(work, "DELETE", f"{VOLUMES}/{name}")
-
-
-def dying(part: Part) -> Part:
-    return lambda work, name: work.die_during(lambda name: part(work, name), name)
 
 
 def present(work: Work, name: str) -> list[str]:
