@@ -73,8 +73,12 @@ class Metered:
 
 
 def save(blocks: Iterator[bytes], path: Path) -> None:
-    """Write a file; it is there whole or not at all. Raises CommandError where none can be."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    """Write a file; it is there whole or not at all. Raises CommandError where none can be.
+
+    What is no file, as /dev/null, is written to and stays: a file in its place would harm the whole host.
+    """
+    is_file = not path.exists() or path.is_file() or path.is_dir()
+    partial = path.with_name(f".{path.name}.{os.getpid()}") if is_file else path
     try:
         file = partial.open("wb")
     except OSError as error:
@@ -83,7 +87,9 @@ def save(blocks: Iterator[bytes], path: Path) -> None:
         with file:
             for block in blocks:
                 file.write(block)
-        partial.replace(path)
+        if is_file:
+            partial.replace(path)
     except BaseException:
-        partial.unlink()
+        if is_file:
+            partial.unlink()
         raise
