@@ -3,6 +3,7 @@
 Source: LXD, device type nic; lxc.container.conf(5), lxc.net.[i].
 """
 
+import hashlib
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from ipaddress import ip_network
@@ -61,8 +62,14 @@ class Nic(Device):
 
     @property
     def label(self) -> str:
-        """What the rules and reservations of this nic are called: unique on the host."""
+        """What the reservations of this nic are called: unique in its daemon."""
         return f"{self.instance.label}.{self.name}"
+
+    @property
+    def rules_label(self) -> str:
+        """What the rules of this nic are called: unique on the host, where daemons share nftables' tables."""
+        daemon = hashlib.sha256(bytes(self.instance.devices_dir.parent)).hexdigest()
+        return f"{self.label}.{daemon[:8]}"
 
     def volatile(self, word: str) -> str:
         """What is remembered about this nic."""

@@ -172,7 +172,7 @@ class BridgedNic(CableNic, type="nic", variant="bridged"):
         """Routes, filter and the name; a reserved address stays reserved."""
         self.set_routes(host, "", self.options, {})
         if self._is_filtered:
-            nft.remove(nic_rules.filtering(self.label))
+            nft.remove(nic_rules.filtering(self.rules_label))
         if self._port.hosts and not self._keeps_reservation:
             self._port.hosts.remove(self.label)
 
@@ -191,7 +191,7 @@ class BridgedNic(CableNic, type="nic", variant="bridged"):
         if host_name and self._is_filtered:
             self._filter(host_name, entry)
         elif any(is_true(old.get(option)) for option in FILTERS):
-            nft.remove(nic_rules.filtering(self.label))
+            nft.remove(nic_rules.filtering(self.rules_label))
 
     # What outlives a stop
 
@@ -248,7 +248,7 @@ class BridgedNic(CableNic, type="nic", variant="bridged"):
             ipv4=self._allowed4(entry) if is_true(self.options.get("security.ipv4_filtering")) else None,
             ipv6=self._allowed6(entry) if is_true(self.options.get("security.ipv6_filtering")) else None,
         )
-        nft.replace(nic_rules.filtering(self.label, sender))
+        nft.replace(nic_rules.filtering(self.rules_label, sender))
 
     def _allowed4(self, entry: HostEntry) -> list[IPv4Network]:
         if self.options.get("ipv4.address") == "none":

@@ -60,7 +60,7 @@ class CableNic(Nic):
                 (IPV6 / host_name / "disable_ipv6").write_text("1")
         if self._queue is not None:
             host.set(host_name, queue=self._queue)
-        nic_limits.apply(self.label, host_name, self._limits())
+        nic_limits.apply(self.rules_label, host_name, self._limits())
         self.set_routes(host, host_name, {}, self.options)
 
     def clear(self, host: Netlink) -> None:
@@ -119,7 +119,7 @@ class CableNic(Nic):
         host_name = self.volatile("host_name")
         with Netlink() as host:
             if host_name:
-                nic_limits.remove(self.label, host_name, self._limits())
+                nic_limits.remove(self.rules_label, host_name, self._limits())
                 link = host.link(host_name)
                 if link is not None and link.kind == "veth":
                     host.delete(host_name)
@@ -134,7 +134,7 @@ class CableNic(Nic):
         host_name = self.volatile("host_name")
         with Netlink() as host:
             if host_name:
-                nic_limits.apply(self.label, host_name, self._limits(), Limits.of(old, self.instance.config))
+                nic_limits.apply(self.rules_label, host_name, self._limits(), Limits.of(old, self.instance.config))
                 self.set_routes(host, host_name, old, options)
             self.follow(host, old)
         return True
@@ -142,7 +142,7 @@ class CableNic(Nic):
     def limit(self, before: Mapping[str, str]) -> None:
         """The instance's priority may have changed."""
         if host_name := self.volatile("host_name"):
-            nic_limits.apply(self.label, host_name, self._limits(), Limits.of(self.options, before))
+            nic_limits.apply(self.rules_label, host_name, self._limits(), Limits.of(self.options, before))
 
     def _limits(self) -> Limits:
         return Limits.of(self.options, self.instance.config)

@@ -126,7 +126,7 @@ class RoutedNic(CableNic, type="nic", variant="routed"):
                 host.add_address(host_name, ip_interface(self._host_address(version)))
                 _switch(version, host_name, "forwarding", "1")
         _switch("ipv6", host_name, "accept_ra", "0")
-        nft.replace(nic_rules.reverse_path(self.label, host_name))
+        nft.replace(nic_rules.reverse_path(self.rules_label, host_name))
         for one, table in self._tables():
             host.add_route(host_name, ip_network(one), table=table)
         super().settle(host, host_name)
@@ -141,7 +141,7 @@ class RoutedNic(CableNic, type="nic", variant="routed"):
 
     def clear(self, host: Netlink) -> None:
         """No more answers on the parent's link; routes end with the cable."""
-        nft.remove(nic_rules.reverse_path(self.label))
+        nft.remove(nic_rules.reverse_path(self.rules_label))
         if self.options.get("parent"):
             for version in VERSIONS:
                 for one in self.addresses(version):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator
 from ipaddress import IPv6Network, ip_interface
+from pathlib import Path
 
 import pytest
 
 from lightervisor.firewall.nic_rules import by_hwaddr, link_local
-from tests.harness import processes
+from tests.conftest import home
+from tests.harness import chains, images
 from tests.harness.client_lxc import Lxc
 from tests.harness.daemon import Daemon
 from tests.harness.packets import (
@@ -170,27 +172,28 @@ def test_the_guest_gets_its_address_and_reaches_the_gateway(daemon: Daemon, lxc:
     lxc("exec", filtered, "--", "ping", "-c", "1", "-W", "5", own.gateway).ok()
 
 
-def chain(name: str) -> str:
-    return processes.run(["nft", "list", "chain", "bridge", "lxd", f"pre.{name}.eth0"]).stdout
+def chain(daemon: Daemon, name: str) -> str:
+    return chains.listed(daemon, "bridge", "pre", f"{name}.eth0")
 
 
 def test_filters_change_while_it_runs_and_end_with_it(daemon: Daemon, lxc: Lxc, running: str) -> None:
-    assert chain(running) == ""
+    assert chain(daemon, running) == ""
     lxc("config", "device", "override", running, "eth0", "security.mac_filtering=true").ok()
-    assert "ether saddr !=" in chain(running)
-    assert "ip saddr" not in chain(running)
+    assert "ether saddr !=" in chain(daemon, running)
+    assert "ip saddr" not in chain(daemon, running)
     lxc("config", "device", "set", running, "eth0", "security.ipv4_filtering=true").ok()
     # Without an address of its own it was given one for good.
     reserved = (
         (daemon.state / "networks" / daemon.bridge / "dnsmasq.hosts" / f"{running}.eth0").read_text().split(",")[1]
     )
-    assert f"ip saddr {{ {reserved} }} accept" in chain(running) or f"ip saddr {reserved} accept" in chain(running)
+    rules = chain(daemon, running)
+    assert f"ip saddr {{ {reserved} }} accept" in rules or f"ip saddr {reserved} accept" in rules
     lxc("config", "device", "set", running, "eth0", "ipv6.address=none", "security.ipv6_filtering=true").ok()
-    assert "meta protocol ip6 drop" in chain(running)
+    assert "meta protocol ip6 drop" in chain(daemon, running)
     lxc("restart", "--force", running).ok()
-    assert f"{reserved}" in chain(running)
+    assert f"{reserved}" in chain(daemon, running)
     lxc("config", "device", "remove", running, "eth0").ok()
-    assert chain(running) == ""
+    assert chain(daemon, running) == ""
 
 
 def test_mac_filtering_alone_leaves_addresses_alone(
@@ -203,3 +206,27 @@ def test_mac_filtering_alone_leaves_addresses_alone(
     assert reaches(daemon, name, victim, FORGED["ipv4"](own))
     for what in ("hardware address", "arp for another's hardware address", "neighbour with another's hardware address"):
         assert not reaches(daemon, name, victim, FORGED[what](own)), what
+
+
+def test_an_instance_of_the_same_name_in_another_daemon_has_rules_of_its_own(
+    daemon: Daemon, other: Daemon, lxc: Lxc, running: str, tmp_path: Path
+) -> None:
+    options = ["security.mac_filtering=true", "limits.egress=8Mbit"]
+    lxc("config", "device", "override", running, "eth0", *options).ok()
+    nic = f"{running}.eth0"
+
+    def rules(server: Daemon) -> list[str]:
+        return [chains.listed(server, family, kind, nic) for family, kind in (("bridge", "pre"), ("netdev", "egress"))]
+
+    ours = rules(daemon)
+    assert all(ours)
+    theirs = Lxc(lxc.program, {"LXD_DIR": str(other.state)}, home(tmp_path / "home"))
+    image = theirs.import_image(images.unified(tmp_path / "image.tar.gz"), alias=f"{running}-box")
+    theirs("init", image, running).ok()
+    theirs("config", "device", "override", running, "eth0", *options).ok()
+    theirs("start", running).ok()
+    assert all(rules(other))
+    assert rules(daemon) == ours
+    theirs("delete", "--force", running).ok()
+    assert (rules(other), rules(daemon)) == (["", ""], ours)
+    theirs("image", "delete", image).ok()

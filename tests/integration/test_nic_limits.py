@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.harness import chains
 from tests.harness.client_lxc import Lxc
 from tests.harness.daemon import Daemon
 from tests.harness.processes import eventually
@@ -51,11 +52,7 @@ class Cable:
 
     def rules(self) -> str:
         """The rules of nftables on the cable's end."""
-        ran = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
-        if "table netdev lxd" not in ran:
-            return ""
-        text = subprocess.run(["nft", "list", "table", "netdev", "lxd"], capture_output=True, text=True).stdout
-        return text.partition(f"chain egress.{self.name}.eth0 {{")[2].partition("}")[0]
+        return chains.listed(self.daemon, "netdev", "egress", f"{self.name}.eth0")
 
     def receive_s(self) -> float:
         """How long the guest takes to receive the amount."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import processes
+from tests.harness import chains, processes
 from tests.harness.client_lxc import Lxc
 from tests.harness.daemon import Daemon
 from tests.harness.lan import Lan, lan
@@ -186,7 +186,7 @@ def test_what_is_sent_too_quickly_is_dropped(lxc: Lxc, daemon: Daemon, box: str)
     lxc("config", "device", "add", box, "net0", "nic", "name=eth0", *options).ok()
     lxc("start", box).ok()
     host_name = config(daemon, box)["volatile.net0.host_name"]
-    shown = processes.run(["nft", "list", "chain", "netdev", "lxd", f"egress.{box}.net0"]).ok().stdout
+    shown = chains.listed(daemon, "netdev", "egress", f"{box}.net0")
     assert "limit rate over 1000000 bytes/second" in shown or "limit rate over 976" in shown
     assert "meta priority set" in shown
     received: list[int] = []
@@ -206,9 +206,9 @@ def test_what_is_sent_too_quickly_is_dropped(lxc: Lxc, daemon: Daemon, box: str)
     assert took_s > 1.5, f"3 MiB in {took_s:.2f} s at 1 MB/s"
     lxc("config", "device", "set", box, "net0", "limits.egress=").ok()
     assert config(daemon, box)["volatile.net0.host_name"] == host_name
-    assert "limit" not in processes.run(["nft", "list", "chain", "netdev", "lxd", f"egress.{box}.net0"]).stdout
+    assert "limit" not in chains.listed(daemon, "netdev", "egress", f"{box}.net0")
     lxc("stop", "--force", box).ok()
-    assert processes.run(["nft", "list", "chain", "netdev", "lxd", f"egress.{box}.net0"]).status != 0
+    assert chains.listed(daemon, "netdev", "egress", f"{box}.net0") == ""
 
 
 # What is refused
