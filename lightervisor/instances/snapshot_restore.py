@@ -100,6 +100,7 @@ class SnapshotRestoring:
             }
             new = self._restored(snapshot)
             await run.step(lambda: self._carry_out(pool, place, new, run.id), undo=UNDO, arguments=arguments)
+            await self._memory.forget(self._catalog.row(project, instance))  # which a snapshot of btrfs brings along
             await self._acts.describe(place)
 
     async def _carry_out(self, pool: str, place: SnapshotPlace, new: InstanceRow, mark: str) -> None:

@@ -5,6 +5,7 @@ moment at which the dump is whole and before its processes end, until they run a
 instance that runs, whose state is of no use any more, or one that is stopped and has it.
 """
 
+import errno
 import logging
 import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -23,7 +24,7 @@ from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.devices import InstanceDevices
 from lightervisor.instances.run_keys import State
 from lightervisor.instances.volumes import InstanceVolumes, SnapshotPlace
-from lightervisor.kernel import paths
+from lightervisor.kernel import copies, paths
 from lightervisor.kernel.guests import Guest, guest_of
 from lightervisor.kernel.threads import finished, in_thread
 from lightervisor.operations.operations import Run
@@ -238,7 +239,8 @@ class Stateful:
 
     async def give(self, row: InstanceRow, pool: str, place: SnapshotPlace) -> None:
         """Give a snapshot the memory that was just written down, the files of which nobody changes any more."""
-        await in_thread(_link, self.directory(row), self._volumes.snapshot_directory(pool, place) / STATE)
+        source = self.directory(row)
+        await self._volumes.put_in_snapshot(pool, place, lambda snapshot: _link(source, snapshot / STATE))
         await self._volumes.keep(pool)
 
     async def check_kept(self, row: InstanceRow, pool: str, place: SnapshotPlace) -> None:
@@ -287,11 +289,21 @@ def _shown(lines: Sequence[str]) -> str:
 
 
 def _link(source: Path, target: Path) -> None:
-    """The files of one directory in another, too; those that are written at a restore are left out."""
+    """The files of one directory in another, too; those that are written at a restore are left out.
+
+    Where links do not go from one to the other, as between subvolumes, files share what is in them.
+    """
     _make_empty(target)
-    for entry in source.iterdir():
-        if entry.suffix != ".log":
-            (target / entry.name).hardlink_to(entry)
+    try:
+        for entry in source.iterdir():
+            if entry.suffix != ".log":
+                (target / entry.name).hardlink_to(entry)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        copies.copy_into(source, target)
+        for log in target.glob("*.log"):
+            log.unlink()
 
 
 def _make_empty(directory: Path) -> None:

@@ -249,6 +249,16 @@ class InstanceVolumes:
         """Remove a snapshot; nothing happens when it is gone."""
         await in_thread(self._pools.driver(pool).delete_snapshot, _snapshot(place))
 
+    async def put_in_snapshot(self, pool: str, place: SnapshotPlace, put: Callable[[Path], None]) -> None:
+        """Have something put beside the root of a snapshot, to which nobody can write else. Raises OSError."""
+        driver, snapshot = self._pools.driver(pool), _snapshot(place)
+
+        def work() -> None:
+            with driver.unheld(snapshot):
+                put(driver.snapshot_path(snapshot))
+
+        await in_thread(work)
+
     async def rename_snapshot(self, pool: str, place: SnapshotPlace, new_name: str) -> None:
         """Give a snapshot another name."""
         await in_thread(self._pools.driver(pool).rename_snapshot, _snapshot(place), new_name)

@@ -252,8 +252,8 @@ class StorageDriver(ABC):
         whose = f"{'volume' if volume.kind == 'custom' else 'instance'} {volume.name}"
         self._quotas.resize(self.volume_path(volume), size, whose, lambda: self._own_directories(volume))
 
-    def unheld(self, volume: Volume) -> AbstractContextManager[None]:
-        """While this lasts the daemon may write into a volume's directory, beside its root, though that is full."""
+    def unheld(self, place: Volume | Snapshot) -> AbstractContextManager[None]:
+        """While this lasts the daemon may write beside the root of a volume or snapshot, though full or closed."""
         return nullcontext()
 
     def figures(self, volume: Volume) -> Figures | None:

@@ -6,11 +6,13 @@ by a snapshot of its own. Source: btrfs-subvolume(8).
 
 import errno
 import os
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lightervisor.kernel import btrfs, paths
 from lightervisor.kernel.btrfs import Nested
+from lightervisor.storage.mountpoint import ROOTFS
 
 _GONE = (errno.ENOENT, errno.ESTALE)
 
@@ -69,6 +71,22 @@ def set_read_only(directory: Path, wanted: bool) -> None:
     """Let nobody write to a subvolume, or let them again; nested ones stay as they are. Raises OSError."""
     with btrfs.opened(directory) as opened:
         btrfs.set_read_only(opened, wanted)
+
+
+@contextmanager
+def writable(directory: Path) -> Generator[None, None, None]:
+    """While this lasts a closed subvolume can be written to. Raises OSError."""
+    set_read_only(directory, False)
+    try:
+        yield
+    finally:
+        set_read_only(directory, True)
+
+
+def keep_root_alone(volume: Path) -> None:
+    """What lies beside the root comes anew. It may have been a guest's choice, so it is looked at without following."""
+    for entry in [one for one in volume.iterdir() if one.name != ROOTFS]:
+        paths.remove_tree(entry)
 
 
 def remove(place: Path) -> None:

@@ -60,7 +60,7 @@ LONG_S = {
     "tests/seeds/test_h_image_servers.py": 65,
     "tests/faults/test_crashes.py": 65,
     "tests/integration/test_bad_host.py": 55,
-    "tests/integration/test_stateful.py": 80,
+    "tests/integration/test_stateful.py": 115,
     "tests/integration/test_live_moves.py": 95,
     "tests/faults/test_live_moves.py": 65,
     "tests/fuzz/test_parsers.py": 45,

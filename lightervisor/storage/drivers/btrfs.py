@@ -21,7 +21,7 @@ from lightervisor.kernel.userns import namespace_of
 from lightervisor.storage import btrfs_source, subvolumes
 from lightervisor.storage.btrfs_source import Source
 from lightervisor.storage.driver import RESTORED, Filling, MountedRoot, Snapshot, Still, StorageDriver, Volume
-from lightervisor.storage.mountpoint import ROOTFS, Mountpoint
+from lightervisor.storage.mountpoint import Mountpoint
 from lightervisor.storage.streams import SubvolumeStreams
 from lightervisor.storage.subvolume_quotas import SubvolumeQuotas
 
@@ -126,7 +126,7 @@ class Btrfs(StorageDriver, SubvolumeStreams, name="btrfs"):
         beside = staged.parent / "beside"
         beside.mkdir()
         self.layout.copy_beside(staged, beside)
-        _keep_root_alone(staged)
+        subvolumes.keep_root_alone(staged)
         self.layout.copy_beside(beside, staged)
         os.chown(staged, 0, 0)
         Mountpoint(staged).make()
@@ -334,7 +334,7 @@ class Btrfs(StorageDriver, SubvolumeStreams, name="btrfs"):
         with self._making("storage volume") as staged:
             if like is not None:
                 self._copy(like, staged, None, None)
-                _keep_root_alone(staged)
+                subvolumes.keep_root_alone(staged)
                 Mountpoint(staged).make()
             else:
                 self._born(staged, None)
@@ -385,16 +385,12 @@ class Btrfs(StorageDriver, SubvolumeStreams, name="btrfs"):
             raise NotFound("storage pool volume", volume.name)
         self._subvolume_quotas.resize(self.volume_path(volume), size)
 
-    def unheld(self, volume: Volume) -> AbstractContextManager[None]:
-        """Its limit is a little higher meanwhile."""
-        return self._subvolume_quotas.unheld(self.volume_path(volume))
+    def unheld(self, place: Held) -> AbstractContextManager[None]:
+        """A volume's limit is a little higher meanwhile, a snapshot is not closed."""
+        if isinstance(place, Snapshot):
+            return subvolumes.writable(self.snapshot_path(place))
+        return self._subvolume_quotas.unheld(self.volume_path(place))
 
     def figures(self, volume: Volume) -> Figures | None:
         """What can be seen in it, as its limit is of that; as of the last commit."""
         return self._subvolume_quotas.figures(self.volume_path(volume))
-
-
-def _keep_root_alone(volume: Path) -> None:
-    """What lies beside the root comes anew. It may have been a guest's choice, so it is looked at without following."""
-    for entry in [one for one in volume.iterdir() if one.name != ROOTFS]:
-        paths.remove_tree(entry)
