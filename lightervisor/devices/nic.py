@@ -7,6 +7,7 @@ import hashlib
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from ipaddress import ip_network
+from pathlib import Path
 
 from lightervisor.devices import vlan_links
 from lightervisor.devices.device import Device, InstanceFacts, Line, Options, Slot
@@ -121,13 +122,18 @@ class Nic(Device):
 
 def in_guest(device: str, guest: Guest, work: Callable[[Netlink], None]) -> None:
     """Work on the links of a running container. Raises HostError."""
+    in_namespace(device, guests.network_of(guest.pid), work)
+
+
+def in_namespace(device: str, file: Path, work: Callable[[Netlink], None]) -> None:
+    """Work on the links of the network namespace that a file stands for. Raises HostError."""
 
     def enter() -> None:
         with Netlink() as inside:
             work(inside)
 
     try:
-        guests.in_network(guest, enter)
+        guests.in_network_at(file, enter)
     except OSError as error:
         raise HostError("device", device, cause=f"network namespace: {error.strerror}") from error
 

@@ -1,16 +1,21 @@
 """An interface of the host, given to the instance as it is while it runs.
 
-Its name, hardware address and largest packet are remembered and set again when it comes back. Source: LXD, nictype
-physical.
+Its name, hardware address and largest packet are remembered and set again when it comes back. liblxc gives back what it
+was given at the start. One that was plugged in would end with the container's network, or come back under the guest's
+name: so that network is kept, by a mount, until the interface is fetched. Source: LXD, nictype physical;
+network_namespaces(7).
 """
 
+import contextlib
 import os
 from collections.abc import Mapping
+from pathlib import Path
 
 from lightervisor.devices import nic_keys
 from lightervisor.devices.device import DeviceStart, Slot, device_scope
-from lightervisor.devices.nic import Nic, in_guest
-from lightervisor.errors import Invalid
+from lightervisor.devices.nic import Nic, in_guest, in_namespace
+from lightervisor.errors import HostError, Invalid
+from lightervisor.kernel import guests, mounts
 from lightervisor.kernel.guests import Guest
 from lightervisor.kernel.netlink import Netlink
 
@@ -37,14 +42,55 @@ class PhysicalNic(Nic, type="nic", variant="physical"):
     def plug(self, slot: Slot, guest: Guest) -> DeviceStart:
         """Move the interface into the container's network."""
         volatile = self._prepared()
-        with Netlink() as host:
-            host.set(self.parent, up=False)
-            host.set(self.parent, namespace_pid=guest.pid, new_name=slot.interface)
-        in_guest(self.name, guest, lambda inside: inside.set(slot.interface, up=True))
+        self._keep_network(guest)
+        try:
+            with Netlink() as host:
+                host.set(self.parent, up=False)
+                host.set(self.parent, namespace_pid=guest.pid, new_name=slot.interface)
+            in_guest(self.name, guest, lambda inside: inside.set(slot.interface, up=True))
+        except BaseException:
+            self._let_network_go()
+            raise
         return DeviceStart(volatile=volatile | self.remembered(slot))
 
     def unplug(self, guest: Guest) -> None:
         """Move the interface back under the name that it had."""
+        self._fetch(guests.network_of(guest.pid))
+
+    def stop(self) -> None:
+        """Set again what was changed for the container, once the interface is back."""
+        if mounts.is_mountpoint(self._network):
+            try:
+                self._fetch(self._network)
+            finally:
+                self._let_network_go()
+        with Netlink() as host:
+            if host.link(self.parent) is not None:
+                mtu = self.volatile("last_state.mtu")
+                hwaddr = self.volatile("last_state.hwaddr")
+                if mtu or hwaddr:
+                    host.set(self.parent, hwaddr=hwaddr, mtu=int(mtu) if mtu else None)
+        self.remove_parent()
+
+    @property
+    def _network(self) -> Path:
+        return self.host_side("net", "")
+
+    def _keep_network(self, guest: Guest) -> None:
+        try:
+            self.make_directory()
+            self._network.touch(0o600)
+            mounts.bind(guests.network_of(guest.pid), self._network)
+        except OSError as error:
+            raise HostError("device", self.name, cause=f"network namespace: {error.strerror}") from error
+
+    def _let_network_go(self) -> None:
+        mounts.umount_alone(self._network)
+        with contextlib.suppress(FileNotFoundError):
+            self._network.unlink()
+
+    def _fetch(self, network: Path) -> None:
+        """Move the interface from there, if it is there, under the name that it had. Raises HostError."""
         interface = self.options.get("name") or self.volatile("name")
         host = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
 
@@ -54,19 +100,9 @@ class PhysicalNic(Nic, type="nic", variant="physical"):
                 inside.set(interface, namespace=host, new_name=self.parent)
 
         try:
-            in_guest(self.name, guest, back)
+            in_namespace(self.name, network, back)
         finally:
             os.close(host)
-
-    def stop(self) -> None:
-        """Set again what was changed for the container, once the interface is back."""
-        with Netlink() as host:
-            if host.link(self.parent) is not None:
-                mtu = self.volatile("last_state.mtu")
-                hwaddr = self.volatile("last_state.hwaddr")
-                if mtu or hwaddr:
-                    host.set(self.parent, hwaddr=hwaddr, mtu=int(mtu) if mtu else None)
-        self.remove_parent()
 
     def _prepared(self) -> dict[str, str]:
         """Have the interface as asked for; the keys that remember what it was."""

@@ -48,7 +48,7 @@ def in_mounts(guest: Guest, work: Callable[[int], None]) -> None:
         # Opened from here: the container's own /proc would be another one.
         root = paths.open_root(Path(f"/proc/{guest.pid}/root"))
         try:
-            with _Namespace(guest.pid, "mnt") as namespace:
+            with _Namespace(Path(f"/proc/{guest.pid}/ns/mnt")) as namespace:
                 syscalls.enter_mount_namespace(namespace)
             syscalls.act_as(guest.uid, guest.gid)
             work(root)
@@ -62,18 +62,28 @@ def in_mount_namespace(pid: int, work: Callable[[], None]) -> None:
     """Call `work` in the mount namespace of a process of ours. Raises OSError, and what `work` raises."""
 
     def enter() -> None:
-        with _Namespace(pid, "mnt") as namespace:
+        with _Namespace(Path(f"/proc/{pid}/ns/mnt")) as namespace:
             syscalls.enter_mount_namespace(namespace)
         work()
 
     _on_a_thread(enter)
 
 
+def network_of(pid: int) -> Path:
+    """The network namespace of a process, as a file that can be bound elsewhere, where it stays when all have ended."""
+    return Path(f"/proc/{pid}/ns/net")
+
+
 def in_network(guest: Guest, work: Callable[[], None]) -> None:
     """Call `work` in the network namespace. Raises OSError when the container has ended, and what `work` raises."""
+    in_network_at(network_of(guest.pid), work)
+
+
+def in_network_at(file: Path, work: Callable[[], None]) -> None:
+    """Call `work` in the network namespace that is bound to a file. Raises OSError, and what `work` raises."""
 
     def enter() -> None:
-        with _Namespace(guest.pid, "net") as namespace:
+        with _Namespace(file) as namespace:
             syscalls.enter_network_namespace(namespace)
         work()
 
@@ -81,8 +91,8 @@ def in_network(guest: Guest, work: Callable[[], None]) -> None:
 
 
 class _Namespace:
-    def __init__(self, pid: int, kind: str) -> None:
-        self._descriptor = os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
+    def __init__(self, file: Path) -> None:
+        self._descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
 
     def __enter__(self) -> int:
         return self._descriptor

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -179,6 +181,31 @@ def test_physical_goes_inside_and_comes_back(
     here = Path("/sys/class/net") / cabled.parent
     assert (here / "address").read_text() == before
     assert (here / "mtu").read_text() == "1500\n"
+
+
+@pytest.mark.parametrize("how", ["stopped", "restarted", "killed", "daemon away"])
+def test_physical_that_was_plugged_in_comes_back_when_the_instance_ends(
+    lxc: Lxc, daemon: Daemon, box: str, cabled: Lan, how: str
+) -> None:
+    lxc("start", box).ok()
+    before = (Path("/sys/class/net") / cabled.parent / "address").read_text()
+    lxc("config", "device", "add", box, "net0", "nic", "name=eth0", "nictype=physical", f"parent={cabled.parent}").ok()
+    init = daemon.request("GET", f"/1.0/instances/{box}/state").metadata["pid"]
+    if how == "daemon away":
+        daemon.kill()
+    if how in ("killed", "daemon away"):
+        os.kill(init, signal.SIGKILL)
+        eventually(lambda: not Path(f"/proc/{init}").exists(), what="init to end")
+    if how == "daemon away":
+        daemon.start()
+    elif how != "killed":
+        lxc("restart" if how == "restarted" else "stop", "--force", box).ok()
+    if how == "restarted":  # it has it again
+        assert before.strip() in lxc.run(box, "cat", "/sys/class/net/eth0/address").stdout
+        lxc("stop", "--force", box).ok()
+    eventually(lambda: cabled.parent in links(), what="the interface to be back")
+    assert (Path("/sys/class/net") / cabled.parent / "address").read_text() == before
+    assert not (daemon.state / "devices" / box).exists()
 
 
 def test_what_is_sent_too_quickly_is_dropped(lxc: Lxc, daemon: Daemon, box: str) -> None:
