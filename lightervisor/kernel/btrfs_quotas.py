@@ -14,6 +14,7 @@ from lightervisor.kernel.project_quotas import Figures
 _TREE, _FIGURES, _LIMIT = 8, 242, 244
 _FIGURES_ITEM, _LIMIT_ITEM = struct.Struct("=5Q"), struct.Struct("=5Q")
 _CONTROL, _RESCAN, _LIMITS = struct.Struct("=QQ"), bytes(64), struct.Struct("=6Q")
+_GROUP = struct.Struct("=QQ")
 _ENABLE, _REFERENCED, _RESERVED = 1, 1, 4
 _NO_LIMIT = (1 << 64) - 1
 
@@ -65,6 +66,18 @@ def limit(anywhere: int, subvolume: int, size: int, room: int = 0) -> None:
     kept = size or _NO_LIMIT
     content = _LIMITS.pack(subvolume, _REFERENCED | _RESERVED, size + room if size else _NO_LIMIT, 0, kept, 0)
     syscalls.ioctl(anywhere, number(2, 43, _LIMITS.size), bytearray(content))
+
+
+def forget(anywhere: int, subvolume: int) -> None:
+    """Count a subvolume that is gone no more, unless the kernel still does, or will not have it in another moment.
+
+    Before 6.12 it left that to whoever had destroyed the subvolume. Raises OSError.
+    """
+    try:
+        syscalls.ioctl(anywhere, number(1, 42, _GROUP.size), bytearray(_GROUP.pack(0, subvolume)))
+    except OSError as error:
+        if error.errno not in (errno.EBUSY, errno.ENOENT, errno.ENOTCONN):
+            raise
 
 
 def _item(anywhere: int, kind: int, subvolume: int) -> bytes | None:

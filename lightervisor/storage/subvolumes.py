@@ -6,11 +6,11 @@ by a snapshot of its own. Source: btrfs-subvolume(8).
 
 import errno
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from lightervisor.kernel import btrfs, paths
+from lightervisor.kernel import btrfs, btrfs_quotas, paths
 from lightervisor.kernel.btrfs import Nested
 from lightervisor.storage.mountpoint import ROOTFS
 
@@ -103,13 +103,23 @@ def remove(place: Path) -> None:
 
 def destroy_unless_nested(subvolume: Path) -> bool:
     """Destroy a subvolume at once; false when others are nested in it. Raises OSError."""
+    with btrfs.opened(subvolume) as opened:
+        number = btrfs.number_of(opened)
     try:
         btrfs.destroy(subvolume)
     except OSError as error:
         if error.errno != errno.ENOTEMPTY:
             raise
         return False
+    with btrfs.opened(subvolume.parent) as parent:
+        _count_no_more(parent, [number])
     return True
+
+
+def _count_no_more(anywhere: int, numbers: Iterable[int]) -> None:
+    if btrfs_quotas.are_enabled(anywhere):
+        for number in numbers:
+            btrfs_quotas.forget(anywhere, number)
 
 
 def _destroy(subvolume: Path) -> None:
@@ -121,7 +131,8 @@ def _destroy(subvolume: Path) -> None:
                 _unlock(opened, one.number)
             for one in reversed(nested):
                 btrfs.destroy_child(opened, one)
-        btrfs.destroy(subvolume)
+            _count_no_more(opened, [one.number for one in nested])
+        destroy_unless_nested(subvolume)
 
 
 def _unlock(anywhere: int, number: int) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import threading
 
 import pytest
 
 from lightervisor.errors import Failure, NotFound
+from lightervisor.kernel import btrfs, btrfs_quotas
 from lightervisor.kernel.project_quotas import Figures
 from lightervisor.storage.driver import Snapshot
 from lightervisor.storage.drivers.btrfs import Btrfs
 from tests.contracts.storage_samples import C1, C2, MAP, OTHER, inside
+from tests.harness.processes import eventually
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 S1, MIB = Snapshot(C1, "s1"), 1 << 20
@@ -111,3 +114,33 @@ def limit_of(pool: Btrfs) -> int:
     figures = pool.figures(C1)
     assert figures is not None
     return figures.limit
+
+
+def counted(pool: Btrfs) -> set[int]:
+    """The subvolumes that the file system counts."""
+    subprocess.run(["btrfs", "subvolume", "sync", pool.layout.root], check=True, capture_output=True)
+    os.sync()
+    words = ["btrfs", "qgroup", "show", "--raw", pool.layout.root]
+    shown = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    return {int(line.split()[0].partition("/")[2]) for line in shown.splitlines() if line.startswith("0/")}
+
+
+def test_what_is_gone_is_counted_no_more(pool: Btrfs) -> None:
+    pool.resize(C1, 100 * MIB)
+    before = counted(pool)
+    pool.copy_volume(C1, C2)
+    inside(pool.mount(C2, MAP).path, "btrfs -q subvolume create one; btrfs -q subvolume create one/two; sync -f .")
+    pool.create_snapshot(Snapshot(C2, "s1"))
+    assert len(counted(pool)) == len(before) + 6
+    pool.delete_volume(C2)
+    pool.layout.trash.wait()
+    eventually(lambda: counted(pool) == before, what="the counts to go")
+
+
+def test_what_is_there_is_counted_still(pool: Btrfs) -> None:
+    with btrfs.opened(pool.layout.root) as opened, btrfs.opened(pool.volume_path(C1)) as volume:
+        btrfs_quotas.forget(opened, 99999)  # no quotas are kept
+        pool.resize(C1, 100 * MIB)
+        btrfs_quotas.forget(opened, 99999)
+        assert btrfs.number_of(volume) in counted(pool)
+    assert limit_of(pool) == 100 * MIB
