@@ -14,6 +14,7 @@ import datetime
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from lightervisor.runtime.apparmor import PARSER
 from scripts.bench_images import ALIAS, Packed  # from the checkout this script is in
 from scripts.bench_life import BtrfsPools, btrfs_work, life_work, server_to_server_work
 from scripts.bench_live import PORTS, Live
@@ -176,6 +178,10 @@ def live_work(bench: Bench, folder: Path, users: int) -> None:
         bench.measure(f"add a proxy of {PORTS:,} ports, live", live.proxy, 3, goal=Goal(1, "s"))
         one = Goal(1, "process")
         bench.measure(f"processes that serve {PORTS:,} ports", live.processes, unit="processes", goal=one)
+        if shutil.which(PARSER):
+            ours, goal = bench.systems[:1], Goal(0.03, "s")
+            bench.measure("compile an AppArmor profile at the first start", live.first_confinement, n, systems=ours)
+            bench.measure("the same at the next, from the cache", live.next_confinement, n, systems=ours, goal=goal)
         for system in bench.systems:
             live.prepare_profile(system, users)
         work = f"change a profile that {users} running containers have"

@@ -11,6 +11,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from lightervisor.runtime.apparmor import COMPILE_ONLY, Profiles
 from scripts.bench_systems import System  # from the checkout this script is in
 from tests.harness import images
 from tests.harness.daemon import UnixConnection
@@ -27,6 +28,7 @@ class Live:
         self._connections = {system.name: UnixConnection(system.state / "unix.socket", 120) for system in systems}
         self._folder = folder / "shared"
         self._folder.mkdir()
+        self._profiles = Profiles(folder / "security", COMPILE_ONLY)
         small = images.unified(folder / "live.tar.gz")
         for system in systems:
             if system.request("GET", "/1.0/images/aliases/bench-small")["type"] == "error":
@@ -77,6 +79,20 @@ class Live:
         """That profile gets another limit."""
         put = {"config": {"limits.memory": f"{100 + round_}MiB"}, "devices": {}, "description": ""}
         return self._timed(system, "PUT", "/1.0/profiles/bench-all", put)
+
+    def first_confinement(self, system: System, round_: int) -> float:
+        """The AppArmor profile of a container that starts for the first time; compiled as for a kernel that has it."""
+        return self._confined(f"first{round_}")
+
+    def next_confinement(self, system: System, round_: int) -> float:
+        """The same for one that starts again with the same text."""
+        self._confined("again")
+        return self._confined("again")
+
+    def _confined(self, name: str) -> float:
+        start = time.perf_counter()
+        self._profiles.load(name, {})
+        return time.perf_counter() - start
 
     def forget_profile(self, system: System, users: int) -> None:
         """The users and the profile go."""

@@ -4,8 +4,9 @@ Source: apparmor_parser(8); securityfs of AppArmor, policy/namespaces.
 """
 
 import contextlib
+import glob
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lightervisor.errors import HostError, Invalid
@@ -14,13 +15,18 @@ from lightervisor.runtime.settings import apparmor
 
 NAMESPACES = Path("/sys/kernel/security/apparmor/policy/namespaces")
 PARSER = "apparmor_parser"
+COMPILE_ONLY = ("--features-file=/etc/apparmor.d/abi/3.0", "--skip-kernel-load")
+"""Compile for a kernel as it is described there, and load nothing: where this one has no AppArmor."""
 
 
 class Profiles:
-    """The profiles of a daemon's containers. `security` is $LXD_DIR/security. Every function blocks."""
+    """The profiles of a daemon's containers. `security` is $LXD_DIR/security. Every function blocks.
 
-    def __init__(self, security: Path) -> None:
-        self._security = security
+    `options` are more words for the parser, such as COMPILE_ONLY.
+    """
+
+    def __init__(self, security: Path, options: Sequence[str] = ()) -> None:
+        self._security, self._options = security, options
         self._directory, self._cache = security / "apparmor/profiles", security / "apparmor/cache"
 
     def load(self, name: str, config: Mapping[str, str]) -> None:
@@ -32,6 +38,7 @@ class Profiles:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Not written anew when it is the same: the parser knows by the file's age whether it compiled it already.
         if not file.exists() or file.read_text() != text:
+            self._forget_compiled(file)  # a clock that was set back would make the old one look newer
             file.write_text(text)
         link = self._directory / name  # where guides to older releases look
         link.unlink(missing_ok=True)
@@ -39,7 +46,7 @@ class Profiles:
         if stacked:
             with contextlib.suppress(FileExistsError):
                 (NAMESPACES / apparmor.namespace(name, self._security)).mkdir()
-        process.run([PARSER, "--replace", "--write-cache", f"--cache-loc={self._cache}", file])
+        process.run([PARSER, *self._options, "--replace", "--write-cache", f"--cache-loc={self._cache}", file])
 
     def unload(self, name: str) -> None:
         """Take a container's profile out of the kernel; nothing happens when it is not there."""
@@ -54,10 +61,13 @@ class Profiles:
     def forget(self, name: str) -> None:
         """Remove what is left of a container's profile."""
         file = self._file(name)
-        for cached in self._cache.glob(f"*/{file.name}"):
-            cached.unlink(missing_ok=True)
+        self._forget_compiled(file)
         for path in (file, self._directory / name):
             path.unlink(missing_ok=True)
+
+    def _forget_compiled(self, file: Path) -> None:
+        for cached in self._cache.glob(f"*/{glob.escape(file.name)}"):
+            cached.unlink(missing_ok=True)
 
     def _file(self, name: str) -> Path:
         return self._directory / f"lxd-{name}"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import fnmatch
+import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -52,6 +54,27 @@ def test_a_rule_that_is_none_is_refused() -> None:
     with pytest.raises(Invalid, match=r"raw.apparmor: AppArmor parser error .* syntax error"):
         engine.check({"raw.apparmor": "deny /x"})
     engine.check({"raw.apparmor": "deny /x w,"})
+
+
+@needs_parser
+def test_a_text_is_compiled_once(tmp_path: Path) -> None:
+    profiles = engine.Profiles(tmp_path, engine.COMPILE_ONLY)
+
+    def compiled(config: Mapping[str, str]) -> tuple[int, bytes]:
+        profiles.load("c1", config)
+        (file,) = (tmp_path / "apparmor/cache").glob("*/lxd-c1")
+        return file.stat().st_ino, file.read_bytes()
+
+    first = compiled({})
+    assert compiled({}) == first
+    ahead = time.time() + 3600
+    for file in (tmp_path / "apparmor").rglob("lxd-c1"):  # the clock was set back since
+        os.utime(file, (ahead, ahead))
+    second = compiled({"raw.apparmor": "deny /x rwklx,"})
+    assert second[1] != first[1]
+    assert compiled({"raw.apparmor": "deny /x rwklx,"}) == second
+    profiles.forget("c1")
+    assert not [file for file in tmp_path.rglob("lxd-c1")]
 
 
 def _denies(rules: list[str], path: str) -> bool:
