@@ -13,6 +13,7 @@ from tests.faults.strikes import ALL, struck
 from tests.faults.work import Work
 from tests.harness import images, leaks
 from tests.harness.faults import Faults
+from tests.harness.nursery import Nursery
 
 SIZE = 3
 _LONGEST_S = 3600  # of a test that strikes all effects, on a machine that has other work
@@ -37,7 +38,8 @@ def at_work(
 ) -> Iterator[list[Work]]:
     """Such daemons, with this image, this in their environments and pools of this driver."""
     before = leaks.take()
-    crew = [Work(Faults(folder, env=env), driver=driver) for folder in folders]
+    nursery = Nursery()
+    crew = [Work(Faults(nursery, folder, env=env), driver=driver) for folder in folders]
     try:
         with ThreadPoolExecutor() as threads:
             list(threads.map(lambda work: work.prepare(image), crew))
@@ -45,6 +47,7 @@ def at_work(
     finally:
         with ThreadPoolExecutor() as threads:
             list(threads.map(Work.forget, crew))
+        nursery.close()
         left = leaks.find(before, [work.daemon for work in crew])
         for work in crew:
             work.daemon.remove()

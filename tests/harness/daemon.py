@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Protocol
 
 from tests.harness import processes
 from tests.harness.processes import PATIENCE_S, REPOSITORY, Done, eventually
@@ -60,6 +60,24 @@ class Answer:
         return self.envelope["error"]
 
 
+class Running(Protocol):
+    """A process, as far as tests need it; `subprocess.Popen` is one."""
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def returncode(self) -> int | None: ...
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+    def send_signal(self, sig: int, /) -> None: ...
+
+    def kill(self) -> None: ...
+
+
 class Daemon:
     """One `lxd` process and its state directory."""
 
@@ -71,7 +89,7 @@ class Daemon:
         self.log = self.state.with_suffix(".log")
         self.program = program
         self._extra = dict(env or {})
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Running | None = None
 
     @property
     def env(self) -> dict[str, str]:
@@ -88,14 +106,7 @@ class Daemon:
         """Start the program and wait until it serves; fails the test with its log when it does not."""
         assert self.process is None, "the daemon is running already"
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [self.program, "--group", "root", "--debug"],
-                env={**os.environ, **self.env},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+            self.process = self._started([str(self.program), "--group", "root", "--debug"], log)
         try:
             eventually(self._serves_or_ended, timeout_s=wait_s, what="the daemon to serve")
             assert self.process.poll() is None, f"the daemon ended with {self.process.returncode}\n{self.tail()}"
@@ -105,6 +116,16 @@ class Daemon:
             self.process = None
             raise
         return self
+
+    def _started(self, words: list[str], log: IO[bytes]) -> Running:
+        return subprocess.Popen(
+            words,
+            env={**os.environ, **self.env},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
 
     def _serves_or_ended(self) -> bool:
         if self.process is None or self.process.poll() is not None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import mmap
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import IO
 
 from tests.harness import faulty_daemon
-from tests.harness.daemon import Daemon
+from tests.harness.daemon import Daemon, Running
+from tests.harness.nursery import Nursery
 from tests.harness.processes import REPOSITORY
 
 PROGRAM = f"""\
@@ -20,10 +23,21 @@ sys.exit(main())
 """
 
 
+class FaultyDaemon(Daemon):
+    """A daemon of a nursery."""
+
+    def __init__(self, nursery: Nursery, program: Path, env: Mapping[str, str]) -> None:
+        super().__init__(program=program, env=env)
+        self._nursery = nursery
+
+    def _started(self, words: list[str], log: IO[bytes]) -> Running:
+        return self._nursery.start(words, {**os.environ, **self.env}, log)
+
+
 class Faults:
     """The plan of one daemon. Effects are named by labels such as "os.mkdir $LXD_DIR/devices/NAME #1"."""
 
-    def __init__(self, folder: Path, *, env: Mapping[str, str] | None = None) -> None:
+    def __init__(self, nursery: Nursery, folder: Path, *, env: Mapping[str, str] | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         plan = folder / "plan"
         plan.write_bytes(bytes(faulty_daemon.SIZE))
@@ -36,7 +50,7 @@ class Faults:
         program.write_text(PROGRAM)
         program.chmod(0o755)
         self.arm("off")
-        self.daemon = Daemon(program=program, env={faulty_daemon.PLAN_ENV: str(plan), **(env or {})})
+        self.daemon = FaultyDaemon(nursery, program, {faulty_daemon.PLAN_ENV: str(plan), **(env or {})})
 
     def arm(self, mode: str, name: str = "", label: str = "") -> None:
         """From now on: "record" the effects, or "fail", "kill", "cancel", "hold" or kill the "spawner" at one.

@@ -15,6 +15,7 @@ import mmap
 import os
 import re
 import signal
+import socket
 import sqlite3
 import sys
 import threading
@@ -23,6 +24,8 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from tests.harness import nursery
 
 PLAN_ENV, SIZE = "LV_TEST_PLAN", 4096
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
@@ -45,11 +48,9 @@ class Injected(OSError):
 class Hook:
     """Names each effect and does what the plan says about it."""
 
-    def __init__(self, plan: Path) -> None:
-        with plan.open("r+b") as file:
-            self._map = mmap.mmap(file.fileno(), SIZE)
-        self._trace = os.open(plan.with_suffix(".trace"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        self._state = os.environ["LXD_DIR"]
+    def __init__(self) -> None:
+        self._map: mmap.mmap | None = None
+        self._trace, self._state = -1, ""
         self._busy = threading.local()
         self._lock = threading.Lock()
         self._seen: Counter[str] = Counter()
@@ -58,20 +59,26 @@ class Hook:
         self.operations: Any = None
         self.spawner: Any = None
 
+    def open(self, plan: Path) -> None:
+        """From now on do what this plan says."""
+        self._trace = os.open(plan.with_suffix(".trace"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._state = os.environ["LXD_DIR"]
+        with plan.open("r+b") as file:
+            self._map = mmap.mmap(file.fileno(), SIZE)
+
     def effect(self, what: str, *details: object) -> None:
         """Something is about to happen."""
-        if getattr(self._busy, "now", False):
+        if self._map is None or getattr(self._busy, "now", False):
             return
         self._busy.now = True
         try:
-            self._read_plan()
+            self._read_plan(self._map[:])
             if self.mode != "off":
                 self._meet(self._label(what, details))
         finally:
             self._busy.now = False
 
-    def _read_plan(self) -> None:
-        current = self._map[:]
+    def _read_plan(self, current: bytes) -> None:
         if current != self._known:
             with self._lock:
                 self._known = current
@@ -120,7 +127,7 @@ class Hook:
     def _hold(self) -> None:
         """Wait until there is another plan."""
         limit = time.monotonic() + LONGEST_S
-        while self._map[:] == self._known and time.monotonic() < limit:
+        while self._map is not None and self._map[:] == self._known and time.monotonic() < limit:
             time.sleep(0.005)
 
     def _cancel(self) -> None:
@@ -224,10 +231,27 @@ def install(hook: Hook) -> None:
 
 
 def main() -> int:
-    """The `lxd` program, watched when a plan is given."""
+    """The `lxd` program with its own commands (`init`, `shutdown`), which are not watched."""
     from lightervisor.daemon.main import main as lxd
 
-    plan = os.environ.pop(PLAN_ENV, "")  # not for the spawner, which inherits the rest
-    if plan and len(sys.argv) > 1 and sys.argv[1].startswith("--"):
-        install(Hook(Path(plan)))
+    os.environ.pop(PLAN_ENV, "")
+    return lxd()
+
+
+def nurse(descriptor: int) -> int:
+    """Load the daemon with a hook, then fork as many as are asked for, each with the plan of its environment."""
+    hook = Hook()
+    install(hook)  # first: who imports a function by its name gets the wrapped one
+    from lightervisor.daemon import process, wiring
+    from lightervisor.daemon.main import main as lxd
+
+    _ = process, wiring
+    control = socket.socket(fileno=descriptor)
+    control.set_inheritable(False)
+    env = nursery.serve(control)
+    if env is None:
+        return 0
+    os.environ.clear()
+    os.environ.update(env)
+    hook.open(Path(os.environ.pop(PLAN_ENV)))  # not for the spawner, which inherits the rest
     return lxd()
