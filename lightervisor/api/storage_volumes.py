@@ -2,6 +2,7 @@
 
 import msgspec
 from aiohttp import web
+from msgspec import UNSET
 
 from lightervisor.api import callers, envelope, etag, filters, raw, urls
 from lightervisor.api.requests import body, header, project, projects, recursion, refuse_member, requestor
@@ -9,6 +10,7 @@ from lightervisor.api.services import offered, services
 from lightervisor.config.names import VolumePlace
 from lightervisor.errors import Forbidden, Invalid, NotFound, Unsupported
 from lightervisor.model.storage_volume import StorageVolume, StorageVolumePost, StorageVolumePut, StorageVolumesPost
+from lightervisor.storage.volume_rules import changed
 
 BLOCK = 1 << 20
 
@@ -106,8 +108,10 @@ async def _change(request: web.Request, *, merge: bool) -> web.StreamResponse:
     put = await body(request, StorageVolumePut)
     etag.check(request.headers.get("If-Match"), _etag(found.get(*_place(request))))
     if put.restore:
+        changed(where, found.get(*_place(request)).config, put, merge=merge)  # refused before anything is done
         await services(request).volume_snapshots.restore(place(request), put.restore, requestor(request))
-        return envelope.sync()
+        if put.config is UNSET:
+            return envelope.sync()
     await found.replace(*where, put, requestor(request), merge=merge)
     return envelope.sync()
 

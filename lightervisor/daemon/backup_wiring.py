@@ -76,7 +76,7 @@ def together(
 ) -> Saved:
     """All of them; `directory` is $LXD_DIR/backups."""
     catalog, boot, volumes, locks, snapshots, descriptions, guest_roots = reading
-    still = StillRoots(catalog, boot, volumes, guest_roots)
+    still = StillRoots(catalog, boot, volumes, guest_roots, locks)
     snapshot_roots = SnapshotRoots(snapshots, catalog, volumes, locks)
     roots = MomentRoots(catalog, boot, volumes, still, locks)
     contents = Contents(roots, snapshot_roots, snapshots, descriptions, volumes.driver)

@@ -103,6 +103,7 @@ class Boot:
 
     async def start(self, row: InstanceRow, state: State | None = None) -> None:
         """Start a stopped instance, whole or not at all, with the processes whose memory is in a directory if given."""
+        self._volumes.check_startable(row.project, row.name)
         await self.cleaned_up(row.project, row.name)
         expanded = self._catalog.expand(row)
         with self._idmaps.chosen(row, expanded) as next_map:

@@ -26,6 +26,7 @@ from lightervisor.storage.driver import Still
 
 DROP = "drop snapshot of instance that was being copied"
 LET_GO = "let go of instance that was being copied"
+COPY = "copy"
 IDENTITY = ("volatile.uuid", cloud_init.IDENTITY)
 
 
@@ -85,15 +86,19 @@ class Sources:
     ) -> AsyncGenerator[tuple[Origin, Still | None], None]:
         """As `ready`, for a copy into a pool with these of its snapshots; the operation holds the instance's lock.
 
-        Into another pool it takes long. Then the files are those of a snapshot that nobody sees, and the lock is let go
-        of: the source goes its way, but for being deleted or renamed. Where a snapshot would be one more copy, of files
-        that nobody writes to, the lock is held instead.
+        Where it takes long the lock is let go of. Then the files are those of a snapshot that nobody sees: the source
+        goes its way, but for being deleted or renamed. Where a snapshot would be one more copy the source itself is
+        read, and gets no other files either; when nobody writes to it, it does not start.
         """
         origin, still = await self.ready(project, source)
         volumes = self.copies.volumes
-        is_cheap = still is not None or volumes.driver(origin.pool).SHARES
-        if pool == origin.pool or not (source.snapshot or is_cheap):
+        shares = volumes.driver(origin.pool).SHARES
+        if pool == origin.pool and shares and still is None:
             yield origin, still
+            return
+        if not source.snapshot and (pool == origin.pool or (still is None and not shares)):
+            async with self.read_in_place(run, origin, kept, still):
+                yield origin, still
             return
         place = SnapshotPlace(project, source.instance, source.snapshot or f"{HIDDEN}{secrets.token_hex(4)}")
         if not source.snapshot:
@@ -106,6 +111,26 @@ class Sources:
             finally:
                 if not source.snapshot:
                     await finished(volumes.delete_snapshot(origin.pool, place))
+
+    @asynccontextmanager
+    async def read_in_place(
+        self, run: Run, origin: Origin, kept: Sequence[SnapshotRow], still: Still | None
+    ) -> AsyncGenerator[None, None]:
+        """The lock of a source is let go of while its own files, or those of a snapshot, and of these are read.
+
+        Not of one that could be thawed meanwhile, or goes with its end.
+        """
+        volumes, project, instance = self.copies.volumes, origin.project, origin.instance
+        async with volumes.reading(origin.pool, _places(origin, kept)):
+            if origin.snapshot:
+                run.held.release(instance_lock(project, instance))
+                yield
+                return
+            with volumes.reading_in_place(project, instance, COPY, starts=still is not None):
+                ends = self.catalog.row(project, instance).ephemeral
+                if not ends and self.catalog.status(project, instance) != "Frozen":
+                    run.held.release(instance_lock(project, instance))
+                yield
 
     async def drop(self, arguments: Mapping[str, str]) -> None:
         """Undo the snapshot that nobody sees; may be called twice.
@@ -143,6 +168,11 @@ class Sources:
             stateful=False,  # what was in memory stays where it is
             devices=in_its_pool(snapshot.devices, was, expanded.devices),
         )
+
+
+def _places(origin: Origin, kept: Sequence[SnapshotRow]) -> list[SnapshotPlace]:
+    names = [origin.snapshot] * bool(origin.snapshot) + [one.name for one in kept]
+    return [SnapshotPlace(origin.project, origin.instance, name) for name in names]
 
 
 def inherited(source: InstanceRow | SnapshotRow, given: Mapping[str, str]) -> dict[str, str]:

@@ -210,7 +210,7 @@ class InstanceDevices:
         if options.get("type") != "disk" or not options.get("pool") or options.get("path") == "/":
             return None
         try:
-            volume = self._volumes.opener(options["pool"], row.project, options.get("source", ""))
+            volume = self._volumes.opener(options["pool"], row.project, options.get("source", ""), row.name)
         except Failure as failure:
             return VolumeSource(open=_raising(failure))
         return VolumeSource(open=volume, unmapped=volume.unmapped)

@@ -117,6 +117,7 @@ class GuestRoots:
                 await self._release(project, name)
 
     async def _mounted(self, project: str, name: str) -> GuestRoot:
+        self._volumes.check_startable(project, name)
         await self._boot.cleaned_up(project, name)
         row = self._catalog.row(project, name)
         expanded = self._catalog.expand(row)

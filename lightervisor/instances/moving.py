@@ -20,6 +20,7 @@ from lightervisor.instances.checks import check_has_no_memory
 from lightervisor.instances.copy_sources import Source, Sources
 from lightervisor.instances.templates import PENDING
 from lightervisor.instances.volume_copies import Target
+from lightervisor.instances.volumes import busy
 from lightervisor.model.event import EventLifecycleRequestor
 from lightervisor.model.instance import InstancePost
 from lightervisor.model.operation import Operation
@@ -60,7 +61,8 @@ class Moving:
             check_has_no_memory(name, [row, *self._sources.snapshots.of(project, name)])
             if new_name != name and self._rows.exists(project, new_name):
                 raise Conflict("instance", new_name, text=f'Name "{new_name}" already in use')
-            await self._move(run, row, self._moved(row, post), is_alone=is_alone)
+            with self._operations.locks.busy(instance_lock(project, name), busy(name, "move")):
+                await self._move(run, row, self._moved(row, post), is_alone=is_alone)
             if new_name != name:
                 self._events.happened("instance", "renamed", new_name, project, requestor, {"old_name": name})
             else:

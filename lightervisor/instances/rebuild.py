@@ -85,6 +85,7 @@ class Rebuilding:
 
     async def _rebuild(self, run: Run, project: str, name: str, image: Image | None) -> None:
         self._check_stopped(project, name)
+        self._volumes.check_not_read(project, name)
         await self._boot.cleaned_up(project, name)
         old = self._catalog.row(project, name)
         check_has_no_memory(name, [old])

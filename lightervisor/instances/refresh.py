@@ -17,12 +17,13 @@ from lightervisor.instances.snapshot_acts import SnapshotActs
 from lightervisor.instances.snapshot_arrivals import SnapshotArrivals
 from lightervisor.instances.templates import PENDING
 from lightervisor.instances.volume_copies import Origin, Target
-from lightervisor.instances.volumes import SnapshotPlace
+from lightervisor.instances.volumes import SnapshotPlace, busy
 from lightervisor.model.event import EventLifecycleRequestor
 from lightervisor.model.instance import InstanceSource
 from lightervisor.model.operation import Operation
 from lightervisor.operations.locks import instance_lock
 from lightervisor.operations.operations import Operations, Run
+from lightervisor.storage.driver import Still
 from lightervisor.storage.watched import shown
 
 BASE = "volatile.base_image"
@@ -67,19 +68,10 @@ class Refreshing:
             self._sources.copies.volumes.check_unread(project, name)
             await self._boot.cleaned_up(project, name)
             origin, still = await self._sources.ready(project, source)
-            target = Target(self._sources.pool(project, name), project, name)
-            surplus: list[SnapshotRow] = []
-            if not (source.snapshot or wanted.instance_only or wanted.container_only):
-                surplus = await self._add_snapshots(run, origin, target, self._sources.kept(project, source, wanted))
-
-            async def replace() -> None:
-                await self._sources.copies.replace(origin, target, still, shown(run))
-
-            if still is None:
-                await replace()
-            else:
-                await run.step(replace, undo=LET_GO, arguments={"project": project, "name": source.instance})
-            await self._arrivals.remove(run, surplus)
+            kept = self._sources.kept(project, source, wanted)
+            with self._operations.locks.busy(instance_lock(project, name), busy(name, "refresh")):
+                async with self._sources.read_in_place(run, origin, kept, still):
+                    await self._carry_out(run, name, source, wanted, (origin, still))
             await self._note(project, name, source)
             self._acts.publish_refreshed(project, name, requestor)
 
@@ -92,6 +84,24 @@ class Refreshing:
             locks=[instance_lock(project, name), instance_lock(project, source.instance)],
             cancellable=True,
         )
+
+    async def _carry_out(
+        self, run: Run, name: str, source: Source, wanted: InstanceSource, ready: tuple[Origin, Still | None]
+    ) -> None:
+        origin, still = ready
+        project, surplus = origin.project, list[SnapshotRow]()
+        target = Target(self._sources.pool(project, name), project, name)
+        if not (source.snapshot or wanted.instance_only or wanted.container_only):
+            surplus = await self._add_snapshots(run, origin, target, self._sources.kept(project, source, wanted))
+
+        async def replace() -> None:
+            await self._sources.copies.replace(origin, target, still, shown(run))
+
+        if still is None:
+            await replace()
+        else:
+            await run.step(replace, undo=LET_GO, arguments={"project": project, "name": source.instance})
+        await self._arrivals.remove(run, surplus)
 
     async def _add_snapshots(
         self, run: Run, origin: Origin, target: Target, wanted: Sequence[SnapshotRow]

@@ -91,6 +91,7 @@ class SnapshotRestoring:
         project, instance, _ = place
         pool = self._acts.pool(project, instance)
         self._check(self._restored(snapshot), pool)
+        self._volumes.check_not_read(project, instance)
         async with self._power.stopped_meanwhile(project, instance, requestor, starts=starts):
             old = self._catalog.row(project, instance)
             arguments = {

@@ -17,10 +17,20 @@ log = logging.getLogger(__name__)
 def still_of(boot: Boot, catalog: Catalog, project: str, name: str) -> Still | None:
     """What holds an instance still; None for one that does not run, or is frozen already."""
     container = boot.container_name(project, name)
-    pid = boot.containers.init_pid(container)
-    if pid is None or catalog.status(project, name) == "Frozen":
+    if boot.containers.init_pid(container) is None or catalog.status(project, name) == "Frozen":
         return None
-    return lambda: held_still(pid, container)
+    return lambda: _still_then(boot, container)
+
+
+@contextmanager
+def _still_then(boot: Boot, container: str) -> Generator[None, None, None]:
+    """It may have been started anew since."""
+    pid = boot.containers.init_pid(container)
+    if pid is None:
+        yield
+        return
+    with held_still(pid, container):
+        yield
 
 
 @contextmanager

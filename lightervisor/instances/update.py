@@ -80,6 +80,7 @@ class Update:
         requestor: EventLifecycleRequestor | None = None,
     ) -> None:
         """PATCH: merge config keys and devices over what is there, at once."""
+        self._operations.locks.check_idle([instance_lock(project, name)])
         async with self._operations.locks.hold([instance_lock(project, name)]):
             old = self._rows.get(project, name)
             merged = msgspec.structs.replace(

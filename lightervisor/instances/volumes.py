@@ -2,8 +2,8 @@
 
 import logging
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence, Set
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence, Set
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,12 +41,20 @@ class SnapshotPlace(NamedTuple):
     name: str
 
 
+class Reading(NamedTuple):
+    """Somebody who reads an instance's files where they are: what for, and whether it may start meanwhile."""
+
+    action: str
+    starts: bool
+
+
 class InstanceVolumes:
     """The volumes of instances, over whichever pool each is in."""
 
     def __init__(self, pools: Pools, descriptions: Descriptions) -> None:
         self._pools, self._descriptions = pools, descriptions
         self._readers: Counter[SnapshotPlace] = Counter()
+        self._in_place: dict[tuple[str, str], list[Reading]] = {}
         self._before_leaving: list[Callable[[str, str], Awaitable[None]]] = []
 
     def before_leaving(self, end: Callable[[str, str], Awaitable[None]]) -> None:
@@ -288,6 +296,36 @@ class InstanceVolumes:
         finally:
             await finished(self._let_go(pool, places))
 
+    @contextmanager
+    def reading_in_place(
+        self, project: str, name: str, action: str, *, starts: bool = False
+    ) -> Generator[None, None, None]:
+        """The files of an instance are read where they are, without its lock, for an action in LXD's word.
+
+        It may end meanwhile, and others may read it, too; it gets no other files, and starts only where the reader can
+        do with that.
+        """
+        reading = Reading(action, starts)
+        self._in_place.setdefault((project, name), []).append(reading)
+        try:
+            yield
+        finally:
+            readings = self._in_place[project, name]
+            readings.remove(reading)
+            if not readings:
+                del self._in_place[project, name]
+
+    def check_startable(self, project: str, name: str) -> None:
+        """As `check_not_read`, while there are readers who cannot do with writers."""
+        for reading in self._in_place.get((project, name), ()):
+            if not reading.starts:
+                raise busy(name, reading.action)
+
+    def check_not_read(self, project: str, name: str) -> None:
+        """Raise Conflict, with LXD's text for what is busy, while somebody reads an instance's files in place."""
+        for reading in self._in_place.get((project, name), ()):
+            raise busy(name, reading.action)
+
     async def _let_go(self, pool: str, places: Sequence[SnapshotPlace]) -> None:
         for place in places:
             try:
@@ -296,7 +334,9 @@ class InstanceVolumes:
                 log.warning("a snapshot was not unmounted: %s", failure.message())
 
     def check_unread(self, project: str, instance: str, snapshot: str = "") -> None:
-        """Raise Conflict while somebody reads a snapshot, or any of an instance."""
+        """Raise Conflict while somebody reads a snapshot, or any of an instance, or it itself."""
+        if not snapshot:
+            self.check_not_read(project, instance)
         for place in self._readers:
             if place[:2] == (project, instance) and snapshot in ("", place.name):
                 name = f"{place.instance}/{place.name}"
@@ -313,6 +353,12 @@ class InstanceVolumes:
     async def snapshot_size(self, pool: str, place: SnapshotPlace) -> int | None:
         """Bytes on disk that were written since the snapshot before; None where the pool cannot tell soon."""
         return await in_thread(self._pools.driver(pool).snapshot_size, _snapshot(place))
+
+
+def busy(name: str, action: str) -> Conflict:
+    """The refusal of what cannot be done to an instance during an action. Source: LXD 5.0.2, operationlock."""
+    text = f'Instance is busy running a "{action}" operation'
+    return Conflict("instance", name, text=text, remedy="wait until that is done, or cancel it: lxc operation list")
 
 
 def size_of(devices: Devices) -> str:

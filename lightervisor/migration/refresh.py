@@ -20,7 +20,7 @@ from lightervisor.instances.snapshot_acts import SnapshotActs
 from lightervisor.instances.snapshot_arrivals import SnapshotArrivals
 from lightervisor.instances.sockets import Sockets
 from lightervisor.instances.templates import PENDING
-from lightervisor.instances.volumes import InstanceVolumes, SnapshotPlace
+from lightervisor.instances.volumes import InstanceVolumes, SnapshotPlace, busy
 from lightervisor.migration.frames import Control
 from lightervisor.migration.intake import Coming, Intake, agree
 from lightervisor.migration.leftovers import Leftovers
@@ -82,7 +82,8 @@ class Refreshing:
 
         async def work(run: Run) -> None:
             async with connect() as talk:
-                await self._refresh(run, talk, project, name, post)
+                with self._operations.locks.busy(instance_lock(project, name), busy(name, "refresh")):
+                    await self._refresh(run, talk, project, name, post)
                 await run.commit()
                 await talk.control.tell(Control(success=True))
 

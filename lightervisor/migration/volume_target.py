@@ -115,7 +115,7 @@ class VolumeReceiving:
 
     async def _refresh(self, run: Run, talk: Talk, place: VolumePlace, *, is_alone: bool) -> None:
         self._acts.row(place)
-        async with self._acts.unused(place):
+        async with self._acts.replaced(place):
             has = self._acts.snapshots.of(place)
             coming = await agree(talk, place, self._acts.keeper(place), has, is_alone=is_alone)
             like: Volume | Snapshot = volume_of(place)

@@ -2,17 +2,22 @@
 
 from datetime import datetime
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from lightervisor.model.times import EPOCH, ZERO_TIME
 
 
 class StorageVolumePut(Struct, frozen=True, kw_only=True):
-    """LXD's StorageVolumePut."""
+    """LXD's StorageVolumePut. With `restore` the rest holds for the restored volume, if there is a `config`."""
 
-    config: dict[str, str] = {}
+    config: dict[str, str] | UnsetType = UNSET
     description: str = ""
     restore: str = ""
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """What `config` has, nothing without one."""
+        return {} if self.config is UNSET else self.config
 
 
 class StorageVolumeSource(Struct, frozen=True, kw_only=True):
@@ -30,9 +35,11 @@ class StorageVolumeSource(Struct, frozen=True, kw_only=True):
     project: str = ""
 
 
-class StorageVolumesPost(StorageVolumePut, frozen=True, kw_only=True):
+class StorageVolumesPost(Struct, frozen=True, kw_only=True):
     """LXD's StorageVolumesPost."""
 
+    config: dict[str, str] = {}
+    description: str = ""
     name: str = ""
     type: str = ""
     source: StorageVolumeSource = StorageVolumeSource()

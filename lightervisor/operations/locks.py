@@ -1,9 +1,11 @@
 """Named locks, always taken in one order, so that two operations never wait for each other in a circle."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator, Iterable
+from contextlib import asynccontextmanager, contextmanager
 from weakref import WeakValueDictionary
+
+from lightervisor.errors import Failure
 
 
 class Held:
@@ -33,6 +35,7 @@ class Locks:
 
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._busy: dict[str, Failure] = {}
 
     @asynccontextmanager
     async def hold(self, names: Iterable[str]) -> AsyncGenerator[Held, None]:
@@ -47,6 +50,23 @@ class Locks:
             yield held
         finally:
             held.release_all()
+
+    @contextmanager
+    def busy(self, name: str, failure: Failure) -> Generator[None, None, None]:
+        """Who holds a lock will do so for minutes: who asks for it now is refused with this and does not wait."""
+        self._busy[name] = failure
+        try:
+            yield
+        finally:
+            self._busy.pop(name, None)
+
+    def check_idle(self, names: Iterable[str]) -> None:
+        """Raise what `busy` was told of one of these locks. For requests; what has begun waits."""
+        for name in names:
+            if (failure := self._busy.get(name)) is not None:
+                raise type(failure)(
+                    failure.kind, failure.name, cause=failure.cause, remedy=failure.remedy, text=failure.text
+                )
 
 
 def volume_lock(pool: str, project: str, name: str) -> str:

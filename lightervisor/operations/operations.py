@@ -157,8 +157,15 @@ class Operations:
         class websocket: each name gets a secret in `metadata.fds`, or in `metadata` itself where `secrets_below` is
         empty, and `connect(name, channel)` is called when a client brings it; a message on the one named `control` has
         at most `longest_control` bytes. `locks` are held while the work runs.
-        `at_end` is called before the operation is final, also when it was cancelled before its work began.
+        `at_end` is called before the operation is final, also when it was cancelled before its work began. Raises what
+        those have told who hold one of the locks for long.
         """
+        try:
+            self.locks.check_idle(locks)
+        except Failure:
+            if at_end is not None:
+                at_end()
+            raise
         live = _Live(description, project, "websocket" if sockets else "task")
         live.resources = {kind: list(urls) for kind, urls in resources.items()} if resources else None
         live.metadata = dict(metadata) if metadata else None

@@ -4,17 +4,19 @@ Each pool tells by itself what it holds: beside a volume's root is a backup.yaml
 snapshots, as LXD writes it into backups, for `lxd recover`.
 """
 
+import asyncio
 import logging
 import os
 import secrets
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from typing import NamedTuple
 
 from lightervisor.config.names import VolumePlace
 from lightervisor.db.storage_volumes import VolumeRow, VolumeRows
 from lightervisor.db.volume_snapshots import VolumeSnapshotRow, VolumeSnapshotRows
-from lightervisor.errors import Failure, HostError, Invalid
+from lightervisor.errors import Conflict, Failure, HostError, Invalid
 from lightervisor.events.stream import Events
 from lightervisor.kernel import files
 from lightervisor.kernel.threads import in_thread
@@ -35,6 +37,7 @@ log = logging.getLogger(__name__)
 OUTDATED = 0
 """When a description was written that does not tell what is."""
 IN_USE = "Volume is still in use by running instances"
+READ = "it is being copied"
 LET_GO = "let go of instances whose volume was being read"
 
 
@@ -69,6 +72,8 @@ class VolumeActs:
         self._operations, self._events, self.locks = operations, events, operations.locks
         self._process = secrets.token_hex(8)
         self._closed: set[VolumePlace] = set()
+        self._opened: set[tuple[VolumePlace, str]] = set()
+        self._readers, self._at_rest = Counter[VolumePlace](), Counter[VolumePlace]()
         self._before_end: list[Callable[[VolumePlace], Awaitable[None]]] = []
 
     def keeper(self, place: VolumePlace) -> StorageDriver:
@@ -103,50 +108,111 @@ class VolumeActs:
             raise Invalid("storage volume", place.name, text=text, remedy=f"lxc stop {' '.join(running)}")
 
     @asynccontextmanager
-    async def left_alone(self, *places: VolumePlace) -> AsyncGenerator[None, None]:
-        """None of those that show volumes starts or stops meanwhile; the caller holds the volumes' locks."""
-        users = [(place.project, user) for place in places for user in self.users.instances_with(*place)]
-        async with self.locks.hold([instance_lock(*user) for user in users]):
+    async def left_alone(self, place: VolumePlace) -> AsyncGenerator[None, None]:
+        """None of those that show a volume starts or stops meanwhile; the caller holds its lock.
+
+        Nor those that were about to when it was closed: a device is stored after it has been opened.
+        """
+        users = {user for opened, user in list(self._opened) if opened == place}
+        users |= set(self.users.instances_with(*place))
+        async with self.locks.hold([instance_lock(place.project, user) for user in users]):
+            self._opened.difference_update([(place, user) for user in users])
             yield
 
     @contextmanager
     def closed(self, place: VolumePlace) -> Generator[None, None, None]:
         """No instance begins to show a volume meanwhile, also one that does not have it yet; the caller has its lock.
 
-        An instance that gets it as a disk cannot take the volume's lock: the order of locks is the other one.
+        An instance that gets it as a disk cannot take the volume's lock: the order of locks is the other one. Who asks
+        for a change of the volume is refused meanwhile. Raises Conflict while it is read.
         """
+        self.check_unread(place)
         self._closed.add(place)
         try:
-            yield
+            with self.locks.busy(volume_lock(*place), busy(place)):
+                yield
         finally:
             self._closed.discard(place)
 
-    def is_closed(self, place: VolumePlace) -> bool:
-        """Whether nobody may begin to show a volume now."""
-        return place in self._closed
+    def check_open(self, place: VolumePlace, user: str) -> None:
+        """An instance of its project is about to show a volume, and has its own lock. Raises Conflict.
+
+        May be called by any thread.
+        """
+        self._opened.add((place, user))  # first: who closes it meanwhile looks for that afterwards
+        if place in self._closed:
+            raise busy(place)
+        if self._at_rest[place]:
+            raise busy(place, READ)
 
     @asynccontextmanager
-    async def unused(self, place: VolumePlace, *others: VolumePlace, text: str = IN_USE) -> AsyncGenerator[None, None]:
-        """A volume is closed, and left alone with others. Raises Invalid when instances that run show it."""
+    async def unused(self, place: VolumePlace, text: str = IN_USE) -> AsyncGenerator[None, None]:
+        """A volume is closed, and left alone. Raises Invalid when instances that run show it, Conflict."""
         with self.closed(place):
-            async with self.left_alone(place, *others):
+            async with self.left_alone(place):
                 self.check_unused(place, text)
                 yield
 
+    @asynccontextmanager
+    async def replaced(self, place: VolumePlace) -> AsyncGenerator[None, None]:
+        """As `unused`, for what takes long: those that show it are not locked, but do not start."""
+        with self.closed(place):
+            async with self.left_alone(place):
+                self.check_unused(place)
+            yield
+
+    @asynccontextmanager
+    async def reading(self, run: Run, place: VolumePlace, *, itself: bool = True) -> AsyncGenerator[Still | None, None]:
+        """A volume is read, or only snapshots of it, without its lock, which the operation lets go of.
+
+        What holds those still who write to it then; without that none begins to show it. It stays, with its snapshots.
+        Others may read it, too.
+        """
+        self._readers[place] += 1
+        try:
+            still: Still | None = None
+            if itself:
+                async with self.left_alone(place):
+                    still = await self.still(run, place)
+                    self._at_rest[place] += still is None
+            run.held.release(volume_lock(*place))
+            try:
+                yield still
+            finally:
+                self._at_rest[place] -= itself and still is None
+        finally:
+            self._readers[place] -= 1
+            self._readers += Counter()  # drops what is 0
+            self._at_rest += Counter()
+
+    def check_unread(self, place: VolumePlace) -> None:
+        """Raise Conflict while somebody reads a volume, or snapshots of it."""
+        if self._readers[place]:
+            raise busy(place, READ)
+
     async def still(self, run: Run, place: VolumePlace) -> Still | None:
-        """What holds those still who write to a volume, None when nobody can; for callers who have `left_alone`."""
-        found: list[Still] = []
-        held: list[str] = []
-        for user in self.in_use(place):
-            still = self.guests.still(place.project, user)
-            found.append(still or nullcontext)  # who is frozen is not let go
-            held += [user] if still else []
-        if not found:
+        """What holds those still who write to a volume at that moment, None when nobody can now.
+
+        For callers who have `left_alone`; they need not keep it for what is given.
+        """
+        if not self.in_use(place):
             return None
-        if held:
+        users = self.users.instances_with(*place)
+        if held := [user for user in users if self.guests.status(place.project, user) != "Frozen"]:
             arguments = {"project": place.project, "names": " ".join(held), "process": self._process}
             await run.step(_nothing, undo=LET_GO, arguments=arguments)
-        return lambda: _all_of(found)
+        loop = asyncio.get_running_loop()
+
+        @contextmanager
+        def still_then() -> Generator[None, None, None]:
+            with _all_of(asyncio.run_coroutine_threadsafe(self._writers(place), loop).result()):
+                yield
+
+        return still_then
+
+    async def _writers(self, place: VolumePlace) -> list[Still]:
+        stills = [self.guests.still(place.project, user) for user in self.in_use(place)]
+        return [still for still in stills if still is not None]  # who is frozen is not let go
 
     async def let_go(self, arguments: Mapping[str, str]) -> None:
         """Let those go on who were held still by a daemon that died; may be called twice."""
@@ -299,6 +365,11 @@ def snapshot_view(row: VolumeSnapshotRow) -> StorageVolumeSnapshot:
         created_at=row.created_at,
         expires_at=row.expires_at,
     )
+
+
+def busy(place: VolumePlace, cause: str = "it is being moved, replaced or removed") -> Conflict:
+    """The refusal of what cannot be done to a volume meanwhile."""
+    return Conflict("storage volume", place.name, cause=cause, remedy="try again when that has ended")
 
 
 async def _nothing() -> None:

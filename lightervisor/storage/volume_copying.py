@@ -41,11 +41,6 @@ class Origin(NamedTuple):
         """What storage drivers know it as."""
         return snapshot_of(self.volume, self.snapshot) if self.snapshot else volume_of(self.volume)
 
-    @property
-    def writable(self) -> list[VolumePlace]:
-        """What instances may write to meanwhile: those that only show a volume whose snapshot is read go on."""
-        return [] if self.snapshot else [self.volume]
-
 
 class VolumeCopying:
     """Copies custom volumes."""
@@ -78,10 +73,11 @@ class VolumeCopying:
             goods = Goods(self._acts.keeper(origin.volume), origin.files, [one.name for one in kept])
             target = Place(self._acts.keeper(place), volume_of(place))
             adopted = [msgspec.structs.replace(one, volume=place) for one in kept]
-            async with self._acts.left_alone(*origin.writable):
-                still = None if origin.snapshot else await self._acts.still(run, origin.volume)
-                async with self._volumes.bringing(row, adopted):
-                    await watched(place.name, shown(run), carrying.copy, goods, target, still)
+            async with (
+                self._acts.reading(run, origin.volume, itself=not origin.snapshot) as still,
+                self._volumes.bringing(row, adopted),
+            ):
+                await watched(place.name, shown(run), carrying.copy, goods, target, still)
             self._acts.publish("created", place, requestor)
 
         return self._acts.start(DESCRIPTION, work, [place, origin.volume], cancellable=True)
@@ -121,11 +117,13 @@ class VolumeCopying:
 
         async def work(run: Run) -> None:
             self._acts.row(place)
-            async with self._acts.unused(place, *origin.writable):
+            async with (
+                self._acts.replaced(place),
+                self._acts.reading(run, origin.volume, itself=not origin.snapshot) as still,
+            ):
                 surplus: list[str] = []
                 if not origin.snapshot and not source.volume_only:
                     surplus = await self._add_snapshots(run, origin, place, self.kept(origin, source))
-                still = None if origin.snapshot else await self._acts.still(run, origin.volume)
                 goods = Goods(self._acts.keeper(origin.volume), origin.files, [])
                 target = Place(self._acts.keeper(place), volume_of(place))
                 await watched(place.name, shown(run), carrying.replace, goods, target, still)

@@ -43,7 +43,7 @@ class VolumeMoving:
         self._acts.check_unused(place)
 
         async def work(run: Run) -> None:
-            async with self._acts.unused(place):
+            async with self._acts.replaced(place):
                 row = await self._volumes.settled(place)
                 try:
                     await self._move(run, row, place, target)
@@ -62,12 +62,13 @@ class VolumeMoving:
             await watched(target.name, shown(run), carrying.copy, goods, there)
             await self._volumes.size(holds)
             await in_thread(there.driver.layout.keep)  # what is in the old pool goes then
-            self._acts.check_unused(place)  # who was about to show it when it was closed
-            await self._acts.rows.move(row, target.pool, target.name)
+            async with self._acts.left_alone(place):
+                await self._acts.rows.move(row, target.pool, target.name)
 
     async def _finish(self, target: VolumePlace) -> None:
         """What is left of the old place goes, if the volume has left it."""
         with suppress(NotFound):
             row = self._acts.rows.get(*target)
             if row.state.startswith(MOVED):
-                await self._volumes.settle(row)
+                async with self._acts.left_alone(target):
+                    await self._volumes.settle(row)

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 from lightervisor.config.names import VolumePlace
-from lightervisor.errors import Conflict
 from lightervisor.storage.driver import StorageDriver
 from lightervisor.storage.volume_acts import volume_of
 
@@ -12,13 +11,11 @@ class Opener:
     """Opens a volume's root when a disk is mounted."""
 
     def __init__(
-        self, driver: StorageDriver, place: VolumePlace, is_closed: Callable[[], bool], *, unmapped: bool
+        self, driver: StorageDriver, place: VolumePlace, check_open: Callable[[], None], *, unmapped: bool
     ) -> None:
-        self._driver, self._place, self._is_closed, self.unmapped = driver, place, is_closed, unmapped
+        self._driver, self._place, self._check_open, self.unmapped = driver, place, check_open, unmapped
 
     def __call__(self) -> int:
         """A descriptor: the caller's to close. Raises NotFound, Conflict while the volume is closed, HostError."""
-        if self._is_closed():
-            cause = "it is being moved, replaced or removed"
-            raise Conflict("storage volume", self._place.name, cause=cause, remedy="try again when that has ended")
+        self._check_open()
         return self._driver.open_volume(volume_of(self._place))

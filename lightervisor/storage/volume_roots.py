@@ -1,7 +1,7 @@
 """The roots of a volume and of its snapshots as they are at one moment, for those who read all of it.
 
 Of a volume that nobody writes to it is the volume itself, and nobody starts who could; of one in use it is what the
-pool's driver shows of one moment, for which those who write are held still.
+pool's driver shows of one moment, for which those who write are held still. Either is there until it has been read.
 """
 
 import asyncio
@@ -28,13 +28,11 @@ class Roots(NamedTuple):
 async def opened(
     acts: VolumeActs, run: Run, place: VolumePlace, snapshots: Sequence[str]
 ) -> AsyncGenerator[Roots, None]:
-    """The roots, while the context lasts; the caller holds the volume's lock. Raises NotFound, HostError."""
+    """The roots, while the context lasts; the operation lets go of the volume's lock. Raises NotFound, HostError."""
     driver, found, watch = acts.keeper(place), dict[str, Path](), Watch()
-    async with AsyncExitStack() as stack, AsyncExitStack() as alone:
+    async with acts.reading(run, place) as still, AsyncExitStack() as stack:
         for name in snapshots:
             found[name] = await stack.enter_async_context(entered(driver.opened(snapshot_of(place, name)))) / "rootfs"
-        await alone.enter_async_context(acts.left_alone(place))
-        still = await acts.still(run, place)
         opening = asyncio.ensure_future(
             stack.enter_async_context(entered(driver.opened(volume_of(place), still, watch)))
         )
@@ -44,6 +42,4 @@ async def opened(
             watch.cancel()
             await asyncio.wait([opening])
             raise
-        if still is not None:  # it is a copy, which stays what it is when those go on who write to the volume
-            await alone.aclose()
         yield Roots(root / "rootfs", found)

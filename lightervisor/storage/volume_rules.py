@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 
 from lightervisor.config.key import REGISTRY
+from lightervisor.config.merge import without_empty
+from lightervisor.config.names import VolumePlace
 from lightervisor.errors import Invalid, Unsupported
-from lightervisor.model.storage_volume import StorageVolumesPost
+from lightervisor.model.storage_volume import StorageVolumePut, StorageVolumesPost
 from lightervisor.storage.driver import Volume
 from lightervisor.storage.keys_volume import SCOPE
 
@@ -91,3 +93,10 @@ def known_config(told: Mapping[str, str]) -> dict[str, str]:
         for key, value in told.items()
         if not (key.startswith(_OF_DRIVERS) and REGISTRY.lookup(SCOPE, key) is None)
     }
+
+
+def changed(place: VolumePlace, old: Mapping[str, str], put: StorageVolumePut, *, merge: bool) -> dict[str, str]:
+    """The configuration that a change of a volume leads to, with `merge` one of some keys. Raises Invalid."""
+    config = without_empty({**old, **put.keys} if merge else put.keys)
+    check_config(place.project, place.name, {**put.keys, **config})
+    return config

@@ -5,7 +5,7 @@ are: the files come first and go first. Running instances that show the volume a
 """
 
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from datetime import datetime
 
 import msgspec
@@ -107,8 +107,11 @@ class VolumeSnapshots:
             config=volume.config,
             expires_at=ends,
         )
-        async with self._acts.left_alone(place):
+        async with AsyncExitStack() as alone:
+            await alone.enter_async_context(self._acts.left_alone(place))
             still = await self._acts.still(run, place)
+            if still is not None:  # whoever writes is held still for the moment, and may stop meanwhile
+                await alone.aclose()
             await run.step(lambda: self._make(row, still), undo=DROP, arguments=undo_arguments(row))
         await self._acts.describe_done(place)
 
@@ -148,6 +151,7 @@ class VolumeSnapshots:
         requestor: EventLifecycleRequestor | None = None,
     ) -> None:
         """Change the description, and the end if one is given. Raises NotFound, Invalid."""
+        self._acts.locks.check_idle([volume_lock(*place)])
         async with self._acts.locks.hold([volume_lock(*place)]):
             row = self._get(place, name)
             ends = row.expires_at if put.expires_at is None else in_utc(put.expires_at)
@@ -166,6 +170,7 @@ class VolumeSnapshots:
 
         async def work(run: Run) -> None:
             self._get(place, name)
+            self._acts.check_unread(place)
             self.check_nobodys(place, new_name)
             arguments = {**arguments_of(place, name), "new_name": new_name}
             await run.step(lambda: self._move(place, name, new_name), undo=RENAME_BACK, arguments=arguments)
@@ -204,6 +209,7 @@ class VolumeSnapshots:
         Once its files are gone it is always finished: a daemon that dies after that goes on at its next start.
         """
         self._get(place, name)
+        self._acts.check_unread(place)
         arguments = arguments_of(place, name)
         await run.step(lambda: self._delete(arguments), undo=FINISH_DELETE, arguments=arguments)
         await self._acts.describe_done(place)
@@ -229,7 +235,8 @@ class VolumeSnapshots:
         They change in one moment. Raises NotFound, Invalid with LXD's texts.
         """
         text = "Cannot restore custom volume used by running instances"
-        async with self._acts.locks.hold([volume_lock(*place)]), self._acts.unused(place, text=text):
+        self._acts.locks.check_idle([volume_lock(*place)])
+        async with self._acts.locks.hold([volume_lock(*place)]), self._acts.unused(place, text):
             self._acts.row(place)
             if self._rows.find(place, name) is None:
                 remedy = f"lxc storage volume info {place.pool} {place.name}"

@@ -33,7 +33,7 @@ from lightervisor.storage.keys_volume import DEFAULTS
 from lightervisor.storage.layout import DESCRIPTION
 from lightervisor.storage.volume_acts import OUTDATED, VolumeActs, place_of, volume_of
 from lightervisor.storage.volume_opener import Opener
-from lightervisor.storage.volume_rules import check_config, check_name, check_post, check_type, custom_volume
+from lightervisor.storage.volume_rules import changed, check_config, check_name, check_post, check_type, custom_volume
 
 log = logging.getLogger(__name__)
 Rows = Sequence[VolumeSnapshotRow]
@@ -154,8 +154,8 @@ class Volumes:
             return StorageVolumeState(usage=StorageVolumeStateUsage(used=figures.used, total=figures.limit))
         return StorageVolumeState(usage=StorageVolumeStateUsage(used=await in_thread(driver.size, volume)))
 
-    def opener(self, pool: str, project: str, source: str) -> Opener:
-        """What a disk needs of the volume that it names. Raises NotFound with LXD's texts."""
+    def opener(self, pool: str, project: str, source: str, user: str) -> Opener:
+        """What a disk of an instance needs of the volume that it names. Raises NotFound with LXD's texts."""
         name = source.removeprefix("custom/")
         try:
             driver = self._pools.driver(pool)
@@ -168,7 +168,7 @@ class Volumes:
             text, remedy = "Failed loading custom volume: Storage volume not found", f"lxc storage volume list {pool}"
             raise NotFound("storage volume", name, text=text, remedy=remedy) from error
         place, unmapped = place_of(row), is_true(row.config.get("security.unmapped"))
-        return Opener(driver.keeper("custom"), place, lambda: self._acts.is_closed(place), unmapped=unmapped)
+        return Opener(driver.keeper("custom"), place, lambda: self._acts.check_open(place, user), unmapped=unmapped)
 
     # Changing
 
@@ -279,10 +279,10 @@ class Volumes:
     ) -> None:
         """PUT, or PATCH with `merge`: description and configuration. Raises Invalid, NotFound."""
         place = VolumePlace(pool, project, name)
+        self._acts.locks.check_idle([volume_lock(*place)])
         async with self._acts.locks.hold([volume_lock(*place)]):
             old = self._rows.get(*place)
-            config = without_empty({**old.config, **put.config} if merge else put.config)
-            check_config(project, name, {**put.config, **config})
+            config = changed(place, old.config, put, merge=merge)
             description = put.description or (old.description if merge else "")
             new = msgspec.structs.replace(old, description=description, config=config)
             await self._change(self._pools.keeper(pool), old, new)
@@ -314,6 +314,7 @@ class Volumes:
         place = VolumePlace(pool, project, name)
         driver, renamed = self._pools.keeper(pool), place._replace(name=new)
         locks = [volume_lock(*place), volume_lock(*renamed)]
+        self._acts.locks.check_idle(locks)
         async with self._acts.locks.hold(locks), self._acts.unused(place):
             row = await self.settled(place)
             self.check_free(renamed)
@@ -350,9 +351,11 @@ class Volumes:
             text = f'Storage volumes of type "{type}" cannot be deleted with the storage API'
             raise Invalid("storage volume", name, text=text, remedy=f"lxc delete {name}")
         place = VolumePlace(pool, project, name)
+        self._acts.locks.check_idle([volume_lock(*place)])
         async with self._acts.locks.hold([volume_lock(*place)]):
             with self._acts.closed(place):
-                await self._delete(place)
+                async with self._acts.left_alone(place):  # who was about to show it
+                    await self._delete(place)
         self._acts.publish("deleted", place, requestor)
 
     async def _delete(self, place: VolumePlace) -> None:
