@@ -7,6 +7,7 @@ backup/snapshots/NAME/…                the same of each snapshot
 Owners are as they are on disk, plain, whatever id map the instance has.
 """
 
+import functools
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -77,7 +78,8 @@ class Contents:
         def describe(copy: Path) -> None:
             files.write_whole(copy / FILE, yaml_documents.dump(config), 0o400)
 
-        written = await interruptible(watch.cancel, streamed.written, driver, trees, scratch, describe, watch)
+        write = functools.partial(streamed.written, driver, trees, scratch, watch, describe=describe)
+        written = await interruptible(watch.cancel, write)
         return [{**members, **written}]
 
     def _index(

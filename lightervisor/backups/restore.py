@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 import msgspec
 
-from lightervisor.backups import archive, incoming
+from lightervisor.backups import archive, incoming, streamed
 from lightervisor.backups.adopt import Adoption
 from lightervisor.backups.archive import Maps, Part, Upload, check, maps_of, parts_of
 from lightervisor.backups.incoming import Target
 from lightervisor.backups.records import Place
 from lightervisor.config import names
 from lightervisor.config.names import volume_name
-from lightervisor.errors import Conflict, Invalid, NotFound
+from lightervisor.errors import Conflict, NotFound
 from lightervisor.events.stream import Events
 from lightervisor.images.meter import Limits, Meter
 from lightervisor.instances.volumes import InstanceVolumes
@@ -26,8 +26,7 @@ from lightervisor.model.event import EventLifecycleRequestor
 from lightervisor.model.operation import Operation
 from lightervisor.operations.locks import instance_lock
 from lightervisor.operations.operations import Operations, Run
-from lightervisor.storage.driver import StorageDriver, Volume
-from lightervisor.storage.streams import SubvolumeStreams
+from lightervisor.storage.driver import Volume
 
 PROGRESS = "create_instance_from_backup_unpack_progress"
 
@@ -64,7 +63,7 @@ class Restoring:
             names.check_instance(place.name)
             _check_pool(self._volumes, place.pool)
             driver = self._volumes.driver(place.pool)
-            _check_format(index, driver)
+            streamed.check_format(index, driver, "instance")
             config = index.config or BackupConfig()
             self._adoption.checked(config, place)
             self._check_free(place)
@@ -154,11 +153,3 @@ def _check_pool(volumes: InstanceVolumes, pool: str) -> None:
             f"there is no {pool!r}: choose one with --storage",
         )
         raise NotFound("storage pool", pool, text=text, remedy=remedy) from error
-
-
-def _check_format(index: BackupIndex, driver: StorageDriver) -> None:
-    if index.optimized and not isinstance(driver, SubvolumeStreams):
-        names = f'Optimized backup storage driver "{index.backend}" differs from the target storage pool driver'
-        text = f'Create instance from backup: {names} "{driver.name}"'
-        remedy = f"choose a pool of {index.backend} (--storage), or export it again without --optimized-storage"
-        raise Invalid("backup", index.name, text=text, remedy=remedy)

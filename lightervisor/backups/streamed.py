@@ -5,14 +5,17 @@ backup/optimized_header.yaml           which streams there are (`model/btrfs_hea
 backup/snapshots/NAME.bin              what makes a snapshot of the one before it; of what is nested, NAME_path.bin
 backup/container.bin                   what makes the instance of its last snapshot
 
+Of a custom volume these are backup/volume-snapshots/NAME.bin and backup/volume.bin, with its files at the top.
 Source: LXD 5.0.2, which reads and writes the same.
 """
 
+import functools
 import os
 import stat
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 from lightervisor.errors import Invalid
 from lightervisor.images.upload import check_space
@@ -20,18 +23,43 @@ from lightervisor.kernel import files, paths
 from lightervisor.kernel.copies import Watch
 from lightervisor.kernel.idmap import IdMap
 from lightervisor.model import yaml_documents
+from lightervisor.model.backup_file import BackupIndex
 from lightervisor.model.btrfs_header import BtrfsHeader, BtrfsSubvolume
-from lightervisor.storage import streams
+from lightervisor.storage import lifting, streams
 from lightervisor.storage.driver import Snapshot, StorageDriver, Volume
 from lightervisor.storage.streams import OWN, SubvolumeStreams
 
-HEADER, FOLDER, INSTANCE = "backup/optimized_header.yaml", "backup/snapshots", "backup/container"
+HEADER = "backup/optimized_header.yaml"
 BACKEND = "btrfs"
 _LARGEST = 4 << 20
 
 
+class Form(NamedTuple):
+    """How the streams are called; of a custom volume they are of what is `lifted`."""
+
+    own: str
+    snapshots: str
+    is_lifted: bool = False
+
+    def file_of(self, part: BtrfsSubvolume) -> str:
+        """The name of a stream in the archive."""
+        nested = "" if part.path == OWN else f"_{part.path[1:].replace('-', '--').replace('/', '-')}"
+        return f"{self.snapshots}/{part.snapshot}{nested}.bin" if part.snapshot else f"{self.own}{nested}.bin"
+
+
+INSTANCE = Form("backup/container", "backup/snapshots")
+VOLUME = Form("backup/volume", "backup/volume-snapshots", is_lifted=True)
+Describe = Callable[[Path], None]
+
+
 def written(
-    driver: SubvolumeStreams, trees: Mapping[str, Path], scratch: Path, describe: Callable[[Path], None], watch: Watch
+    driver: SubvolumeStreams,
+    trees: Mapping[str, Path],
+    scratch: Path,
+    watch: Watch,
+    *,
+    form: Form = INSTANCE,
+    describe: Describe | None = None,
 ) -> dict[str, Path]:
     """Write streams into an empty directory; the files by their names in the archive, the header first. Blocking.
 
@@ -45,16 +73,27 @@ def written(
         for number, (name, directory) in enumerate(trees.items()):
             parts = streams.described(directory, name)
             prepare = None if name else describe
+            if form.is_lifted:
+                parts, prepare = lifting.lifted(parts), lifting.lift
             copy = stack.enter_context(streams.unchanging(driver.layout, directory, prepare))
             for part in parts:
                 file = scratch / f"{number}-{len(members)}.bin"
                 with file.open("xb") as opened:
                     streams.send(copy, part, parent, opened.fileno(), _minding_space(opened.fileno(), watch))
-                members[file_of(part)] = file
+                members[form.file_of(part)] = file
             parent, told = copy, [*told, *parts]
     header = scratch / "optimized_header.yaml"
     files.write_whole(header, yaml_documents.dump(BtrfsHeader(subvolumes=told)), 0o600)
     return {HEADER: header, **members}
+
+
+def check_format(index: BackupIndex, driver: StorageDriver, kind: str) -> None:
+    """Raise Invalid with LXD's text for streams that are to come into a pool of another driver."""
+    if index.optimized and not isinstance(driver, SubvolumeStreams):
+        names = f'Optimized backup storage driver "{index.backend}" differs from the target storage pool driver'
+        text = f'Create {kind} from backup: {names} "{driver.name}"'
+        remedy = f"choose a pool of {index.backend} (--storage), or export it again without --optimized-storage"
+        raise Invalid("backup", index.name, text=text, remedy=remedy)
 
 
 def _minding_space(file: int, watch: Watch) -> Watch:
@@ -65,13 +104,14 @@ def _minding_space(file: int, watch: Watch) -> Watch:
     return watch
 
 
-def file_of(part: BtrfsSubvolume) -> str:
-    """The name of a stream in the archive."""
-    nested = "" if part.path == OWN else f"_{part.path[1:].replace('-', '--').replace('/', '-')}"
-    return f"{FOLDER}/{part.snapshot}{nested}.bin" if part.snapshot else f"{INSTANCE}{nested}.bin"
-
-
-def taken(driver: StorageDriver, volume: Volume, staged: Path, maps: Mapping[str, IdMap | None], watch: Watch) -> None:
+def taken(
+    driver: StorageDriver,
+    volume: Volume,
+    staged: Path,
+    maps: Mapping[str, IdMap | None],
+    watch: Watch,
+    form: Form = INSTANCE,
+) -> None:
     """Make a volume and its snapshots of the streams in an unpacked archive; `maps` as `Archive.unpack` has them.
 
     Raises Invalid, HostError; what was placed until then is the caller's to remove. Blocking.
@@ -82,7 +122,7 @@ def taken(driver: StorageDriver, volume: Volume, staged: Path, maps: Mapping[str
     received: dict[str, dict[BtrfsSubvolume, Path]] = {name: {} for name in maps}
     with streams.receiving(driver.layout, watch) as place:
         for part in header.subvolumes:
-            descriptor = _opened(staged, file_of(part))
+            descriptor = _opened(staged, form.file_of(part))
             try:
                 received[part.snapshot][part] = place.receive(descriptor, part.uuid)
             finally:
@@ -90,7 +130,13 @@ def taken(driver: StorageDriver, volume: Volume, staged: Path, maps: Mapping[str
         for name in sorted(maps, reverse=True):  # the volume when all its snapshots are there
             target = Snapshot(volume, name) if name else volume
             parts = received[name]
-            driver.adopt(target, lambda made, parts=parts: streams.assembled(parts, made), maps[name])
+            driver.adopt(target, functools.partial(_make, parts, form), maps[name])
+
+
+def _make(parts: Mapping[BtrfsSubvolume, Path], form: Form, made: Path) -> None:
+    streams.assembled(parts, made)
+    if form.is_lifted:
+        lifting.lower(made)
 
 
 def _header(staged: Path, names: list[str]) -> BtrfsHeader:

@@ -3,10 +3,12 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from lightervisor.backups import streamed
 from lightervisor.backups.archive import KIND, check_directory, names_in
 from lightervisor.backups.volume_backups import SNAPSHOTS, VOLUME
 from lightervisor.errors import Invalid, Unsupported
 from lightervisor.kernel import copies
+from lightervisor.kernel.copies import Watch
 from lightervisor.kernel.idmap import IdMap, from_json
 from lightervisor.model.backup_file import BackupConfig, BackupIndex
 from lightervisor.storage.driver import Snapshot, StorageDriver, Volume
@@ -40,6 +42,14 @@ def place(driver: StorageDriver, volume: Volume, config: BackupConfig, staged: P
         driver.fill_snapshot(Snapshot(volume, name), _moving(staged / SNAPSHOTS / name))
 
 
+def take(driver: StorageDriver, volume: Volume, config: BackupConfig, staged: Path, watch: Watch) -> None:
+    """As `place`, of a backup of streams, which the driver can take. Raises Failure when the watch ends it."""
+    check_directory(staged, "backup")
+    idmap = idmap_of(config)
+    maps = {name: idmap for name in (*(one.name for one in config.volume_snapshots), "")}
+    streamed.taken(driver, volume, staged, maps, watch, streamed.VOLUME)
+
+
 def _moving(source: Path) -> Callable[[Path], None]:
     return lambda target: copies.move_tree(source, target / "rootfs")
 
@@ -49,7 +59,7 @@ def check(index: BackupIndex) -> None:
     if index.type != "custom":
         cause = f"it is not of a custom volume but of type {(index.type or 'container')[:50]!r}"
         raise Invalid(KIND, cause=cause, remedy="lxc import takes backups of instances")
-    if index.optimized:
+    if index.optimized and index.backend != streamed.BACKEND:
         remedy = "export the volume again without --optimized-storage"
         raise Unsupported(KIND, cause=f"it has the format of {index.backend[:50]!r} storage pools", remedy=remedy)
     config = index.config

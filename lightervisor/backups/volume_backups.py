@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 
+from lightervisor.backups import streamed
 from lightervisor.backups.backups import KEY, PATTERN, Stream, check_name
 from lightervisor.backups.contents import INDEX, Members
 from lightervisor.backups.expiry import Ended
@@ -22,8 +23,9 @@ from lightervisor.config import numbering
 from lightervisor.config.compression import Algorithm
 from lightervisor.config.names import VolumePlace
 from lightervisor.db.volume_backups import VolumeBackupRow, VolumeBackupRows, taken
+from lightervisor.kernel.copies import Watch
 from lightervisor.kernel.pipes import PipeReader
-from lightervisor.kernel.threads import in_thread
+from lightervisor.kernel.threads import in_thread, interruptible
 from lightervisor.model import yaml_documents
 from lightervisor.model.backup import StorageVolumeBackup, StorageVolumeBackupsPost
 from lightervisor.model.backup_file import BackupConfig, BackupIndex
@@ -32,7 +34,9 @@ from lightervisor.model.operation import Operation
 from lightervisor.model.times import ZERO_TIME, in_utc, now
 from lightervisor.operations.operations import Operations, Run, Work
 from lightervisor.storage import volume_roots
+from lightervisor.storage.streams import SubvolumeStreams
 from lightervisor.storage.volume_acts import VolumeActs
+from lightervisor.storage.volume_roots import Roots
 
 log = logging.getLogger(__name__)
 UNDO = "drop backup of volume that was being made"
@@ -105,6 +109,7 @@ class VolumeBackups:
             created_at=now(),
             expires_at=in_utc(post.expires_at) if post.expires_at.year > 1 else ZERO_TIME,
             volume_only=post.volume_only,
+            optimized_storage=post.optimized_storage,
             file=secrets.token_hex(16),
         )
         self._being_made.add((place, name))
@@ -139,7 +144,10 @@ class VolumeBackups:
         Raises NotFound, Invalid.
         """
         algorithm = self._algorithm(place, post)
-        row = VolumeBackupRow(volume=place, name="", created_at=now(), volume_only=post.volume_only, file="")
+        alone, optimized = post.volume_only, post.optimized_storage
+        row = VolumeBackupRow(
+            volume=place, name="", created_at=now(), volume_only=alone, optimized_storage=optimized, file=""
+        )
         reading, writing = os.pipe2(os.O_CLOEXEC)
 
         async def work(run: Run) -> None:
@@ -164,12 +172,15 @@ class VolumeBackups:
         place, members = backup.volume, list[dict[str, Path]]()
         row = self._acts.row(place)
         kept = [] if backup.volume_only else self._acts.snapshots.of(place)
-        told = self._acts.description(row, kept)
+        told, driver = self._acts.description(row, kept), self._acts.keeper(place)
+        streaming = driver if backup.optimized_storage and isinstance(driver, SubvolumeStreams) else None
         index = BackupIndex(
             name=row.name,
             backend=told.pool.driver if told.pool else "",
             pool=row.pool,
             snapshots=[one.name for one in kept],
+            optimized=streaming is not None,
+            optimized_header=streaming is not None,
             type="custom",
             config=BackupConfig(volume=told.volume, volume_snapshots=told.volume_snapshots),
         )
@@ -177,6 +188,9 @@ class VolumeBackups:
         described.write_text(yaml_documents.dump(index))
         members.append({INDEX: described})
         async with volume_roots.opened(self._acts, run, place, index.snapshots) as roots:
+            if streaming is not None:
+                yield [*members, await _streams(streaming, roots, scratch)]
+                return
             members += [{f"{SNAPSHOTS}/{name}": root} for name, root in roots.snapshots.items()]
             yield [*members, {VOLUME: roots.volume}]
 
@@ -234,7 +248,18 @@ class VolumeBackups:
         return self._acts.start(description, work, [row.volume], resources=resources, cancellable=cancellable)
 
 
+async def _streams(driver: SubvolumeStreams, roots: Roots, scratch: Path) -> dict[str, Path]:
+    trees = {name: root.parent for name, root in {**roots.snapshots, "": roots.volume}.items()}
+    watch = Watch()
+    write = functools.partial(streamed.written, driver, trees, scratch, watch, form=streamed.VOLUME)
+    return await interruptible(watch.cancel, write)
+
+
 def _view(row: VolumeBackupRow) -> StorageVolumeBackup:
     return StorageVolumeBackup(
-        name=row.name, created_at=row.created_at, expires_at=row.expires_at, volume_only=row.volume_only
+        name=row.name,
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        volume_only=row.volume_only,
+        optimized_storage=row.optimized_storage,
     )

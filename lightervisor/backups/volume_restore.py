@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import NamedTuple
 
-from lightervisor.backups import incoming, volume_archive
+from lightervisor.backups import incoming, streamed, volume_archive
 from lightervisor.backups.archive import Part, Upload
 from lightervisor.backups.incoming import Target
 from lightervisor.backups.volume_records import snapshot_rows, volume_row
@@ -14,6 +14,7 @@ from lightervisor.config.names import VolumePlace
 from lightervisor.db.storage_volumes import VolumeRow
 from lightervisor.errors import NotFound
 from lightervisor.images.meter import Limits, Meter
+from lightervisor.kernel.copies import Watch
 from lightervisor.model.backup_file import BackupConfig, BackupIndex
 from lightervisor.model.event import EventLifecycleRequestor
 from lightervisor.model.operation import Operation
@@ -28,7 +29,7 @@ class Received(NamedTuple):
     """A backup that has come, what it says of the volume, and the row that there is to be."""
 
     upload: Upload
-    config: BackupConfig
+    told: BackupIndex
     row: VolumeRow
 
 
@@ -46,28 +47,30 @@ class VolumeRestoring:
         full; nothing is left then. The rest is in the operation.
         """
         self._check_pool(pool)
-        found: list[tuple[BackupConfig, VolumeRow]] = []
+        found: list[tuple[BackupIndex, VolumeRow]] = []
 
         def judge(index: BackupIndex) -> Target:
             volume_archive.check(index)
+            driver = self._acts.pools.driver(pool)
+            streamed.check_format(index, driver, "custom volume")
             config = index.config or BackupConfig()
             row = volume_row(self._volumes, VolumePlace(pool, project, name or index.name), config)
             snapshot_rows(place_of(row), config)
             self._volumes.check_free(place_of(row))
-            found.append((config, row))
-            return Target(self._acts.keeper(place_of(row)), [Part(volume_archive.idmap_of(config))])
+            found.append((index, row))
+            return Target(self._acts.keeper(place_of(row)), _parts(index))
 
         upload = await incoming.receive(self._directory, blocks, judge, self._limits)
         return Received(upload, *found[0])
 
     def restore(self, received: Received, requestor: EventLifecycleRequestor | None = None) -> Operation:
         """Start making a volume of a backup, which goes, whatever happens."""
-        upload, config, row = received
+        upload, index, row = received
         place = place_of(row)
 
         async def work(run: Run) -> None:
-            async with self._volumes.bringing(row, snapshot_rows(place, config)):
-                await self._unpack(run, upload, place, config)
+            async with self._volumes.bringing(row, snapshot_rows(place, index.config or BackupConfig())):
+                await self._unpack(run, upload, place, index)
             self._acts.publish("created", place, requestor)
 
         return self._acts.start(
@@ -81,9 +84,9 @@ class VolumeRestoring:
             text = "Storage pool not found: Storage pool not found"
             raise NotFound("storage pool", pool, text=text, remedy="lxc storage list") from error
 
-    async def _unpack(self, run: Run, upload: Upload, place: VolumePlace, config: BackupConfig) -> None:
+    async def _unpack(self, run: Run, upload: Upload, place: VolumePlace, index: BackupIndex) -> None:
         """The files, in the pool; cancelling ends it at once."""
-        loop, stop = asyncio.get_running_loop(), threading.Event()
+        loop, stop, watch = asyncio.get_running_loop(), threading.Event(), Watch()
 
         def meter(target: Path) -> Meter:
             def show(text: str) -> None:
@@ -91,16 +94,25 @@ class VolumeRestoring:
 
             return Meter(upload.size, target, show, limits=self._limits, stop=stop)
 
-        driver, volume = self._acts.keeper(place), volume_of(place)
+        driver, volume, config = self._acts.keeper(place), volume_of(place), index.config or BackupConfig()
 
         def unpack() -> None:
-            with upload.opened(driver, [Part(volume_archive.idmap_of(config))], meter) as staged:
-                volume_archive.place(driver, volume, config, staged)
+            with upload.opened(driver, _parts(index), meter) as staged:
+                if index.optimized:
+                    volume_archive.take(driver, volume, config, staged, watch)
+                else:
+                    volume_archive.place(driver, volume, config, staged)
 
         work = asyncio.ensure_future(asyncio.to_thread(unpack))
         try:
             await asyncio.shield(work)
         except asyncio.CancelledError:
             stop.set()
+            watch.cancel()
             await asyncio.wait([work])
             raise
+
+
+def _parts(index: BackupIndex) -> list[Part]:
+    """Streams lie as they are; the owners of files are shifted back as they come."""
+    return [Part(None if index.optimized or index.config is None else volume_archive.idmap_of(index.config))]

@@ -10,7 +10,7 @@ from lightervisor.db.database import Database
 from lightervisor.errors import Conflict, NotFound
 from lightervisor.model.times import ZERO_TIME
 
-COLUMNS = "name, created_at, expires_at, volume_only, file"
+COLUMNS = "name, created_at, expires_at, volume_only, optimized_storage, file"
 _OWN = ", ".join(f"backup.{column.strip()}" for column in COLUMNS.split(","))
 _FROM = "from volume_backups backup join storage_volumes volume on volume.id = backup.volume_id"
 _OF_ONE = "volume_id = (select id from storage_volumes where pool = ? and project = ? and name = ?) and name = ?"
@@ -24,6 +24,7 @@ class VolumeBackupRow(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     expires_at: datetime = ZERO_TIME
     volume_only: bool = False
+    optimized_storage: bool = False
     file: str
 
 
@@ -34,7 +35,8 @@ def _row(values: sqlite3.Row) -> VolumeBackupRow:
         created_at=datetime.fromisoformat(values[4]),
         expires_at=datetime.fromisoformat(values[5]),
         volume_only=bool(values[6]),
-        file=values[7],
+        optimized_storage=bool(values[7]),
+        file=values[8],
     )
 
 
@@ -74,10 +76,10 @@ class VolumeBackupRows:
         """Store a new backup. Raises Conflict when the name is taken, NotFound without volume."""
         query = (
             f"insert into volume_backups (volume_id, {COLUMNS})"
-            " select id, ?, ?, ?, ?, ? from storage_volumes where pool = ? and project = ? and name = ?"
+            " select id, ?, ?, ?, ?, ?, ? from storage_volumes where pool = ? and project = ? and name = ?"
         )
         times = (row.created_at.isoformat(), row.expires_at.isoformat())
-        values = (row.name, *times, row.volume_only, row.file, *row.volume)
+        values = (row.name, *times, row.volume_only, row.optimized_storage, row.file, *row.volume)
         try:
             if not await self._database.write(lambda connection: connection.execute(query, values).rowcount):
                 raise NotFound("storage pool volume", row.volume.name)

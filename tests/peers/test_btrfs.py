@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -92,6 +93,51 @@ def test_a_backup_in_the_format_of_the_pool(client: Lxc, sites: dict[str, Site],
     check(sites[there], "c2")
     client("start", f"{there}:c2").ok()
     client("restore", f"{there}:c2", "first").ok()
+
+
+V = ("storage", "volume")
+
+
+def of_volume(site: Site, name: str, snapshot: str = "") -> Path:
+    """Where the files of a custom volume are: in ours there is a directory more."""
+    folder = f"custom-snapshots/default_{name}/{snapshot}" if snapshot else f"custom/default_{name}"
+    place = site.daemon.state / "storage-pools" / POOL / folder
+    return place / "rootfs" if (place / "backup.yaml").is_file() or (place / "mounted").is_file() else place
+
+
+def test_a_volume_in_the_format_of_the_pool(client: Lxc, sites: dict[str, Site], tmp_path: Path) -> None:
+    here, there = sites
+    client(*V, "create", f"{here}:{POOL}", "v1", "user.a=b").ok()
+    files = of_volume(sites[here], "v1")
+    for text in ("one\n", "two\n"):
+        (files / "rootfs").write_text(text)
+        os.chown(files / "rootfs", 5, 6)
+        (files / "rootfs").chmod(0o640)
+        if text == "one\n":
+            btrfs.create(files / "nested", 0o755)
+            client(*V, "snapshot", f"{here}:{POOL}", "v1", "first").ok()
+        (files / "nested/note").write_text(text)
+    files.chmod(0o1750)
+    os.chown(files, 7, 8)
+    client(*V, "export", f"{here}:{POOL}", "v1", tmp_path / "v1.tar.gz", "--optimized-storage").ok()
+    client(*V, "import", f"{there}:{POOL}", tmp_path / "v1.tar.gz", "v2").ok()
+    for snapshot, text in (("first", "one\n"), ("", "two\n")):
+        come = of_volume(sites[there], "v2", snapshot)
+        assert sorted(one.name for one in come.iterdir()) == ["nested", "rootfs"]
+        assert (come / "rootfs").read_text() == text
+        assert ((come / "rootfs").stat().st_uid, (come / "rootfs").stat().st_mode & 0o777) == (5, 0o640)
+        assert btrfs.is_subvolume(come / "nested")
+    assert (come / "nested/note").read_text() == "two\n"
+    if there == "ours":
+        assert (come.stat().st_uid, come.stat().st_gid, come.stat().st_mode & 0o7777) == (7, 8, 0o1750)
+    client(*V, "export", f"{there}:{POOL}", "v2", tmp_path / "v2.tar.gz", "--optimized-storage").ok()
+    client(*V, "import", f"{here}:{POOL}", tmp_path / "v2.tar.gz", "v3").ok()
+    assert (of_volume(sites[here], "v3") / "nested/note").read_text() == "two\n"
+    refused = client(*V, "import", "ours:default", tmp_path / "v2.tar.gz", "v4")
+    assert 'Optimized backup storage driver "btrfs" differs' in refused.stderr
+    client(*V, "delete", f"{here}:{POOL}", "v1").ok()
+    client(*V, "delete", f"{here}:{POOL}", "v3").ok()
+    client(*V, "delete", f"{there}:{POOL}", "v2").ok()
 
 
 def test_pools_of_other_drivers_get_files(client: Lxc, sites: dict[str, Site], box: str) -> None:

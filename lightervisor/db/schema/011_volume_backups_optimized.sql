@@ -1,0 +1,1 @@
+alter table volume_backups add column optimized_storage integer not null default 0;
