@@ -176,8 +176,8 @@ class Device(ABC):
 
         Raises HostError or Invalid; then nothing is left behind.
         """
-        cause = f"a device of type {self.kind} cannot be added while the instance runs"
-        raise Unsupported("device", self.name, cause=cause, remedy="stop the instance first")
+        text = "Device cannot be added when instance is running"
+        raise Unsupported("device", self.name, text=text, remedy="stop the instance first")
 
     def unplug(self, guest: Guest) -> None:  # noqa: B027 (most types need nothing)
         """Take from a running container what `stop` cannot take from outside. Raises HostError."""

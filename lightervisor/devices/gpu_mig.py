@@ -7,6 +7,7 @@ from lightervisor.devices import host_nodes
 from lightervisor.devices.device import Device, DeviceStart, Options, Slot, device_scope
 from lightervisor.devices.gpu import PciAddress, refuse_beside
 from lightervisor.errors import Invalid, Unsupported
+from lightervisor.kernel.guests import Guest
 
 Uuid = matching("UUID", r"(MIG-)?(?i:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})", "Invalid UUID")
 
@@ -39,3 +40,7 @@ class MigGpu(Device, type="gpu", variant="mig"):
         """Refuse."""
         cause = "parts of cards (MIG) are not given out by this server"
         raise Unsupported("device", self.name, cause=cause, remedy="give the whole card with gputype=physical")
+
+    def plug(self, slot: Slot, guest: Guest) -> DeviceStart:
+        """Refuse it for the same reason: stopping the instance would not help."""
+        return self.start(slot)

@@ -9,6 +9,7 @@ from lightervisor.devices.device import Device, DeviceStart, Options, Slot, devi
 from lightervisor.devices.nic_keys import InterfaceName
 from lightervisor.errors import Invalid, Unsupported
 from lightervisor.kernel import sysfs
+from lightervisor.kernel.guests import Guest
 
 HwAddr = matching(
     "8 or 20 bytes",
@@ -48,6 +49,10 @@ class Infiniband(Device):
         cause = "InfiniBand cards are not given out by this server"
         remedy = "give the nodes of /dev/infiniband as unix-char devices, and the interface with nictype=physical"
         raise Unsupported("device", self.name, cause=cause, remedy=remedy)
+
+    def plug(self, slot: Slot, guest: Guest) -> DeviceStart:
+        """Refuse it for the same reason: stopping the instance would not help."""
+        return self.start(slot)
 
 
 class PhysicalInfiniband(Infiniband, type="infiniband", variant="physical"):

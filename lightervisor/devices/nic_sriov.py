@@ -10,6 +10,7 @@ from lightervisor.devices.device import DeviceStart, Slot, device_scope
 from lightervisor.devices.nic import Nic
 from lightervisor.errors import Invalid, Unsupported
 from lightervisor.kernel import sysfs
+from lightervisor.kernel.guests import Guest
 
 
 class SriovNic(Nic, type="nic", variant="sriov"):
@@ -26,6 +27,10 @@ class SriovNic(Nic, type="nic", variant="sriov"):
         """Refuse it."""
         self.check_parent()
         refuse("device", self.name, self.options.get("parent", ""))
+
+    def plug(self, slot: Slot, guest: Guest) -> DeviceStart:
+        """Refuse it for the same reason: stopping the instance would not help."""
+        return self.start(slot)
 
 
 def refuse(kind: str, name: str, parent: str) -> Never:

@@ -10,6 +10,7 @@ from lightervisor.config.types import Text
 from lightervisor.devices.device import Device, DeviceStart, Options, Slot, device_scope
 from lightervisor.errors import Invalid, Unsupported
 from lightervisor.kernel import process
+from lightervisor.kernel.guests import Guest
 
 SCOPE = device_scope("tpm")
 
@@ -43,3 +44,7 @@ class Tpm(Device, type="tpm"):
         cause = "emulated TPMs are not given out by this server"
         remedy = "start swtpm yourself and give its nodes as unix-char devices"
         raise Unsupported("device", self.name, cause=cause, remedy=remedy)
+
+    def plug(self, slot: Slot, guest: Guest) -> DeviceStart:
+        """Refuse it for the same reason: stopping the instance would not help."""
+        return self.start(slot)

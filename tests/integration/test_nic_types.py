@@ -306,3 +306,17 @@ def test_a_kernel_without_ipvlan_is_told(lxc: Lxc, box: str, cabled: Lan) -> Non
 def test_a_card_without_virtual_functions_is_told(lxc: Lxc, box: str, cabled: Lan) -> None:
     lxc("config", "device", "add", box, "net0", "nic", "nictype=sriov", f"parent={cabled.parent}").ok()
     lxc("start", box).failed(f'Parent device "{cabled.parent}" doesn\'t support SR-IOV')
+
+
+def test_what_cannot_be_had_is_told_while_it_runs_too(either: Lxc, daemon: Daemon, running: str, cabled: Lan) -> None:
+    add = ("config", "device", "add", running, "d")
+    either(*add, "nic", "nictype=sriov", f"parent={cabled.parent}").failed("doesn't support SR-IOV")
+    either(*add, "infiniband", "nictype=physical", "parent=ib77").failed('Parent device "ib77" doesn\'t exist')
+    either(*add, "gpu", "gputype=mig", "mig.uuid=e91edf3b-b297-37c1-a2a7-7601c3238fa2").failed(
+        "(MIG) are not given out"
+    )
+    if not Path("/dev/vtpmx").exists():
+        either(*add, "tpm", "path=/dev/tpm0", "pathrm=/dev/tpmrm0").failed("CONFIG_TCG_VTPM_PROXY")
+    options = ["nictype=ipvlan", f"parent={cabled.parent}", "ipv4.address=10.233.9.77"]
+    either(*add, "nic", *options).failed("Device cannot be added when instance is running")
+    assert "d" not in daemon.request("GET", f"/1.0/instances/{running}").metadata["devices"]
