@@ -193,4 +193,5 @@ EXTENSIONS = [
     "snapshot_retention",
     "instance_snapshot_files",
     "instance_freeze_lease",
+    "instance_snapshot_memory",
 ]

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from lightervisor.cli import copy
 from lightervisor.cli.errors import CommandError, WrongArguments
 from lightervisor.client.light import url
-from lightervisor.client.light_json import as_map
+from lightervisor.client.light_json import as_list, as_map
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lightervisor.client.light import Server
 
 _STOPPED, _RUNNING = 102, 103
+_MEMORY_TRAVELS = "instance_snapshot_memory"
 _REWRITES = ("config", "device", "profile", "no-profiles", "instance-only", "storage", "target-project", "target")
 
 
@@ -74,11 +75,26 @@ def _moved_anew(session: Session, server: Server, old: str, target: tuple[str, s
                 f"{old} is stopped with what it has in memory, which would not come along",
                 f"lxc start {old} and move it as it runs, or --stateless",
             )
+        if not flags.on("instance-only"):
+            _check_snapshots(server, session.server(target[0]), old)
         return False
     if original.get("status_code") != _RUNNING:
         return False
     _move_running(session, server, original, target, flags)
     return True
+
+
+def _check_snapshots(server: Server, there: Server, name: str) -> None:
+    """Raise CommandError for snapshots whose memory does not travel between these servers: with LXD it does not."""
+    if server.has(_MEMORY_TRAVELS) and there.has(_MEMORY_TRAVELS):
+        return
+    for one in as_list(server.get(f"{url('instances', name, 'snapshots')}?recursion=1")):
+        if one.get("stateful"):
+            snapshot = str(one["name"]).rpartition("/")[2]
+            raise CommandError(
+                f"What snapshot {snapshot} has in memory would not come along: one of both servers does not move it",
+                f"lxc delete {name}/{snapshot}, or --stateless",
+            )
 
 
 def _move_running(

@@ -165,7 +165,6 @@ class Sources:
         was = expand(layers, snapshot.config, snapshot.devices).devices
         return msgspec.structs.replace(
             snapshot,
-            stateful=False,  # what was in memory stays where it is
             devices=in_its_pool(snapshot.devices, was, expanded.devices),
         )
 

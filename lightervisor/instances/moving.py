@@ -58,7 +58,7 @@ class Moving:
                 text = "Instance must be stopped to move between pools statelessly"
                 raise Invalid("instance", name, text=text, remedy=f"lxc stop {name}")
             is_alone = post.instance_only or post.container_only
-            check_has_no_memory(name, [row, *self._sources.snapshots.of(project, name)])
+            check_has_no_memory(name, [row])
             if new_name != name and self._rows.exists(project, new_name):
                 raise Conflict("instance", new_name, text=f'Name "{new_name}" already in use')
             with self._operations.locks.busy(instance_lock(project, name), busy(name, "move")):

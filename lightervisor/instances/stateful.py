@@ -5,7 +5,6 @@ moment at which the dump is whole and before its processes end, until they run a
 instance that runs, whose state is of no use any more, or one that is stopped and has it.
 """
 
-import errno
 import logging
 import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -18,19 +17,19 @@ from lightervisor.config.names import volume_name
 from lightervisor.config.volatile_keys import HANDED_OVER, POSSIBLY, SURELY
 from lightervisor.db.instances import InstanceRow, InstanceRows
 from lightervisor.errors import HostError, Invalid, NotFound, Unsupported
-from lightervisor.instances import dump_checks, nics_aside
+from lightervisor.instances import dump_checks, memory_files, nics_aside
 from lightervisor.instances.boot import Boot
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.devices import InstanceDevices
+from lightervisor.instances.memory_files import STATE
 from lightervisor.instances.run_keys import State
 from lightervisor.instances.volumes import InstanceVolumes, SnapshotPlace
-from lightervisor.kernel import copies, paths
+from lightervisor.kernel import paths
 from lightervisor.kernel.guests import Guest, guest_of
 from lightervisor.kernel.threads import finished, in_thread
 from lightervisor.operations.operations import Run
 from lightervisor.runtime import criu
 
-STATE = "state"
 _LARGEST = 1 << 20  # bytes of liblxc's lines
 UNDO = "let instance go on whose memory was being kept"
 UNDO_START = "keep memory of instance that was being brought back, unless it runs"
@@ -84,7 +83,7 @@ class Stateful:
         container, expanded = volume_name(row.project, row.name), self._catalog.expand(row)
         containers, directory = self.boot.containers, self.directory(row)
         guest = self._guest(container)
-        await in_thread(_make_empty, directory)
+        await in_thread(memory_files.make_empty, directory)
         self._write_lines(row, directory)
 
         async def decide() -> bool:
@@ -240,7 +239,7 @@ class Stateful:
     async def give(self, row: InstanceRow, pool: str, place: SnapshotPlace) -> None:
         """Give a snapshot the memory that was just written down, the files of which nobody changes any more."""
         source = self.directory(row)
-        await self._volumes.put_in_snapshot(pool, place, lambda snapshot: _link(source, snapshot / STATE))
+        await self._volumes.put_in_snapshot(pool, place, lambda snapshot: memory_files.share(source, snapshot / STATE))
         await self._volumes.keep(pool)
 
     async def check_kept(self, row: InstanceRow, pool: str, place: SnapshotPlace) -> None:
@@ -259,7 +258,7 @@ class Stateful:
         source = self._volumes.snapshot_directory(pool, place) / STATE
         if not source.is_dir():
             raise HostError("snapshot", place.name, cause=f"its memory is not there any more: {source}")
-        await in_thread(_link, source, self.directory(row))
+        await in_thread(memory_files.share, source, self.directory(row))
         await self._volumes.keep(pool)
         await self._note(row.project, row.name, stateful=True)
 
@@ -286,27 +285,3 @@ class Stateful:
 
 def _shown(lines: Sequence[str]) -> str:
     return ", ".join(line.partition(" = ")[2] for line in lines) or "of the host"
-
-
-def _link(source: Path, target: Path) -> None:
-    """The files of one directory in another, too; those that are written at a restore are left out.
-
-    Where links do not go from one to the other, as between subvolumes, files share what is in them.
-    """
-    _make_empty(target)
-    try:
-        for entry in source.iterdir():
-            if entry.suffix != ".log":
-                (target / entry.name).hardlink_to(entry)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        copies.copy_into(source, target)
-        for log in target.glob("*.log"):
-            log.unlink()
-
-
-def _make_empty(directory: Path) -> None:
-    paths.remove_tree(directory)
-    directory.mkdir()
-    directory.chmod(0o711)  # criu looks for files there as root of the container, which alone can come so far

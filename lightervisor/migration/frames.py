@@ -110,7 +110,10 @@ class BtrfsFeatures(Message, frozen=True, kw_only=True):
 
 
 class Header(Message, frozen=True, kw_only=True):
-    """LXD's MigrationHeader: what the source offers, and what the target takes of it."""
+    """LXD's MigrationHeader: what the source offers, and what the target takes of it.
+
+    `snapshot_memory` is ours alone: stateful snapshots come with their memory.
+    """
 
     WIRE: ClassVar[Mapping[int, tuple[str, type[bool | int | str | Message]]]] = {
         1: ("files_by", int),
@@ -124,6 +127,7 @@ class Header(Message, frozen=True, kw_only=True):
         11: ("volume_size", int),
         12: ("btrfs", BtrfsFeatures),
         13: ("index_version", int),
+        1001: ("snapshot_memory", bool),
     }
     REQUIRED: ClassVar = ("files_by",)
     files_by: int
@@ -137,6 +141,7 @@ class Header(Message, frozen=True, kw_only=True):
     volume_size: int | None = None
     btrfs: BtrfsFeatures | None = None
     index_version: int | None = None
+    snapshot_memory: bool | None = None
 
 
 class Control(Message, frozen=True, kw_only=True):

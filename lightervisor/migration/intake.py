@@ -4,13 +4,14 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
 from lightervisor.db.instance_snapshots import SnapshotRow
 from lightervisor.db.instances import InstanceRow
 from lightervisor.errors import Failure, Invalid, Unavailable, Unsupported
 from lightervisor.images.partial import Gauge
-from lightervisor.instances.stateful import STATE
+from lightervisor.instances.memory_files import STATE
 from lightervisor.kernel.idmap import IdMap
 from lightervisor.kernel.threads import in_thread
 from lightervisor.migration import btrfs, descriptions, live
@@ -67,7 +68,13 @@ async def agree(
         raise Failure("migration", text="No matching migration types found")
     if len(offer.snapshots) != len(offer.snapshot_names):
         raise Invalid("migration", cause="the other server names other snapshots than it describes")
-    rows = [descriptions.kept(one, ours.project, ours.name, ours.architecture) for one in offer.snapshots]
+    has_memory = bool(offer.snapshot_memory)
+    rows = [
+        msgspec.structs.replace(
+            descriptions.kept(one, ours.project, ours.name, ours.architecture), stateful=has_memory and one.stateful
+        )
+        for one in offer.snapshots
+    ]
     if len({row.name for row in rows}) != len(rows):
         raise Invalid("migration", cause="the other server offers a snapshot twice")
     idmap = descriptions.idmap(offer.idmap)
@@ -89,6 +96,7 @@ async def agree(
         rsync=_common(said, offered(driver.config)) if said.bidirectional else OLD,
         refresh=has is not None,
         index_version=min(offer.index_version or 0, descriptions.INDEX_VERSION),
+        snapshot_memory=has_memory or None,
     )
     talk.agreed(answer.index_version)
     await talk.control.tell(answer)
@@ -118,16 +126,17 @@ class Intake:
         alike: Sequence[Volume | Snapshot],
         label: str,
         *,
-        passes: int = 1,
-        with_memory: bool = False,
+        of: SnapshotRow | None = None,
         keeps: Volume | None = None,
     ) -> None:
         """Make or replace a volume or snapshot, knowing what it will be like, the most likely first.
 
-        Memory comes before the last pass. When the connection is cut, `keeps` has what has arrived, which may be the
-        target. Raises what `Line.carry` raises.
+        `of` is the snapshot that it is, in either place; without it that is the instance itself, the memory of which
+        comes before the last pass. When the connection is cut, `keeps` has what has arrived, which may be the target.
+        Raises what `Line.carry` raises.
         """
         gauge = Gauge(label, 0, lambda text: self._run.progress(PROGRESS, text))
+        passes = self._coming.passes if of is None else 1
         cut: Unavailable | None = None
         with suppress(PostponedError):
             async with AsyncExitStack() as stack:
@@ -135,10 +144,11 @@ class Intake:
                 arrival = await stack.enter_async_context(opened)
                 try:
                     for left in reversed(range(passes)):
-                        if with_memory and not left:
+                        if of is None and self._coming.is_live and not left:
                             await self._take_memory(stack, arrival.directory, label)
                         async with receiving(arrival.writable, self._coming.features, arrival.twins) as rsync:
                             await self._talk.unless_ended(self._talk.fs.carry(rsync, gauge.add))
+                    arrival.has_memory = of is not None and of.stateful
                 except Unavailable as failure:
                     if keeps is None:
                         raise

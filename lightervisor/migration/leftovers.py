@@ -20,7 +20,10 @@ from lightervisor.config.names import volume_name
 from lightervisor.db.instance_snapshots import SnapshotRow
 from lightervisor.db.journal import JournalRow
 from lightervisor.errors import Failure, NotFound, Unavailable
+from lightervisor.instances import memory_files
+from lightervisor.instances.memory_files import STATE
 from lightervisor.instances.volumes import InstanceVolumes
+from lightervisor.kernel import paths
 from lightervisor.kernel.threads import finished, in_thread
 from lightervisor.migration.descriptions import mark
 from lightervisor.operations.journal import Journal
@@ -49,7 +52,12 @@ class ArrivalPlace:
 
     async def keep(self, row: SnapshotRow) -> None:
         """The volume is what this snapshot is to be."""
-        await in_thread(self.driver.create_snapshot, Snapshot(self.volume, row.name))
+        snapshot = Snapshot(self.volume, row.name)
+        await in_thread(self.driver.create_snapshot, snapshot)
+        if row.stateful:
+            memory = self.driver.volume_path(self.volume) / STATE
+            await in_thread(memory_files.give, self.driver, memory, snapshot)
+            await in_thread(paths.remove_tree, memory)
         self.snapshots.append(row)
 
     async def drop_others(self, rows: list[SnapshotRow]) -> None:

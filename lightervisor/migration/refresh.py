@@ -120,7 +120,7 @@ class Refreshing:
                 await self._add(run, intake, one, pool, [*parts, like], place.volume)
                 like, parts = Snapshot(volume, one.name), []
             await self._volumes.unmount(pool, project, name)
-            await intake.take(volume, [*parts, like], name, passes=coming.passes, keeps=place.volume)
+            await intake.take(volume, [*parts, like], name, keeps=place.volume)
         await self._drop(run, coming, has)
         await self._rows.merge_config(project, name, noted(row, post))
         await self._volumes.write_description(self._rows.get(project, name), pool)
@@ -139,7 +139,7 @@ class Refreshing:
 
         async def receive(place: SnapshotPlace) -> None:
             snapshot = Snapshot(Volume("containers", volume_name(one.project, one.instance)), place.name)
-            await intake.take(snapshot, alike, f"{one.instance}/{one.name}", keeps=keeps)
+            await intake.take(snapshot, alike, f"{one.instance}/{one.name}", of=one, keeps=keeps)
 
         await self._arrivals.add(run, pool, one, receive)
         await run.commit()

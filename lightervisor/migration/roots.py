@@ -11,6 +11,7 @@ from pathlib import Path
 from lightervisor.instances import moment_roots
 from lightervisor.instances.boot import Boot
 from lightervisor.instances.catalog import Catalog
+from lightervisor.instances.memory_files import STATE
 from lightervisor.instances.moment_roots import MomentRoot, MomentRoots
 from lightervisor.instances.snapshot_roots import SnapshotRoot, SnapshotRoots
 from lightervisor.instances.volumes import InstanceVolumes
@@ -46,10 +47,14 @@ class SentRoots:
         return self._volumes.driver(self._volumes.pool_of(devices))
 
     @asynccontextmanager
-    async def snapshot(self, project: str, instance: str, name: str) -> AsyncGenerator[Tree, None]:
+    async def snapshot(
+        self, project: str, instance: str, name: str, *, with_memory: bool = False
+    ) -> AsyncGenerator[Tree, None]:
         """A snapshot's. Raises NotFound, HostError."""
         async with self._snapshots.opened(project, instance, name) as root:
-            yield _tree(root)
+            memory = root.directory / STATE
+            has_memory = with_memory and root.row.stateful and memory.is_dir()
+            yield {**_tree(root), **({memory: f"{SOURCE}/{STATE}"} if has_memory else {})}
 
     @asynccontextmanager
     async def instance(self, run: Run, project: str, name: str, *, is_held: bool = False) -> AsyncGenerator[Tree, None]:

@@ -6,6 +6,7 @@
 What it has is only read: whatever becomes of a transfer, the instance is as it was.
 """
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import NamedTuple
@@ -30,6 +31,7 @@ from lightervisor.operations.operations import Operations, Run
 from lightervisor.storage.driver import StorageDriver
 from lightervisor.storage.streams import SubvolumeStreams
 
+log = logging.getLogger(__name__)
 PROGRESS = "fs_progress"
 
 
@@ -38,6 +40,8 @@ class Means(NamedTuple):
 
     features: RsyncFeatures
     limit: str
+    with_memory: bool = False
+    """Whether stateful snapshots have theirs with them."""
 
 
 class Sending:
@@ -78,7 +82,7 @@ class Sending:
                 await self._send_streams(run, talk, {**opened, "": self._roots.instance(run, project, name)}, driver)
                 return
             for one in wanted:
-                opened = self._roots.snapshot(project, name, one.name)
+                opened = self._roots.snapshot(project, name, one.name, with_memory=means.with_memory)
                 await self._send(run, talk, opened, means, f"{name}/{one.name}")
             await self._send(run, talk, self._roots.instance(run, project, name), means, name)
             if is_live:
@@ -152,7 +156,8 @@ class Sending:
 
         Raises Failure.
         """
-        config, has_streams = driver.config, isinstance(driver, SubvolumeStreams) and not is_live
+        config, has_memory = driver.config, any(row.stateful for row in rows)
+        has_streams = isinstance(driver, SubvolumeStreams) and not is_live and not has_memory
         offer = Header(
             files_by=FilesBy.BTRFS if has_streams else FilesBy.RSYNC,
             btrfs=btrfs.FEATURES if has_streams else None,
@@ -162,6 +167,7 @@ class Sending:
             predump=False,
             rsync=offered(config, is_far=not talk.is_on_this_host),
             index_version=descriptions.INDEX_VERSION,
+            snapshot_memory=has_memory or None,
         )
         await talk.control.tell(offer)
         answer = await talk.control.message(Header)
@@ -177,7 +183,9 @@ class Sending:
         wanted = set(answer.snapshot_names) if answer.refresh else {row.name for row in rows}
         if unknown := wanted - {row.name for row in rows}:
             raise Invalid("migration", cause=f"the other server asks for a snapshot {min(unknown)!r} that is not there")
-        means = None if is_streamed else Means(features, limit_of(config))
+        if has_memory and not answer.snapshot_memory:
+            log.warning("the memory of stateful snapshots stays here: the other server does not take it")
+        means = None if is_streamed else Means(features, limit_of(config), bool(answer.snapshot_memory))
         return [row for row in rows if row.name in wanted], means
 
     async def _describe(self, talk: Talk, project: str, name: str, wanted: Sequence[SnapshotRow]) -> None:

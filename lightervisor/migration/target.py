@@ -140,12 +140,10 @@ class Receiving:
                     await place.settle(Volume("containers", volume_name(project, name)))
                     return
                 for one in coming.snapshots:
-                    await intake.take(place.volume, place.parts, f"{name}/{one.name}", keeps=place.volume)
+                    await intake.take(place.volume, place.parts, f"{name}/{one.name}", of=one, keeps=place.volume)
                     await place.keep(one)
-                is_live, keeps = coming.is_live, None if coming.is_live else place.volume
-                await intake.take(
-                    place.volume, place.parts, name, passes=coming.passes, with_memory=is_live, keeps=keeps
-                )
+                keeps = None if coming.is_live else place.volume
+                await intake.take(place.volume, place.parts, name, keeps=keeps)
                 await place.settle(Volume("containers", volume_name(project, name)))
 
             await self._births.bring(run, plan, make, lambda _: self._placed(coming.offered, plan))

@@ -64,6 +64,7 @@ LONG_S = {
     "tests/integration/test_stateful.py": 115,
     "tests/integration/test_live_moves.py": 95,
     "tests/faults/test_live_moves.py": 65,
+    "tests/integration/test_snapshot_memory.py": 45,
     "tests/fuzz/test_parsers.py": 45,
     "tests/integration/test_image_sources.py": 36,
     "tests/integration/test_image_servers.py": 35,
