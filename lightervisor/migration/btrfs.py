@@ -22,7 +22,7 @@ from lightervisor.kernel.threads import entered, in_thread, interruptible
 from lightervisor.migration.frames import BtrfsFeatures
 from lightervisor.migration.talk import Talk
 from lightervisor.model.btrfs_header import BtrfsHeader, BtrfsSubvolume
-from lightervisor.storage import streams
+from lightervisor.storage import lifting, streams
 from lightervisor.storage.driver import Snapshot, Volume
 from lightervisor.storage.streams import SubvolumeStreams
 
@@ -38,19 +38,23 @@ def common(said: BtrfsFeatures | None) -> BtrfsFeatures | None:
     return FEATURES
 
 
-async def send(talk: Talk, layouts: SubvolumeStreams, trees: Mapping[str, Path], tell: Tell) -> None:
+async def send(
+    talk: Talk, layouts: SubvolumeStreams, trees: Mapping[str, Path], tell: Tell, *, is_lifted: bool = False
+) -> None:
     """Send subvolumes that nobody changes: of snapshots by name, the oldest first, and of the instance ("") last.
 
-    Raises what `Line` raises, HostError.
+    Custom volumes are sent as what is lifted (`storage/lifting.py`). Raises what `Line` raises, HostError.
     """
     watch = Watch()
     async with AsyncExitStack() as stack:
         parts = {name: await in_thread(streams.described, tree, name) for name, tree in trees.items()}
+        if is_lifted:
+            parts = {name: lifting.lifted(own) for name, own in parts.items()}
         header = BtrfsHeader(subvolumes=[part for own in parts.values() for part in own])
         await talk.unless_ended(talk.fs.send_text(msgspec.json.encode(header)))
-        parent: Path | None = None
+        parent, prepare = None, lifting.lift if is_lifted else None
         for name, tree in trees.items():
-            copy = await stack.enter_async_context(entered(streams.unchanging(layouts.layout, tree)))
+            copy = await stack.enter_async_context(entered(streams.unchanging(layouts.layout, tree, prepare)))
             for part in parts[name]:
                 await _send_one(talk, copy, part, parent, watch, tell)
             parent = copy
@@ -71,8 +75,13 @@ async def _send_one(
 
 
 @asynccontextmanager
-async def receiving(talk: Talk, driver: SubvolumeStreams, names: list[str]) -> AsyncGenerator["Arrived", None]:
-    """Read what is to come, of these snapshots. Raises Invalid, what `Line` raises."""
+async def receiving(
+    talk: Talk, driver: SubvolumeStreams, names: list[str], *, is_lifted: bool = False
+) -> AsyncGenerator["Arrived", None]:
+    """Read what is to come, of these snapshots; it is of a custom volume if `is_lifted`.
+
+    Raises Invalid, what `Line` raises.
+    """
     text = await talk.unless_ended(talk.fs.text())
     try:
         header = msgspec.json.decode(text, type=BtrfsHeader)
@@ -81,7 +90,7 @@ async def receiving(talk: Talk, driver: SubvolumeStreams, names: list[str]) -> A
     streams.check(header.subvolumes, names)
     watch = Watch()
     async with entered(streams.receiving(driver.layout, watch)) as place:
-        yield Arrived(talk, driver, header.subvolumes, place, watch)
+        yield Arrived(talk, driver, header.subvolumes, place, watch, is_lifted=is_lifted)
 
 
 class Arrived:
@@ -94,8 +103,11 @@ class Arrived:
         parts: list[BtrfsSubvolume],
         place: streams.Receiving,
         watch: Watch,
+        *,
+        is_lifted: bool,
     ) -> None:
         self._talk, self._driver, self._parts, self._place, self._watch = talk, driver, parts, place, watch
+        self._is_lifted = is_lifted
         self._received: dict[str, dict[BtrfsSubvolume, Path]] = {}
 
     async def all(self, tell: Tell) -> None:
@@ -123,5 +135,7 @@ class Arrived:
 
         def make(made: Path) -> None:
             streams.assembled(parts, made)
+            if self._is_lifted:
+                lifting.lower(made)
 
         await in_thread(self._driver.adopt, target, make, idmap)

@@ -16,7 +16,7 @@ from lightervisor.db.volume_snapshots import VolumeSnapshotRow
 from lightervisor.errors import Failure, Invalid
 from lightervisor.images.partial import Gauge
 from lightervisor.instances.sockets import Sockets
-from lightervisor.migration import descriptions, volume_talk
+from lightervisor.migration import btrfs, descriptions, volume_talk
 from lightervisor.migration.frames import FilesBy, Header, RsyncFeatures
 from lightervisor.migration.protobuf import LARGEST
 from lightervisor.migration.rsync import OLD, SOURCE, limit_of, offered, sending
@@ -27,7 +27,9 @@ from lightervisor.model.storage_volume import StorageVolumePost, StorageVolumePo
 from lightervisor.operations.locks import volume_lock
 from lightervisor.operations.operations import Operations, Run
 from lightervisor.storage import volume_roots
+from lightervisor.storage.streams import SubvolumeStreams
 from lightervisor.storage.volume_acts import VolumeActs
+from lightervisor.storage.volume_roots import Roots
 
 
 class VolumeSending:
@@ -77,17 +79,25 @@ class VolumeSending:
             await talk.unless_ended(talk.fs.send_text(text))
             descriptions.answered(await talk.unless_ended(talk.fs.text()))
         async with volume_roots.opened(self._acts, run, place, [one.name for one in wanted]) as roots:
+            if means is None:
+                await self._send_streams(run, talk, place, roots)
+                return
             for name, root in roots.snapshots.items():
                 await self._send(run, talk, root, means, f"{place.name}/{name}")
             await self._send(run, talk, roots.volume, means, place.name)
 
     async def _agree(
         self, talk: Talk, rows: Sequence[VolumeSnapshotRow], place: VolumePlace
-    ) -> tuple[list[VolumeSnapshotRow], Means]:
-        """Offer what there is; what the other side wants of it, and how. Raises Failure, Invalid."""
-        config = self._acts.keeper(place).config
+    ) -> tuple[list[VolumeSnapshotRow], Means | None]:
+        """Offer what there is; what the other side wants of it, and how: by rsync, or None for streams.
+
+        Raises Failure, Invalid.
+        """
+        driver = self._acts.keeper(place)
+        config, has_streams = driver.config, isinstance(driver, SubvolumeStreams)
         offer = Header(
-            files_by=FilesBy.RSYNC,
+            files_by=FilesBy.BTRFS if has_streams else FilesBy.RSYNC,
+            btrfs=btrfs.FEATURES if has_streams else None,
             snapshot_names=tuple(row.name for row in rows),
             snapshots=tuple(volume_talk.told(row) for row in rows),
             rsync=offered(config, is_far=not talk.is_on_this_host),
@@ -96,14 +106,22 @@ class VolumeSending:
         await talk.control.tell(offer)
         answer = await talk.control.message(Header)
         talk.agreed(answer.index_version)
-        if answer.files_by != FilesBy.RSYNC:
+        is_streamed = has_streams and answer.files_by == FilesBy.BTRFS and btrfs.common(answer.btrfs) is not None
+        if not is_streamed and answer.files_by != FilesBy.RSYNC:
             raise Failure("migration", text="No matching migration types found")
         said = answer.rsync or RsyncFeatures()
         wanted = set(answer.snapshot_names) if answer.refresh else {row.name for row in rows}
         if unknown := wanted - {row.name for row in rows}:
             raise Invalid("migration", cause=f"the other server asks for a snapshot {min(unknown)!r} that is not there")
-        means = Means(said if said.bidirectional else OLD, limit_of(config))
+        means = None if is_streamed else Means(said if said.bidirectional else OLD, limit_of(config))
         return [row for row in rows if row.name in wanted], means
+
+    async def _send_streams(self, run: Run, talk: Talk, place: VolumePlace, roots: Roots) -> None:
+        driver, gauge = self._acts.keeper(place), Gauge(place.name, 0, lambda text: run.progress(PROGRESS, text))
+        if not isinstance(driver, SubvolumeStreams):
+            raise TypeError("streams were not offered")
+        trees = {name: root.parent for name, root in {**roots.snapshots, "": roots.volume}.items()}
+        await btrfs.send(talk, driver, trees, gauge.add, is_lifted=True)
 
     async def _send(self, run: Run, talk: Talk, root: Path, means: Means, label: str) -> None:
         gauge = Gauge(label, 0, lambda text: run.progress(PROGRESS, text))

@@ -15,7 +15,7 @@ from lightervisor.config.names import VolumePlace
 from lightervisor.db.volume_snapshots import VolumeSnapshotRow
 from lightervisor.errors import Failure, Invalid
 from lightervisor.kernel.threads import entered
-from lightervisor.migration import descriptions
+from lightervisor.migration import btrfs, descriptions
 from lightervisor.migration.frames import FilesBy, Header, Pair, RsyncFeatures
 from lightervisor.migration.frames import Snapshot as Told
 from lightervisor.migration.rsync import OLD, TARGET, TWINS, offered
@@ -25,6 +25,7 @@ from lightervisor.model.decode import without_nulls
 from lightervisor.model.storage_volume import StorageVolumeSnapshot
 from lightervisor.model.times import EPOCH, ZERO_TIME, now
 from lightervisor.storage.driver import Snapshot, StorageDriver, Volume
+from lightervisor.storage.streams import SubvolumeStreams
 from lightervisor.storage.volume_rules import check_config, check_snapshot_name, known_config
 
 
@@ -44,6 +45,7 @@ class Coming(NamedTuple):
     snapshots: Sequence[VolumeSnapshotRow]
     offered: Sequence[str]
     features: RsyncFeatures
+    is_streamed: bool
 
 
 def told(row: VolumeSnapshotRow) -> Told:
@@ -84,8 +86,12 @@ async def agree(
     said, ours = offer.rsync or OLD, offered(driver.config)
     fields = RsyncFeatures.__struct_fields__
     common = RsyncFeatures(**{name: getattr(said, name) and getattr(ours, name) for name in fields})
+    # A refresh goes by rsync, which knows what is there already.
+    is_new = has is None and not is_alone and isinstance(driver, SubvolumeStreams)
+    streams = btrfs.common(offer.btrfs) if is_new and offer.files_by == FilesBy.BTRFS else None
     answer = Header(
-        files_by=FilesBy.RSYNC,
+        files_by=FilesBy.RSYNC if streams is None else FilesBy.BTRFS,
+        btrfs=streams,
         snapshot_names=tuple(row.name for row in wanted),
         snapshots=tuple(one for one in offer.snapshots if one.name in names),
         rsync=common if said.bidirectional else OLD,
@@ -98,7 +104,7 @@ async def agree(
         text = await talk.unless_ended(talk.fs.text())
         await talk.fs.send_text(descriptions.noted(is_refresh=has is not None))
         wanted = _described(wanted, text)
-    return Coming(wanted, [row.name for row in rows], answer.rsync or OLD)
+    return Coming(wanted, [row.name for row in rows], answer.rsync or OLD, is_streamed=streams is not None)
 
 
 def _is_known(row: VolumeSnapshotRow, known: Mapping[str, datetime], offers: Sequence[Told]) -> bool:

@@ -18,6 +18,7 @@ from lightervisor.errors import Conflict, Invalid
 from lightervisor.images.partial import Gauge
 from lightervisor.instances.sockets import Sockets
 from lightervisor.kernel.threads import in_thread
+from lightervisor.migration import btrfs
 from lightervisor.migration.frames import Control
 from lightervisor.migration.protobuf import LARGEST
 from lightervisor.migration.rsync import receiving
@@ -30,6 +31,7 @@ from lightervisor.model.storage_volume import StorageVolumeSource, StorageVolume
 from lightervisor.operations.locks import volume_lock
 from lightervisor.operations.operations import Operations, Run, Work
 from lightervisor.storage.driver import Snapshot, Volume
+from lightervisor.storage.streams import SubvolumeStreams
 from lightervisor.storage.volume_acts import VolumeActs, place_of, snapshot_of, volume_of
 from lightervisor.storage.volume_arrivals import VolumeArrivals
 from lightervisor.storage.volume_rules import known_config
@@ -106,12 +108,26 @@ class VolumeReceiving:
         place = place_of(row)
         coming = await agree(talk, place, self._acts.keeper(place), None, is_alone=is_alone)
         async with self._volumes.bringing(row, coming.snapshots):
+            if coming.is_streamed:
+                await self._take_streams(run, talk, coming, place)
+                return
             like: Snapshot | None = None
             for one in coming.snapshots:
                 target = snapshot_of(place, one.name)
                 await self._take(run, talk, coming, place, target, like)
                 like = target
             await self._take(run, talk, coming, place, volume_of(place), like)
+
+    async def _take_streams(self, run: Run, talk: Talk, coming: Coming, place: VolumePlace) -> None:
+        driver, gauge = self._acts.keeper(place), Gauge(place.name, 0, lambda text: run.progress(PROGRESS, text))
+        if not isinstance(driver, SubvolumeStreams):
+            raise TypeError("streams were not agreed on")
+        names = [one.name for one in coming.snapshots]
+        async with btrfs.receiving(talk, driver, names, is_lifted=True) as arrived:
+            await arrived.all(gauge.add)
+            for name in names:
+                await arrived.adopt(snapshot_of(place, name), None)
+            await arrived.adopt(volume_of(place), None)
 
     async def _refresh(self, run: Run, talk: Talk, place: VolumePlace, *, is_alone: bool) -> None:
         self._acts.row(place)
