@@ -219,17 +219,23 @@ class Volumes:
 
         Raises Conflict, HostError.
         """
-        for old in self._rows.all(row.pool, row.project):
-            if old.name == row.name and old.state == PENDING:  # what could not be removed
-                await self.settle(old)
+        if self._is_pending(row):  # what could not be removed
+            await self.settle(msgspec.structs.replace(row, state=PENDING))
         await self._settle_moved(place_of(row))
         self._check_nobodys(place_of(row))
-        await self._rows.add(row)
+        is_added = False
         try:
+            await self._rows.add(row)
+            is_added = True
             yield
         except BaseException:
-            await finished(self._unmake(row))
+            if is_added or self._is_pending(row):  # what is cancelled may have been added all the same
+                await finished(self._unmake(row))
             raise
+
+    def _is_pending(self, row: VolumeRow) -> bool:
+        """Whether a volume of this name is being made or removed."""
+        return any(one.name == row.name and one.state == PENDING for one in self._rows.all(row.pool, row.project))
 
     async def _unmake(self, row: VolumeRow) -> None:
         """Nothing happens to what was moved there, all of it, before this failed."""
