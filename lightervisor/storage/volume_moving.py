@@ -4,13 +4,14 @@ All its files are in the new pool before its row says so, and with it the disks 
 the old ones go. An interrupted move is undone until that moment and finished after it.
 """
 
+import logging
 from contextlib import suppress
 
 import msgspec
 
 from lightervisor.config.names import VolumePlace
 from lightervisor.db.storage_volumes import MOVED, PENDING, VolumeRow
-from lightervisor.errors import NotFound
+from lightervisor.errors import Failure, NotFound
 from lightervisor.kernel.threads import finished, in_thread
 from lightervisor.model.event import EventLifecycleRequestor
 from lightervisor.model.operation import Operation
@@ -21,6 +22,8 @@ from lightervisor.storage.volume_acts import VolumeActs, volume_of
 from lightervisor.storage.volume_rules import check_name
 from lightervisor.storage.volumes import Volumes
 from lightervisor.storage.watched import shown, watched
+
+log = logging.getLogger(__name__)
 
 
 class VolumeMoving:
@@ -66,9 +69,13 @@ class VolumeMoving:
                 await self._acts.rows.move(row, target.pool, target.name)
 
     async def _finish(self, target: VolumePlace) -> None:
-        """What is left of the old place goes, if the volume has left it."""
+        """What is left of the old place goes, if the volume has left it; what cannot go now does so later."""
         with suppress(NotFound):
             row = self._acts.rows.get(*target)
             if row.state.startswith(MOVED):
-                async with self._acts.left_alone(target):
-                    await self._volumes.settle(row)
+                try:
+                    async with self._acts.left_alone(target):
+                        await self._volumes.settle(row)
+                except (Failure, OSError) as error:  # the volume has moved all the same: nobody can ask for that again
+                    told = (target.name, error)
+                    log.warning("what volume %s has left where it was stays until the next start: %s", *told)
