@@ -45,6 +45,7 @@ LONG_S = {
     "tests/faults/test_transfers.py": 120,
     "tests/faults/test_volume_copies.py": 75,
     "tests/integration/test_busy.py": 60,
+    "tests/integration/test_refresh_attacks.py": 40,
     "tests/faults/test_volume_backups.py": 45,
     "tests/faults/test_volume_migration.py": 60,
     "tests/faults/test_volume_snapshots.py": 50,

@@ -217,3 +217,14 @@ async def test_a_listener_in_a_project_hears_nothing_of_the_server(services: Ser
         heard = [event async for event in subscription]
     assert len(heard) == 1
     assert b"instance-created" in heard[0]
+
+
+@pytest.mark.usefixtures("as_restricted")
+async def test_a_restricted_client_brings_no_memory(remote: TestClient) -> None:  # type: ignore[type-arg]
+    """criu would do as root what the images say that a server of the client's choice has sent."""
+    for path in ("/1.0/instances", "/1.0/containers"):
+        source = {"type": "migration", "mode": "push", "live": True}
+        answer = await remote.post(path, json={"name": "c1", "source": source})
+        assert (answer.status, (await answer.json())["error"]) == (403, "not authorized")
+        answer = await remote.post(path, json={"name": "c1", "source": {**source, "live": False}})
+        assert answer.status != 403
