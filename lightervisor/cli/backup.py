@@ -61,6 +61,8 @@ def _save_packed(session: Session, server: Server, backups: str, request: dict[s
     response = answers.check(server.request("POST", backups, headers, light_json.dumps(request).encode()))
     try:
         _save(session, server, response, target)
+    except BrokenPipeError:
+        raise  # nobody reads standard output any more
     except ConnectionError as error:
         raise _cause(server, response) from error
 

@@ -216,6 +216,23 @@ def test_files_go_through_pipes(lxc: Lxc, daemon: Daemon, image: str, name: str,
     assert f"{name}-2" in daemon.instance_names()
 
 
+def test_a_pipe_that_nobody_reads_any_more_is_no_error_of_the_server(
+    lxc: Lxc, daemon: Daemon, image: str, name: str, clean: None
+) -> None:
+    lxc("init", image, name).ok()
+    words = [str(lxc.program), "export", name, "-", "--compression", "none"]
+    environ = {**os.environ, **daemon.env}
+    with subprocess.Popen(words, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as done:
+        assert done.stdout
+        assert done.stderr
+        assert done.stdout.read(10)
+        done.stdout.close()
+        assert b"Error" not in done.stderr.read()
+    assert done.returncode == 141
+    incoming = daemon.state / "backups/.incoming"
+    eventually(lambda: not list(incoming.iterdir()), what="the server to notice")
+
+
 def test_the_server_keeps_backups(daemon: Daemon, lxc: Lxc, image: str, name: str, clean: None, tmp_path: Path) -> None:
     lxc("init", image, name).ok()
     first = post(daemon, name)
