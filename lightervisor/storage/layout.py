@@ -195,6 +195,8 @@ class PoolLayout:
         """The error of ours for a failed system call in this pool."""
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return self._full(what)
+        if error.errno == errno.ENAMETOOLONG:
+            return too_long(what)
         where = f"{error.filename}: " if error.filename else ""
         return HostError(what, cause=f"{where}{error.strerror or error}")
 
@@ -269,6 +271,12 @@ class PoolLayout:
             inodes_used=space.inodes_used,
             inodes_total=space.inodes_total,
         )
+
+
+def too_long(what: str) -> HostError:
+    """What the kernel, and programs that work by whole paths, cannot reach: guests nest it step by step."""
+    cause = "something in it has a path of more than 4,095 bytes, which cannot be named"
+    return HostError(what, cause=cause, remedy="move it up in its tree, or shorten the names of its directories")
 
 
 def _beside(directory: Path) -> dict[str, bytes]:

@@ -5,6 +5,7 @@ pool's trash and nothing else of the host: not by a link, and no other subvolume
 number. What has come is looked at before it becomes a volume. Source: btrfs-send(8), btrfs-receive(8), bwrap(1).
 """
 
+import errno
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
@@ -21,13 +22,14 @@ from lightervisor.kernel.idmap import IdMap
 from lightervisor.model.btrfs_header import BtrfsSubvolume
 from lightervisor.storage import subvolumes
 from lightervisor.storage.driver import Snapshot, Volume
-from lightervisor.storage.layout import PoolLayout
+from lightervisor.storage.layout import PoolLayout, too_long
 
 OWN = "/"
 """The path of a volume's own subvolume."""
 MOST = 10_000
 """More streams of one volume nobody means."""
 _MEMORY = 4 << 30
+_WHAT, _TOO_LONG = "storage volume", "too long"
 _CAPABILITIES = ("SYS_ADMIN", "SYS_CHROOT", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "MKNOD", "SETFCAP")
 _TARGET = "/target"
 
@@ -46,7 +48,19 @@ class SubvolumeStreams(ABC):
 
 
 def described(directory: Path, snapshot: str) -> list[BtrfsSubvolume]:
-    """The subvolumes of a volume or snapshot, its own first. Raises OSError, HostError for a name that is no text."""
+    """The subvolumes of a volume or snapshot, its own first.
+
+    Raises OSError, HostError for a name that is no text, or is too long.
+    """
+    try:
+        return _all_described(directory, snapshot)
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise too_long(_WHAT) from error
+        raise
+
+
+def _all_described(directory: Path, snapshot: str) -> list[BtrfsSubvolume]:
     with btrfs.opened(directory) as opened:
         own = _described(opened, OWN, snapshot)
         found = [msgspec.structs.replace(own, readonly=bool(snapshot))]  # also a snapshot that becomes an instance
@@ -105,7 +119,12 @@ def send(copy: Path, part: BtrfsSubvolume, parent: Path | None, to: int, watch: 
     argv: list[str | Path] = ["btrfs", "--quiet", "send"]
     if parent is not None and btrfs.is_subvolume(parent / part.path.strip("/")):
         argv += ["-p", parent / part.path.strip("/")]
-    watch.pour([*argv, copy / part.path.strip("/")], to=to)
+    try:
+        watch.pour([*argv, copy / part.path.strip("/")], to=to)
+    except (HostError, OSError) as error:
+        if _TOO_LONG in str(error):
+            raise too_long(_WHAT) from error
+        raise
 
 
 class Receiving:
@@ -152,6 +171,8 @@ class Receiving:
         try:
             self._watch.pour(argv, source=source)
         except HostError as error:
+            if _TOO_LONG in error.cause:
+                raise too_long(_WHAT) from error
             raise Invalid("stream of btrfs", cause=error.cause) from error
         found = list(own.iterdir())
         if len(found) != 1 or not btrfs.is_subvolume(found[0]):
