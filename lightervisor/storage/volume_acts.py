@@ -111,12 +111,14 @@ class VolumeActs:
     async def left_alone(self, place: VolumePlace) -> AsyncGenerator[None, None]:
         """None of those that show a volume starts or stops meanwhile; the caller holds its lock.
 
-        Nor those that were about to when it was closed: a device is stored after it has been opened.
+        Nor those that have opened it and are not told to show it: a disk that is being taken away is shown a little
+        longer than its device is stored.
         """
-        users = {user for opened, user in list(self._opened) if opened == place}
-        users |= set(self.users.instances_with(*place))
+        opened = {user for one, user in list(self._opened) if one == place}
+        users = opened | set(self.users.instances_with(*place))
         async with self.locks.hold([instance_lock(place.project, user) for user in users]):
-            self._opened.difference_update([(place, user) for user in users])
+            past = opened - set(self.users.instances_with(*place))
+            self._opened.difference_update([(place, user) for user in past])
             yield
 
     @contextmanager
