@@ -103,7 +103,7 @@ class Proxy(Device, type="proxy"):
     def stop(self) -> None:
         """End the process, and remove the socket or the rules on the host."""
         if self._is_nat:
-            nft.remove(proxy_rules.ruleset(self._label))
+            nft.remove(proxy_rules.ruleset(self.rules_label))
             return
         self._end()
         if self._listen.is_path and not self._listens_inside:
@@ -133,16 +133,12 @@ class Proxy(Device, type="proxy"):
         return BINDS[self.options.get("bind") or "host"] == "instance"
 
     @property
-    def _label(self) -> str:
-        return f"{self.instance.label}.{self.name}"
-
-    @property
     def _pid_file(self) -> Path:
         return self.host_side("proxy", "pid")
 
     def _run(self, pid: int) -> None:
         if self._is_nat:
-            nft.replace(proxy_rules.ruleset(self._label, self._forward()))
+            nft.replace(proxy_rules.ruleset(self.rules_label, self._forward()))
             return
         self._end()
         try:
