@@ -4,6 +4,7 @@ It is unpacked by native programs that see nothing but the archive and one direc
 looked at, without following any link. Source: LXD 5.0.2, backups; docs/adr/0010.
 """
 
+import functools
 import stat
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -110,9 +111,10 @@ class Unpacked:
         self._driver, self._directory, self.size, self.failure = driver, directory, size, failure
 
     def discard(self) -> None:
-        """Remove what was not used."""
-        if self._directory is not None:
-            self._driver.layout.trash.discard(self._directory)
+        """Remove what was not used; what cannot be removed fails nothing, and goes with the next start."""
+        if self._directory is not None and self._directory.exists():
+            trash = self._driver.layout.trash  # it lies there from the beginning
+            trash.behind(functools.partial(trash.remove, self._directory))
 
     @contextmanager
     def opened(self, driver: StorageDriver, parts: Sequence[Part], meter: "MeterOf") -> Generator[Path, None, None]:
