@@ -21,6 +21,7 @@ Part = Callable[[Work, str], list[Outcome]]
 Check = Callable[[Work, str, list[Outcome]], None]
 LEAST = 15  # effects of either part: fewer would mean that they are not seen
 MOST = 8  # problems that are told at once
+ATTEMPTS = 4  # to have an effect come to pass again
 SAMPLE = 4  # effects of each part that are struck when not all are wanted (`make test-faults` wants all)
 ALL, COUNTS = (os.environ.get("FAULTS") == word for word in ("all", "count"))
 struck = [0]  # how many effects were struck in this process, or counted; conftest.py tells the sum
@@ -67,16 +68,19 @@ class Strikes:
 
     def _one(self, work: Work, label: str) -> None:
         try:
-            if not self._struck(work, label):
-                work.daemon.restart()  # some things a daemon does once
-                if not self._struck(work, label) and label not in self._chance:
-                    self._missed.append(label)  # what is done behind has another number each time
+            if not any(self._again(work, label, attempt) for attempt in range(ATTEMPTS)) and label not in self._chance:
+                self._missed.append(label)
         except (AssertionError, OSError, http.client.HTTPException) as error:
             self._problems.append(f"{self._mode} at {label}: {type(error).__name__} {str(error)[:500]}")
             if work.has_ended():  # the next one begins with a daemon again
                 work.faults.disarm()
                 work.daemon.bury() if work.daemon.process is not None else None
                 work.daemon.start()
+
+    def _again(self, work: Work, label: str, attempt: int) -> bool:
+        if attempt > 0:
+            work.daemon.restart()  # some things a daemon does once, and what it does behind has not always its number
+        return self._struck(work, label)
 
     def _struck(self, work: Work, label: str) -> bool:
         name = work.new_name()
@@ -89,7 +93,7 @@ class Strikes:
         finally:
             met = work.faults.disarm()
         if label not in met:
-            is_whole_or_gone(work, name, [])
+            self._check(work, name, done)  # nothing was struck, and all is as it is to be
             return False
         struck[0] += 1
         self._check(work, name, done)

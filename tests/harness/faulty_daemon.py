@@ -103,6 +103,7 @@ class Hook:
         text = re.sub(r"/\.incoming/(\.end-)?[0-9a-f]{32}", r"/.incoming/\1FILE", text)
         return re.sub(
             r"(?<=trash/)[^/]+|(?<=layers/)[0-9a-f]{16}|(?<=backups/instances/)[^/ ]+|(?<=moment )[0-9a-f-]{8,36}"
+            r"|(?<=backups/custom/)[0-9a-f]{32}"
             r"|(?<=arriving )[0-9a-f]{8}|(?<=/proc/)\d+|(?<=veth)[0-9a-f]{8}|(?<=lvt)[0-9a-f]{6}",
             "*",
             text,
