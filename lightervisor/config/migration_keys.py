@@ -18,7 +18,7 @@ key(
     default="false",
     live=True,
     group="migration",
-    help="Move memory step by step while the instance runs",
+    help="Move memory step by step while the instance runs: kept for LXD, without effect here, which the log says",
 )
 key(
     "migration.incremental.memory.goal",

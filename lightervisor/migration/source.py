@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import NamedTuple
 
 from lightervisor.client.https import Outgoing
+from lightervisor.config.types import is_true
 from lightervisor.db.instance_snapshots import SnapshotRow, SnapshotRows
 from lightervisor.errors import Failure, Invalid, Unsupported
 from lightervisor.images.partial import Gauge
@@ -32,7 +33,7 @@ from lightervisor.storage.driver import StorageDriver
 from lightervisor.storage.streams import SubvolumeStreams
 
 log = logging.getLogger(__name__)
-PROGRESS = "fs_progress"
+PROGRESS, PRE_COPY = "fs_progress", "migration.incremental.memory"
 
 
 class Means(NamedTuple):
@@ -71,6 +72,8 @@ class Sending:
         is_live = live and self._roots.is_running(project, name)
         if is_live:
             await self._live.check(row)
+            if is_true(self._catalog.expand(row).config.get(PRE_COPY, "")):
+                log.warning("instance %s: its memory is sent while it stands still, %s has no effect", name, PRE_COPY)
 
         async def work(run: Run, talk: Talk) -> None:
             rows = [] if instance_only else self._rows.of(project, name)

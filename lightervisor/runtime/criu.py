@@ -31,6 +31,20 @@ esac
 exec {python} -IS {program} "$LIGHTERVISOR_PIPES" 8 9 "$CRTOOLS_SCRIPT_ACTION" "${{CRTOOLS_INIT_PID:-0}}"
 """
 
+# Restored processes come into the cgroup of v2 that they were in, maybe by another name: liblxc says where they belong
+# on v1 alone. Without a name of a controller that is said of all others.
+CALLED = """\
+#!/bin/sh
+# liblxc calls this.
+root= before=
+[ "$1" != restore ] || for word; do
+    [ "$before" != --cgroup-root ] || root=${{word#*:}}
+    before=$word
+done
+[ -z "$root" ] || set -- "$@" --cgroup-root "$root"
+exec {program} "$@"
+"""
+
 
 def program() -> Path | None:
     """The program: what the environment variable names, else that of the distribution."""
@@ -53,19 +67,26 @@ def check() -> None:
 
 
 def prepare(directory: Path) -> Path:
-    """Write the script and the settings into a directory; the script."""
+    """Write the script, the settings, and what is called in criu's place into a directory; the script."""
     script, settings = directory / "criu-script", directory / "criu.conf"
     words = {"python": sys.executable, "program": Path(__file__).with_name("criu_script.py")}
     text = SCRIPT.format(**{key: shlex.quote(str(word)) for key, word in words.items()})
     files.write_whole(script, text, 0o700)
     files.write_whole(settings, SETTINGS, 0o600)
+    called = _called(script)
+    called.parent.mkdir(exist_ok=True)
+    files.write_whole(called, CALLED.format(program=shlex.quote(str(program() or "criu"))), 0o700)
     return script
+
+
+def _called(script: Path) -> Path:
+    return script.with_name("criu") / "criu"
 
 
 def environment(script: Path) -> Mapping[str, str]:
     """What liblxc's caller must have in its environment."""
-    found, path = program(), process.ENVIRONMENT["PATH"]
-    return {"PATH": f"{found.parent}:{path}" if found else path, "CRIU_CONFIG_FILE": str(script.with_name("criu.conf"))}
+    path = f"{_called(script).parent}:{process.ENVIRONMENT['PATH']}"
+    return {"PATH": path, "CRIU_CONFIG_FILE": str(script.with_name("criu.conf"))}
 
 
 def reason(directory: Path, action: Literal["dump", "restore"], liblxc_log: Path) -> str:

@@ -67,6 +67,13 @@ def test_processes_go_on_over_there(client: Lxc, there: Daemon, counting: Counti
     counting.check()
 
 
+def test_memory_is_not_sent_step_by_step_and_that_is_told(client: Lxc, there: Daemon, counting: Counting) -> None:
+    counting.lxc.say("config", "set", counting.name, "migration.incremental.memory=true")
+    client.say("move", f"here:{counting.name}", f"there:{counting.name}")
+    assert "migration.incremental.memory has no effect" in counting.daemon.log.read_text()
+    counting.moved_to(there).check()
+
+
 def test_what_cannot_be_sent_is_refused_and_goes_on_here(client: Lxc, there: Daemon, counting: Counting) -> None:
     counting.inside("setsid unshare -u sleep 1000 </dev/null >/dev/null 2>&1 &")
     counting.inside("until [ $(pidof sleep | wc -w) -ge 2 ]; do sleep 0.05; done")
