@@ -11,6 +11,7 @@ from lightervisor.db.volume_snapshots import VolumeSnapshotRows
 from lightervisor.events.stream import Events
 from lightervisor.instances.boot import Boot
 from lightervisor.instances.catalog import Catalog
+from lightervisor.instances.still import let_go as let_instance_go
 from lightervisor.instances.still import still_of
 from lightervisor.instances.volumes import InstanceVolumes
 from lightervisor.operations.journal import Journal
@@ -97,8 +98,7 @@ def guests(instances: Callable[[], Instances]) -> Guests:
         return still_of(instances().boot, instances().catalog, project, name)
 
     async def let_go(project: str, name: str) -> None:
-        boot = instances().boot
-        await boot.containers.unfreeze(boot.container_name(project, name))
+        await let_instance_go(instances().boot, instances().catalog, project, name)
 
     async def describe(project: str, name: str) -> None:
         _, catalog, volumes = instances()

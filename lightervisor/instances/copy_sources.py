@@ -15,7 +15,7 @@ from lightervisor.instances import cloud_init
 from lightervisor.instances.boot import Boot
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.snapshot_names import HIDDEN
-from lightervisor.instances.still import still_of
+from lightervisor.instances.still import let_go, still_of
 from lightervisor.instances.volume_copies import Origin, VolumeCopies
 from lightervisor.instances.volumes import SnapshotPlace
 from lightervisor.kernel.threads import finished
@@ -148,7 +148,7 @@ class Sources:
     async def let_go(self, arguments: Mapping[str, str]) -> None:
         """Undo that a source is held still; it may have ended meanwhile."""
         with suppress(Failure):
-            await self._boot.containers.unfreeze(self._boot.container_name(arguments["project"], arguments["name"]))
+            await let_go(self._boot, self.catalog, arguments["project"], arguments["name"])
 
     def adopted(self, snapshot: SnapshotRow, row: InstanceRow, expanded: Expanded) -> SnapshotRow:
         """A snapshot of a source as one of its copy: with its dates, and what tells the copy from its source.

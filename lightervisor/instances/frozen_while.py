@@ -14,6 +14,7 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 
+from lightervisor.config.volatile_keys import HANDED_OVER
 from lightervisor.errors import Failure, NotFound
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.power import Power
@@ -84,6 +85,6 @@ class FrozenWhile:
         project, name = arguments["project"], arguments["name"]
         async with self._operations.locks.hold([instance_lock(project, name)]):
             with suppress(NotFound):
-                self._catalog.row(project, name)
-                if self._catalog.status(project, name) == "Frozen":
+                config = self._catalog.row(project, name).config
+                if HANDED_OVER not in config and self._catalog.status(project, name) == "Frozen":
                     await self._power.unfreeze(project, name)

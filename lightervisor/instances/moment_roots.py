@@ -18,7 +18,7 @@ from lightervisor.instances.boot import Boot
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.nesting import over
 from lightervisor.instances.snapshot_names import HIDDEN
-from lightervisor.instances.still import held_still
+from lightervisor.instances.still import held_still, let_go
 from lightervisor.instances.still_roots import Runs, StillRoot, StillRoots
 from lightervisor.instances.volumes import InstanceVolumes, SnapshotPlace
 from lightervisor.operations.locks import Locks, instance_lock
@@ -129,7 +129,7 @@ class MomentRoots:
         place = SnapshotPlace(project, name, arguments["moment"])
         if self._is_held(arguments) and self._catalog.status(project, name) == "Frozen":
             with suppress(Failure):  # it has ended meanwhile
-                await self._boot.containers.unfreeze(self._boot.container_name(project, name))
+                await let_go(self._boot, self._catalog, project, name)
         self._held.discard(arguments["moment"])
         with suppress(NotFound):
             await self._volumes.delete_snapshot(arguments["pool"], place)

@@ -12,7 +12,7 @@ from lightervisor.instances import snapshot_names
 from lightervisor.instances.catalog import Catalog
 from lightervisor.instances.snapshot_acts import SnapshotActs, arguments_of, place_of
 from lightervisor.instances.stateful import Stateful
-from lightervisor.instances.still import still_of
+from lightervisor.instances.still import let_go, still_of
 from lightervisor.instances.volumes import InstanceVolumes, SnapshotPlace
 from lightervisor.model.event import EventLifecycleRequestor
 from lightervisor.model.instance import InstanceSnapshotsPost
@@ -161,7 +161,7 @@ class SnapshotTaking:
         place = place_of(arguments)
         if arguments["held"]:
             with suppress(Failure):  # it has ended meanwhile
-                await self._boot.containers.unfreeze(self._boot.container_name(place.project, place.instance))
+                await let_go(self._boot, self._catalog, place.project, place.instance)
         if (row := self._snapshots.find(*place)) is not None:
             if row.created_at.isoformat() != arguments["created_at"]:
                 return

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Generator
 from contextlib import contextmanager
 
+from lightervisor.config.volatile_keys import HANDED_OVER
 from lightervisor.errors import HostError
 from lightervisor.instances.boot import Boot
 from lightervisor.instances.catalog import Catalog
@@ -12,6 +13,12 @@ from lightervisor.storage.driver import Still
 
 PATIENCE_S = 10.0
 log = logging.getLogger(__name__)
+
+
+async def let_go(boot: Boot, catalog: Catalog, project: str, name: str) -> None:
+    """Undo that an instance is held still, unless it may run on another server. Raises Failure when it has ended."""
+    if HANDED_OVER not in catalog.row(project, name).config:
+        await boot.containers.unfreeze(boot.container_name(project, name))
 
 
 def still_of(boot: Boot, catalog: Catalog, project: str, name: str) -> Still | None:

@@ -17,6 +17,7 @@ from tests.harness.processes import PATIENCE_S, eventually
 
 START = {"action": "start", "timeout": 30}
 STOP = {"action": "stop", "force": True, "timeout": 30}
+HANDED_OVER = "volatile.last_state.handed_over"
 Outcome = dict[str, Any]
 
 
@@ -174,7 +175,8 @@ class Work:
         answer = self.daemon.request("GET", f"/1.0/instances/{name}")
         if answer.status == 404:
             return False
-        wanted = answer.metadata["config"].get("volatile.last_state.power") == "RUNNING"
+        config = answer.metadata["config"]
+        wanted = config.get("volatile.last_state.power") == "RUNNING" and HANDED_OVER not in config
         return wanted and answer.metadata["status"] not in ("Running", "Frozen")
 
     @staticmethod
