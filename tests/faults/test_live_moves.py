@@ -16,7 +16,7 @@ import pytest
 
 from tests.faults.conftest import at_work
 from tests.faults.ends import Ends, called
-from tests.faults.strikes import Strikes, succeeded
+from tests.faults.strikes import ALL, Strikes, succeeded
 from tests.faults.test_snapshots import check_pool
 from tests.faults.test_stateful import BEGIN, asked, inside, state
 from tests.faults.work import START, STOP, Outcome, Work
@@ -132,6 +132,10 @@ def test_processes_that_are_moved_run_at_one_place(crew: list[Work], ends: Ends,
     look(crew[0], name, [{"status": "Success"}])
     struck = dying if mode == "kill" else move
     Strikes(mode, struck, look, prepare).strike(crew, effects, least=LEAST, sample=SAMPLE)
+    # What is noted of who may go on is always struck: between two of these notes it is decided.
+    notes = [effect for effect in effects if "merge_config" in effect]
+    if notes and not ALL:
+        Strikes(mode, struck, look, prepare).strike(crew, notes, least=0, sample=len(notes))
 
 
 def runs_at_one(source: Side, target: Side, done: list[Outcome]) -> None:
