@@ -46,14 +46,14 @@ def _unknown(directory: Path, known: set[str]) -> list[Pool]:
         if place.name in known or not place.is_dir():
             continue
         if btrfs_source.file_of(place).is_file():
-            driver = "btrfs"
+            driver = "btrfs" if btrfs_source.is_btrfs(btrfs_source.file_of(place)) else "zfs"
         elif not any((place / folder).is_dir() for folder in ("containers", "custom")):
             _say(f"{place} is empty: a pool with a source elsewhere is recovered without --auto.")
             continue
         else:
             driver = "overlay" if (place / LAYERS).is_dir() else "dir"
         found.append({"name": place.name, "driver": driver, "config": {}})
-        source = btrfs_source.file_of(place) if driver == "btrfs" else place
+        source = btrfs_source.file_of(place) if driver in ("btrfs", "zfs") else place
         _say(f' - NEW: "{place.name}" (backend="{driver}", source="{source}")')
     return found
 

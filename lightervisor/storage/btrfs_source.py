@@ -60,6 +60,12 @@ def complaint() -> Complaint | None:
     return None
 
 
+def is_btrfs(file: Path) -> bool:
+    """Whether a file or device has a btrfs. Source: btrfs(5), the superblock at 64 KiB."""
+    with file.open("rb") as opened:
+        return os.pread(opened.fileno(), 8, 0x10040) == b"_BHRfS_M"
+
+
 def attached(root: Path, config: Mapping[str, str]) -> dict[str, str]:
     """Show a pool that no row tells of at its directory; its configuration, with its source. Raises HostError."""
     there = {**config, "source": config.get("source") or str(file_of(root))}

@@ -72,10 +72,7 @@ class PoolLayout:
 
     def remove(self) -> None:
         """Remove the pool with all its images. Raises Conflict while there are volumes."""
-        for kind in ("containers", "custom"):
-            if names := self.entries(kind):
-                cause = f"{kind}/{names[0]} is still in it"
-                raise Conflict("storage pool", self.root.name, cause=cause, remedy="delete or move what is in it")
+        self.check_no_volumes()
         try:
             if (self.root / "images").is_dir():
                 self.trash.discard(self.root / "images")
@@ -90,6 +87,13 @@ class PoolLayout:
                 self.root.rmdir()
         except OSError as error:
             raise self.failure("storage pool", error) from error
+
+    def check_no_volumes(self) -> None:
+        """Raise Conflict while there are volumes."""
+        for kind in ("containers", "custom"):
+            if names := self.entries(kind):
+                cause = f"{kind}/{names[0]} is still in it"
+                raise Conflict("storage pool", self.root.name, cause=cause, remedy="delete or move what is in it")
 
     def entries(self, folder: str) -> list[str]:
         """The names in one of the pool's directories."""
@@ -106,6 +110,14 @@ class PoolLayout:
             raise NotFound("storage pool volume", path.parent.name) from error
         except OSError as error:
             raise self.failure("storage volume", error) from error
+
+    @contextmanager
+    def failures(self, what: str) -> Generator[None, None, None]:
+        """Let what fails meanwhile be a failure of this, which raises HostError."""
+        try:
+            yield
+        except OSError as error:
+            raise self.failure(what, error) from error
 
     # Making and discarding
 

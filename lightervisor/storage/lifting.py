@@ -14,14 +14,14 @@ import msgspec
 from lightervisor.kernel import btrfs
 from lightervisor.model.btrfs_header import BtrfsSubvolume
 from lightervisor.storage import subvolumes
-from lightervisor.storage.mountpoint import ROOTFS
+from lightervisor.storage.mountpoint import ROOTFS, keep_root_alone
 
 _BELOW = f"/{ROOTFS}"
 
 
 def lift(volume: Path) -> None:
     """Have only what is below its root at the top of a copy, where no guest can reach that. Raises OSError."""
-    subvolumes.keep_root_alone(volume)
+    keep_root_alone(volume)
     root = volume / secrets.token_hex(16)  # there may be something of any name that is known before
     (volume / ROOTFS).rename(root)
     for entry in list(root.iterdir()):

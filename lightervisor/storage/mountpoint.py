@@ -11,11 +11,17 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from lightervisor.kernel import mounts, syscalls
+from lightervisor.kernel import mounts, paths, syscalls
 from lightervisor.kernel.idmap import IdMap
 
 MARK = "mounted"
 ROOTFS = "rootfs"
+
+
+def keep_root_alone(volume: Path) -> None:
+    """What lies beside the root comes anew. It may have been a guest's choice, so it is looked at without following."""
+    for entry in [one for one in volume.iterdir() if one.name != ROOTFS]:
+        paths.remove_tree(entry)
 
 
 class MountedRoot(Struct, frozen=True):
@@ -45,8 +51,13 @@ class Mountpoint:
             if self._noted() == _digest(wanted):
                 return
             mounts.umount(self.path, lazy=True)
-        os.chown(self._directory, 0, idmap.host_root_gid if idmap else 0)
-        self._note(wanted)
+        group = idmap.host_root_gid if idmap else 0
+        if (
+            self._directory.stat().st_gid != group
+        ):  # where all is written anew, a full disk refuses what changes nothing
+            os.chown(self._directory, 0, group)
+        if self._noted() != _digest(wanted):
+            self._note(wanted)
         attach()
 
     def release(self) -> Callable[[], None] | None:

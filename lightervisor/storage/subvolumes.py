@@ -12,7 +12,6 @@ from pathlib import Path
 
 from lightervisor.kernel import btrfs, btrfs_quotas, paths
 from lightervisor.kernel.btrfs import Nested
-from lightervisor.storage.mountpoint import ROOTFS
 
 _GONE = (errno.ENOENT, errno.ESTALE)
 
@@ -81,12 +80,6 @@ def writable(directory: Path) -> Generator[None, None, None]:
         yield
     finally:
         set_read_only(directory, True)
-
-
-def keep_root_alone(volume: Path) -> None:
-    """What lies beside the root comes anew. It may have been a guest's choice, so it is looked at without following."""
-    for entry in [one for one in volume.iterdir() if one.name != ROOTFS]:
-        paths.remove_tree(entry)
 
 
 def remove(place: Path) -> None:

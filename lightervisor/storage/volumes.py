@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from lightervisor.config import sizes
+from lightervisor.config.key import REGISTRY
 from lightervisor.config.merge import without_empty
 from lightervisor.config.names import VolumePlace
 from lightervisor.config.types import is_true
@@ -29,7 +30,7 @@ from lightervisor.model.storage_volume import (
 from lightervisor.model.times import now
 from lightervisor.operations.locks import volume_lock
 from lightervisor.storage.driver import StorageDriver, Volume
-from lightervisor.storage.keys_volume import DEFAULTS
+from lightervisor.storage.keys_volume import DEFAULTS, SCOPE
 from lightervisor.storage.layout import DESCRIPTION
 from lightervisor.storage.volume_acts import OUTDATED, VolumeActs, place_of, volume_of
 from lightervisor.storage.volume_opener import Opener
@@ -186,9 +187,8 @@ class Volumes:
         """The row of a new volume: what is given, and what the pool gives to new ones. Raises Invalid, NotFound."""
         check_post(post)
         driver = self._pools.driver(pool)
-        defaults = {
-            key.removeprefix(DEFAULTS): value for key, value in driver.config.items() if key.startswith(DEFAULTS)
-        }
+        given = {key.removeprefix(DEFAULTS): value for key, value in driver.config.items() if key.startswith(DEFAULTS)}
+        defaults = {key: value for key, value in given.items() if REGISTRY.lookup(SCOPE, key)}  # else the driver's
         config = without_empty({**defaults, **post.config})
         check_config(project, post.name, config)
         return VolumeRow(

@@ -15,6 +15,8 @@ DRIVERS = sorted(name for name, kind in storage_drivers().items() if kind.__modu
 BASE = 1_000_000
 MAP = IdMap((IdRange("both", BASE, 0, 65536),))
 OTHER = IdMap((IdRange("both", 2_000_000, 0, 65536),))
+OWN_FILE_SYSTEM = ("btrfs", "zfs")
+"""Drivers whose pools are on a file system of their own, which has no number of inodes, and quotas of its own."""
 C1, C2 = Volume("containers", "c1"), Volume("containers", "c2")
 CAPABILITY = bytes.fromhex("0100000200040000000000000000000000000000")[:20]  # cap_net_bind_service+ep, version 2
 Make = Callable[[Path], StorageDriver]

@@ -68,7 +68,7 @@ def test_everything_arrives(pools: tuple[StorageDriver, StorageDriver]) -> None:
     root = there.mount(C2, None).path
     assert (root / "note").read_text() == "three\n"
     assert (root / "p").samefile(root / "q")
-    assert (root / "hole").stat().st_blocks == 0
+    assert (root / "hole").stat().st_blocks <= 1, "ZFS counts one for the file itself"
     assert (root / "bin/tool").stat().st_nlink == 2
     found = (root / "t").stat()
     assert (found.st_uid, found.st_gid, found.st_mode & 0o7777) == (5, 6, 0o4751)

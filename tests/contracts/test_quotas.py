@@ -17,7 +17,7 @@ from lightervisor.kernel import project_quotas
 from lightervisor.kernel.project_quotas import Figures
 from lightervisor.storage.driver import Snapshot, StorageDriver, Volume
 from lightervisor.storage.drivers.overlay import Overlay
-from tests.contracts.storage_samples import C1, MAP, inside
+from tests.contracts.storage_samples import C1, MAP, OWN_FILE_SYSTEM, inside
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 V1 = Volume("custom", "default_v1")
@@ -70,8 +70,8 @@ def quotas(pool: StorageDriver, monkeypatch: pytest.MonkeyPatch) -> Quotas:
 
 
 def _need_projects(pool: StorageDriver) -> None:
-    if pool.name == "btrfs":
-        pytest.skip("keeps quotas of another kind: test_btrfs_quotas")
+    if pool.name in OWN_FILE_SYSTEM:
+        pytest.skip("keeps quotas of another kind: test_btrfs_quotas, test_zfs_quotas")
 
 
 def parts(pool: StorageDriver, volume: Volume) -> list[Path]:

@@ -177,9 +177,9 @@ def test_a_snapshot_that_a_killed_daemon_read_is_let_go(pool: StorageDriver) -> 
     pool.create_volume(C1, "img1")
     pool.create_snapshot(S1)
     root = pool.mount_snapshot(S1).path
-    assert mounts.is_mountpoint(root)
+    assert [one for one in (root, root.parent) if mounts.is_mountpoint(one)]
     type(pool)(pool.layout.root, {}).create()
-    assert not mounts.is_mountpoint(root)
+    assert not [one for one in (root, root.parent) if mounts.is_mountpoint(one)]
 
 
 def test_what_a_killed_daemon_looked_through_does_not_take_the_volumes_mount_along(pool: StorageDriver) -> None:

@@ -58,6 +58,7 @@ LONG_S = {
     "tests/integration/test_host_reboot.py": 68,
     "tests/integration/test_btrfs_migration.py": 40,
     "tests/integration/test_btrfs_pools.py": 40,
+    "tests/integration/test_zfs_pools.py": 120,
     "tests/integration/test_image_upkeep.py": 68,
     "tests/seeds/test_h_image_servers.py": 65,
     "tests/faults/test_crashes.py": 65,

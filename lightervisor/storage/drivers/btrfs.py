@@ -21,7 +21,7 @@ from lightervisor.kernel.userns import namespace_of
 from lightervisor.storage import btrfs_source, subvolumes
 from lightervisor.storage.btrfs_source import Source
 from lightervisor.storage.driver import RESTORED, Filling, MountedRoot, Snapshot, Still, StorageDriver, Volume
-from lightervisor.storage.mountpoint import Mountpoint
+from lightervisor.storage.mountpoint import Mountpoint, keep_root_alone
 from lightervisor.storage.streams import SubvolumeStreams
 from lightervisor.storage.subvolume_quotas import SubvolumeQuotas
 
@@ -126,7 +126,7 @@ class Btrfs(StorageDriver, SubvolumeStreams, name="btrfs"):
         beside = staged.parent / "beside"
         beside.mkdir()
         self.layout.copy_beside(staged, beside)
-        subvolumes.keep_root_alone(staged)
+        keep_root_alone(staged)
         self.layout.copy_beside(beside, staged)
         os.chown(staged, 0, 0)
         Mountpoint(staged).make()
@@ -334,7 +334,7 @@ class Btrfs(StorageDriver, SubvolumeStreams, name="btrfs"):
         with self._making("storage volume") as staged:
             if like is not None:
                 self._copy(like, staged, None, None)
-                subvolumes.keep_root_alone(staged)
+                keep_root_alone(staged)
                 Mountpoint(staged).make()
             else:
                 self._born(staged, None)
