@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 
+from lightervisor.config.volatile_keys import HANDED_OVER, POSSIBLY
 from lightervisor.errors import HostError
 from lightervisor.instances import moment_roots
 from lightervisor.instances.moment_roots import MomentRoots
@@ -22,6 +23,7 @@ class World:
 
     def __init__(self) -> None:
         self.status, self.snapshots, self.has_crashed = "Running", set[str](), False
+        self.config: dict[str, str] = {}
 
     def daemon(self) -> MomentRoots:
         """The daemon, started anew."""
@@ -45,7 +47,7 @@ class World:
             return []
 
         catalog = SimpleNamespace(
-            row=lambda *_: None,
+            row=lambda *_: SimpleNamespace(config=self.config),
             expand=lambda _: SimpleNamespace(devices={}),
             status=lambda *_: self.status,
         )
@@ -111,3 +113,11 @@ async def test_what_was_held_for_the_moment_goes_on(world: World, is_restarted: 
     assert world.status == "Frozen"
     await (world.daemon() if is_restarted else roots).undo(arguments)
     assert world.status == "Running"
+
+
+async def test_what_may_run_elsewhere_is_not_let_go_when_the_daemon_dies(world: World) -> None:
+    arguments = world.daemon().arguments("default", "c1")
+    world.config[HANDED_OVER] = POSSIBLY
+    world.status = "Frozen"  # its memory was handed over after this reading
+    await world.daemon().undo(arguments)
+    assert world.status == "Frozen"
