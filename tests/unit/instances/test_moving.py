@@ -10,6 +10,7 @@ from lightervisor.db.instances import InstanceRow
 from lightervisor.instances.moving import Moving
 from lightervisor.instances.volume_copies import Origin
 from lightervisor.model.instance import InstancePost
+from lightervisor.operations.locks import Locks
 
 ROW = InstanceRow(
     project="default",
@@ -61,7 +62,7 @@ async def test_the_files_are_there_for_good_before_the_record_says_so() -> None:
     sources = SimpleNamespace(catalog=catalog, ready=ready, copies=copies, moved=lambda *_: None, snapshots=kept)
     rows = Told(calls, get=lambda *_: ROW)
     boot = Told(calls, status=lambda *_: "Stopped")
-    operations = SimpleNamespace(start=lambda _description, work, **_: work)
+    operations = SimpleNamespace(start=lambda _description, work, **_: work, locks=Locks())
     events = SimpleNamespace(happened=lambda *_, **__: None)
     moving = Moving(*(cast("Any", one) for one in (rows, sources, boot, operations, events)))
     post = InstancePost(name="c1", migration=True, pool="new", instance_only=True)
