@@ -101,6 +101,10 @@ class Boot:
         """Begin what takes a moment in a start. Raises Invalid for metadata that cannot be read, HostError."""
         await self._templates.prepare(row, pool)
 
+    async def read_to_end(self, project: str, name: str) -> None:
+        """Wait a moment for those who read its files, with whom it could not start."""
+        await self._volumes.read_to_end(project, name)
+
     async def start(self, row: InstanceRow, state: State | None = None) -> None:
         """Start a stopped instance, whole or not at all, with the processes whose memory is in a directory if given."""
         self._volumes.check_startable(row.project, row.name)

@@ -58,6 +58,7 @@ class Removal:
             project=project,
             resources={"instances": [f"/1.0/instances/{name}"], "containers": [f"/1.0/containers/{name}"]},
             locks=[instance_lock(project, name)],
+            after=lambda: self._volumes.read_to_end(project, name),
         )
 
     async def remove(self, run: Run, project: str, name: str) -> None:
@@ -123,6 +124,7 @@ class Removal:
             project=project,
             resources={"instances": [f"/1.0/instances/{name}"], "containers": [f"/1.0/containers/{name}"]},
             locks=[instance_lock(project, name), instance_lock(project, new_name)],
+            after=lambda: self._volumes.read_to_end(project, name),
         )
 
     async def _move(self, arguments: Mapping[str, str]) -> None:

@@ -73,6 +73,7 @@ class Power:
             project=project,
             resources={"instances": [f"/1.0/instances/{name}"]},
             locks=[instance_lock(project, name)],
+            after=(lambda: self._boot.read_to_end(project, name)) if put.action == "start" else None,
             cancellable=put.stateful or put.action in ("stop", "restart"),
         )
 

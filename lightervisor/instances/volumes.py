@@ -17,6 +17,7 @@ from lightervisor.kernel import files, mounts
 from lightervisor.kernel.idmap import IdMap
 from lightervisor.kernel.threads import finished, in_thread
 from lightervisor.model import yaml_documents
+from lightervisor.operations.readers import Departures
 from lightervisor.storage.driver import (
     MountedRoot,
     Snapshot,
@@ -55,6 +56,7 @@ class InstanceVolumes:
         self._pools, self._descriptions = pools, descriptions
         self._readers: Counter[SnapshotPlace] = Counter()
         self._in_place: dict[tuple[str, str], list[Reading]] = {}
+        self._departures = Departures()
         self._before_leaving: list[Callable[[str, str], Awaitable[None]]] = []
 
     def before_leaving(self, end: Callable[[str, str], Awaitable[None]]) -> None:
@@ -285,6 +287,7 @@ class InstanceVolumes:
         self._readers[place] -= 1
         if not self._readers[place]:
             del self._readers[place]
+            self._departures.happened()
             await in_thread(self._pools.driver(pool).unmount_snapshot, _snapshot(place))
 
     @asynccontextmanager
@@ -314,6 +317,15 @@ class InstanceVolumes:
             readings.remove(reading)
             if not readings:
                 del self._in_place[project, name]
+            self._departures.happened()
+
+    async def read_to_end(self, project: str, name: str) -> None:
+        """Wait a moment for those who read an instance; without its lock, which the last of them may need."""
+
+        def is_over() -> bool:
+            return (project, name) not in self._in_place and all(one[:2] != (project, name) for one in self._readers)
+
+        await self._departures.until(is_over)
 
     def check_startable(self, project: str, name: str) -> None:
         """As `check_not_read`, while there are readers who cannot do with writers."""

@@ -150,13 +150,14 @@ class Operations:
         connect: Connect | None = None,
         longest_control: int = LONGEST_CONTROL,
         at_end: Callable[[], None] | None = None,
+        after: Callable[[], Awaitable[None]] | None = None,
     ) -> Operation:
         """Start work in the background and return its operation as it is now.
 
         `resources` maps kinds to URLs. With `sockets` (names of websockets) and `connect` the operation is of
         class websocket: each name gets a secret in `metadata.fds`, or in `metadata` itself where `secrets_below` is
         empty, and `connect(name, channel)` is called when a client brings it; a message on the one named `control` has
-        at most `longest_control` bytes. `locks` are held while the work runs.
+        at most `longest_control` bytes. `after` is awaited, then `locks` are held while the work runs.
         `at_end` is called before the operation is final, also when it was cancelled before its work began. Raises what
         those have told who hold one of the locks for long.
         """
@@ -178,7 +179,7 @@ class Operations:
         self.announce(live)
         view = live.view()
         live.task = asyncio.create_task(
-            self._carry_out(live, work, locks, at_end), name=f"operation {description} {live.id}"
+            self._carry_out(live, work, locks, at_end, after), name=f"operation {description} {live.id}"
         )
         return view
 
@@ -213,7 +214,12 @@ class Operations:
         self._events.operation(live.view(), live.project)
 
     async def _carry_out(
-        self, live: _Live, work: Work, locks: Sequence[str], at_end: Callable[[], None] | None
+        self,
+        live: _Live,
+        work: Work,
+        locks: Sequence[str],
+        at_end: Callable[[], None] | None,
+        after: Callable[[], Awaitable[None]] | None,
     ) -> None:
         run = Run(live, self, self._journal)
         status, err = SUCCESS, ""
@@ -221,6 +227,8 @@ class Operations:
             with ExitStack() as stack:
                 if at_end is not None:
                     stack.callback(at_end)
+                if after is not None:
+                    await after()
                 async with self.locks.hold(locks) as run.held:
                     try:
                         await work(run)

@@ -27,6 +27,7 @@ from lightervisor.model.operation import Operation
 from lightervisor.model.storage_volume import StorageVolume, StorageVolumeSnapshot
 from lightervisor.operations.locks import instance_lock, volume_lock
 from lightervisor.operations.operations import Operations, Run, Work
+from lightervisor.operations.readers import Departures
 from lightervisor.storage.driver import Snapshot, Still, StorageDriver, Volume
 from lightervisor.storage.layout import DESCRIPTION
 from lightervisor.storage.pools import Pools
@@ -74,6 +75,7 @@ class VolumeActs:
         self._closed: set[VolumePlace] = set()
         self._opened: set[tuple[VolumePlace, str]] = set()
         self._readers, self._at_rest = Counter[VolumePlace](), Counter[VolumePlace]()
+        self._departures = Departures()
         self._before_end: list[Callable[[VolumePlace], Awaitable[None]]] = []
 
     def keeper(self, place: VolumePlace) -> StorageDriver:
@@ -186,6 +188,11 @@ class VolumeActs:
             self._readers[place] -= 1
             self._readers += Counter()  # drops what is 0
             self._at_rest += Counter()
+            self._departures.happened()
+
+    async def read_to_end(self, place: VolumePlace) -> None:
+        """Wait a moment for those who read a volume."""
+        await self._departures.until(lambda: not self._readers[place])
 
     def check_unread(self, place: VolumePlace) -> None:
         """Raise Conflict while somebody reads a volume, or snapshots of it."""
