@@ -103,7 +103,7 @@ class Proxy(Device, type="proxy"):
     def stop(self) -> None:
         """End the process, and remove the socket or the rules on the host."""
         if self._is_nat:
-            nft.remove(proxy_rules.ruleset(self.rules_label))
+            nft.remove(proxy_rules.ruleset(self.label))
             return
         self._end()
         if self._listen.is_path and not self._listens_inside:
@@ -138,7 +138,7 @@ class Proxy(Device, type="proxy"):
 
     def _run(self, pid: int) -> None:
         if self._is_nat:
-            nft.replace(proxy_rules.ruleset(self.rules_label, self._forward()))
+            nft.replace(proxy_rules.ruleset(self.label, self._forward()))
             return
         self._end()
         try:

@@ -1,4 +1,4 @@
-"""The nftables rules of a proxy that is done by NAT: chains `prert.`, `out.` and `pstrt.`, as LXD's.
+"""The nftables rules of a proxy that is done by NAT: chains `prert.`, `out.` and `pstrt.`, LXD's names.
 
 What comes for the address listened at goes to the instance, from others (prerouting) and from this host (output). An
 instance that asks for the outer address reaches itself, as its packets then come from the host (postrouting).
