@@ -59,6 +59,7 @@ class Boot:
         events: Events,
     ) -> None:
         self._rows, self._catalog, self._volumes, self._idmaps = rows, catalog, volumes, idmaps
+        self.read_to_end = volumes.read_to_end
         self._devices, self._places, self._events = devices, places, events
         self._templates, self._guest_api, self._disks = templates, guest_api, DiskLimits(volumes)
         self._containers: Containers | None = None
@@ -100,10 +101,6 @@ class Boot:
     async def expect_start(self, row: InstanceRow, pool: str) -> None:
         """Begin what takes a moment in a start. Raises Invalid for metadata that cannot be read, HostError."""
         await self._templates.prepare(row, pool)
-
-    async def read_to_end(self, project: str, name: str) -> None:
-        """Wait a moment for those who read its files, with whom it could not start."""
-        await self._volumes.read_to_end(project, name)
 
     async def start(self, row: InstanceRow, state: State | None = None) -> None:
         """Start a stopped instance, whole or not at all, with the processes whose memory is in a directory if given."""

@@ -190,8 +190,9 @@ class VolumeActs:
             self._at_rest += Counter()
             self._departures.happened()
 
-    async def read_to_end(self, place: VolumePlace) -> None:
-        """Wait a moment for those who read a volume."""
+    async def soon_idle(self, place: VolumePlace, *more: VolumePlace) -> None:
+        """Wait a moment for those who read a volume. Raises Conflict when it, or another, is busy for long."""
+        self.locks.check_idle([volume_lock(*one) for one in (place, *more)])
         await self._departures.until(lambda: not self._readers[place])
 
     def check_unread(self, place: VolumePlace) -> None:

@@ -320,8 +320,7 @@ class Volumes:
         place = VolumePlace(pool, project, name)
         driver, renamed = self._pools.keeper(pool), place._replace(name=new)
         locks = [volume_lock(*place), volume_lock(*renamed)]
-        self._acts.locks.check_idle(locks)
-        await self._acts.read_to_end(place)
+        await self._acts.soon_idle(place, renamed)
         async with self._acts.locks.hold(locks), self._acts.unused(place):
             row = await self.settled(place)
             self.check_free(renamed)
@@ -358,8 +357,7 @@ class Volumes:
             text = f'Storage volumes of type "{type}" cannot be deleted with the storage API'
             raise Invalid("storage volume", name, text=text, remedy=f"lxc delete {name}")
         place = VolumePlace(pool, project, name)
-        self._acts.locks.check_idle([volume_lock(*place)])
-        await self._acts.read_to_end(place)
+        await self._acts.soon_idle(place)
         async with self._acts.locks.hold([volume_lock(*place)]):
             with self._acts.closed(place):
                 async with self._acts.left_alone(place):  # who was about to show it
