@@ -143,7 +143,7 @@ def dying(part: Part) -> Part:
 
 def succeeded(done: list[Outcome]) -> list[Outcome]:
     """What was done, all of which must have succeeded."""
-    assert [one for one in done if one["status"] != "Success"] == []
+    assert [(one["status"], one["err"]) for one in done if one["status"] != "Success"] == []
     return done
 
 

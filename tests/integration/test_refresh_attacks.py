@@ -20,6 +20,7 @@ from lightervisor.migration.talk import Talk
 from tests.harness.daemon import Daemon
 from tests.harness.processes import eventually
 from tests.integration.test_migration_attacks import ALL, OFFER, Peer, play, pushed, quietly, sender
+from tests.integration.test_migration_streams import Changed
 
 MIB = 1 << 20
 
@@ -59,16 +60,16 @@ def cut(tree: Path, count: int) -> Peer:
         await talk.control.tell(OFFER)
         await talk.control.message(Header)
         talk.agreed(0)
-        came = 0
+        left = count
 
-        def told(more: int) -> None:
-            nonlocal came
-            came += more
-            if came >= count:
-                raise ConnectionError
+        def until_then(frame: bytes) -> bytes | None:
+            nonlocal left
+            left -= len(frame)
+            return frame if left > 0 else None
 
+        talk.fs._channel = Changed(talk.fs._channel, until_then)
         async with sending({tree: SOURCE}, ALL) as rsync:
-            await talk.unless_ended(talk.fs.carry(rsync, told))
+            await talk.unless_ended(talk.fs.carry(rsync, lambda _: None))
 
     return peer
 
