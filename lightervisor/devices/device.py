@@ -134,12 +134,6 @@ class Device(ABC):
         """What the reservations of this device are called: unique in its daemon."""
         return f"{self.instance.label}.{self.name}"
 
-    @property
-    def rules_label(self) -> str:
-        """What the rules of this device are called: unique on the host, where daemons share nftables' tables."""
-        daemon = hashlib.sha256(bytes(self.instance.devices_dir.parent)).hexdigest()
-        return f"{self.label}.{daemon[:8]}"
-
     def host_side(self, word: str, path: str) -> Path:
         """A place of this device alone in the instance's directory, named after it and a path inside."""
         # A dot in the device's name would make two of "a" and "b.c", and "a.b" and "c".

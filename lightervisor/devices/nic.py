@@ -3,6 +3,7 @@
 Source: LXD, device type nic; lxc.container.conf(5), lxc.net.[i].
 """
 
+import hashlib
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from ipaddress import ip_network
@@ -59,6 +60,12 @@ class Nic(Device):
     def mtu(self) -> int | None:
         """The largest packet as asked for."""
         return int(self.options["mtu"]) if self.options.get("mtu") else None
+
+    @property
+    def rules_label(self) -> str:
+        """What the rules of this nic are called: unique on the host, where daemons share nftables' tables."""
+        daemon = hashlib.sha256(bytes(self.instance.devices_dir.parent)).hexdigest()
+        return f"{self.label}.{daemon[:8]}"
 
     def volatile(self, word: str) -> str:
         """What is remembered about this nic."""
