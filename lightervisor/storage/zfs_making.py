@@ -4,7 +4,6 @@ What is being made has a name that says nothing, so that a volume, snapshot or i
 """
 
 import logging
-import os
 import shutil
 import threading
 from collections.abc import Callable, Generator, Mapping
@@ -16,7 +15,7 @@ from lightervisor.errors import HostError, NotFound
 from lightervisor.kernel import mounts, zfs
 from lightervisor.storage import zfs_bringing
 from lightervisor.storage.layout import DESCRIPTION, PoolLayout
-from lightervisor.storage.mountpoint import Mountpoint, keep_root_alone
+from lightervisor.storage.settling import settle
 from lightervisor.storage.volume import Snapshot, Volume
 from lightervisor.storage.zfs_datasets import OPTIONS, READONLY, SNAPSHOT, Datasets, Kept
 from lightervisor.storage.zfs_quotas import DatasetQuotas
@@ -115,14 +114,7 @@ class Making:
         """Let it be filled, its metadata and templates as of every volume."""
         place = made.directory
         fill(place)
-        self._layout.check_root(place, what, "build the image again" if what == "image" else "")
-        beside = place.parent / "beside"
-        beside.mkdir()
-        self._layout.copy_beside(place, beside)
-        keep_root_alone(place)
-        self._layout.copy_beside(beside, place)
-        os.chown(place, 0, 0)
-        Mountpoint(place).make()
+        settle(self._layout, place, what)
 
     # Places
 

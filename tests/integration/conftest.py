@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import secrets
 import shutil
 import tempfile
@@ -15,11 +14,10 @@ import pytest_asyncio
 
 from tests.conftest import discard, home, watched
 from tests.harness import nesting
-from tests.harness.certificates import make
-from tests.harness.client_lxc import OURS, Lxc
+from tests.harness.client_lxc import Lxc
 from tests.harness.daemon import Daemon
 from tests.harness.guest import Guest, Launch
-from tests.harness.network import on_network
+from tests.harness.memory import linked
 from tests.harness.runtime_host import Host
 
 
@@ -118,12 +116,5 @@ def other() -> Iterator[Daemon]:
 @pytest.fixture(scope="module")
 def both(daemon: Daemon, other: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lxc]:
     """A client that knows the session's daemon as `here` and the other as `there`."""
-    identity, folder = make("root@both"), home(tmp_path_factory.mktemp("client"))
-    identity.write(folder)
-    body = {"type": "client", "name": "both", "certificate": base64.b64encode(identity.der).decode()}
-    client = Lxc(OURS, {"LXD_DIR": str(folder / "nowhere")}, folder)
-    with on_network(daemon) as here, on_network(other) as there:
-        for remote, one, network in (("here", daemon, here), ("there", other, there)):
-            assert one.request("POST", "/1.0/certificates", body).status == 201
-            client("remote", "add", remote, f"https://{network.address}", "--accept-certificate").ok()
+    with linked(daemon, other, home(tmp_path_factory.mktemp("client"))) as client:
         yield client

@@ -3,7 +3,6 @@
 Files lie as in pools of `dir`. A snapshot is complete before it has its name: one call makes it, or it is moved there.
 """
 
-import os
 import threading
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -22,6 +21,7 @@ from lightervisor.storage import btrfs_source, subvolumes
 from lightervisor.storage.btrfs_source import Source
 from lightervisor.storage.driver import RESTORED, Filling, MountedRoot, Snapshot, Still, StorageDriver, Volume
 from lightervisor.storage.mountpoint import Mountpoint, keep_root_alone
+from lightervisor.storage.settling import settle
 from lightervisor.storage.streams import SubvolumeStreams
 from lightervisor.storage.subvolume_quotas import SubvolumeQuotas
 
@@ -121,15 +121,7 @@ class Btrfs(StorageDriver, SubvolumeStreams, name="btrfs"):
         self._settle(staged, what)
 
     def _settle(self, staged: Path, what: str = "storage volume") -> None:
-        """Of what came from elsewhere, a volume keeps its root, and of what lies beside it regular files alone."""
-        self.layout.check_root(staged, what, "build the image again" if what == "image" else "")
-        beside = staged.parent / "beside"
-        beside.mkdir()
-        self.layout.copy_beside(staged, beside)
-        keep_root_alone(staged)
-        self.layout.copy_beside(beside, staged)
-        os.chown(staged, 0, 0)
-        Mountpoint(staged).make()
+        settle(self.layout, staged, what)
         self.layout.flush()
 
     def adopt(self, target: Held, make: Fill, idmap: IdMap | None) -> None:
